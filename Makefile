@@ -1,0 +1,198 @@
+# make         builds all          make demo    shows the gateway at work, in namespaces of its own
+# make check   every test          make run CONFIG=configs/lab.yaml    keeps the lab up until Ctrl-C
+# VARIANT=release (default) | asan (AddressSanitizer and UndefinedBehaviorSanitizer)
+VARIANT ?= release
+B ?= build/$(VARIANT)
+
+CC := gcc
+CLANG := clang
+PKG := pkg-config
+MARCH ?= x86-64-v3
+
+WARN := -Wall -Wextra -Werror -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes \
+	-Wmissing-prototypes -Wundef -Wpointer-arith -Wwrite-strings -Wvla -Wformat=2 -Wno-format-nonliteral
+CFLAGS := -std=gnu17 -O2 -g -fno-strict-aliasing -fno-omit-frame-pointer $(WARN) -MMD -MP
+CPPFLAGS := -Idataplane -Icontrol -Itests -I. -D_GNU_SOURCE
+LDFLAGS := -Wl,--as-needed -Wl,-z,relro,-z,now
+HARDEN := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
+ifeq ($(VARIANT),asan)
+CFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=undefined -O1
+LDFLAGS += -fsanitize=address,undefined
+else
+CFLAGS += $(HARDEN)
+LDFLAGS += -pie
+endif
+
+# Headers of packages are system headers, so that our warnings are about our code.
+DPDK_CFLAGS = $(patsubst -I%,-isystem %,$(filter-out -march=% -mrtm,$(shell $(PKG) --cflags libdpdk))) \
+	-march=$(MARCH)
+DPDK_LIBS = $(shell $(PKG) --libs libdpdk) -lrte_net_memif -lrte_net_ring
+CONTROL_LIBS = $(shell $(PKG) --libs liburing yaml-0.1 jansson libbpf libcrypto) -ljemalloc
+EXPORTER_LIBS = $(shell $(PKG) --libs libbpf) -lcap-ng
+DATAPLANE_LIBS = $(DPDK_LIBS) $(shell $(PKG) --libs libseccomp) -lcap-ng -lpthread
+
+# V=1 shows whole commands.
+say = $(if $(V),,@echo '  $(if $(filter %.o,$@),CC,LINK) $@';)
+
+# One library for each folder of the data plane; what a program links shows its rank.
+LAYERS := base contract port net tcp http route policy upstream gateway
+policy_DIRS := policy $(patsubst %/,%,$(sort $(dir $(wildcard dataplane/policy/*/run.c))))
+layer_src = $(filter-out %/compile.c,$(wildcard dataplane/$(1)/*.c) $(if $(filter policy,$(1)),$(wildcard dataplane/policy/*/*.c)))
+define layer_rules
+$(1)_OBJ := $(patsubst %.c,$(B)/%.o,$(call layer_src,$(1)))
+$(B)/lib$(1).a: $$($(1)_OBJ)
+	@rm -f $$@; ar rcs $$@ $$^
+endef
+$(foreach l,$(LAYERS),$(eval $(call layer_rules,$(l))))
+libs = $(patsubst %,$(B)/lib%.a,$(1))
+ALL_LAYERS := gateway upstream policy route http tcp net port contract base
+
+DATAPLANE_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard dataplane/*.c))
+CONTROL_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard control/*.c) $(wildcard dataplane/policy/*/compile.c))
+CGCTL_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tools/cgctl/*.c))
+EXPORTER_OBJ := $(patsubst %.c,$(B)/%.o,$(filter-out %.bpf.c,$(wildcard ebpf/*.c)))
+
+PROGRAMS := churchgate-dataplane churchgate-control churchgate-exporter cgctl
+all: $(addprefix $(B)/,$(PROGRAMS))
+
+$(B)/churchgate-dataplane: $(DATAPLANE_OBJ) $(call libs,$(ALL_LAYERS))
+	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DATAPLANE_LIBS)
+$(B)/churchgate-control: $(CONTROL_OBJ) $(call libs,policy route http contract base)
+	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(CONTROL_LIBS)
+$(B)/churchgate-exporter: $(EXPORTER_OBJ) $(call libs,contract base)
+	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(EXPORTER_LIBS)
+$(B)/cgctl: $(CGCTL_OBJ) $(call libs,contract base)
+	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(shell $(PKG) --libs jansson)
+
+# base, contract, http, route, policy and control see no DPDK.
+$(B)/dataplane/%.o: dataplane/%.c
+	@mkdir -p $(@D)
+	$(say)$(CC) $(CPPFLAGS) $(CFLAGS) $(DPDK_CFLAGS) -c -o $@ $<
+$(B)/control/%.o: control/%.c
+	@mkdir -p $(@D)
+	$(say)$(CC) $(CPPFLAGS) $(CFLAGS) -march=$(MARCH) -c -o $@ $<
+$(B)/tools/%.o: tools/%.c
+	@mkdir -p $(@D)
+	$(say)$(CC) $(CPPFLAGS) $(CFLAGS) -march=$(MARCH) -c -o $@ $<
+$(B)/ebpf/%.bpf.o: ebpf/%.bpf.c
+	@mkdir -p $(@D)
+	$(say)$(CLANG) -target bpf -O2 -g -Wall -Werror -I/usr/include/$(shell uname -m)-linux-gnu -Idataplane -c -o $@ $<
+$(B)/ebpf/%.skel.h: $(B)/ebpf/%.bpf.o
+	PATH=$$PATH:/usr/sbin bpftool gen skeleton $< > $@
+$(B)/ebpf/%.o: ebpf/%.c $(patsubst ebpf/%.bpf.c,$(B)/ebpf/%.skel.h,$(wildcard ebpf/*.bpf.c))
+	@mkdir -p $(@D)
+	$(say)$(CC) $(CPPFLAGS) -isystem $(B)/ebpf $(CFLAGS) -march=$(MARCH) -c -o $@ $<
+
+# Unit tests: tests/unit/<layer>/test_*.c links that layer and those below it.
+below_base := base
+below_contract := contract base
+below_port := port contract base
+below_net := net port contract base
+below_tcp := tcp net port contract base
+below_http := http contract base
+below_route := route http contract base
+below_policy := policy http contract base
+below_upstream := upstream http tcp net port contract base
+below_gateway := $(ALL_LAYERS)
+TESTS :=
+define unit_rules
+TESTS += $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/$(1)/test_*.c))
+$(B)/tests/unit/$(1)/%: tests/unit/$(1)/%.c $(call libs,$(below_$(1)))
+	@mkdir -p $$(@D)
+	$$(say)$$(CC) $(CPPFLAGS) $(CFLAGS) $$(DPDK_CFLAGS) $(LDFLAGS) -o $$@ $$< $(call libs,$(below_$(1))) -lcmocka $$(if $$(filter port net tcp upstream gateway,$(1)),$$(DPDK_LIBS))
+endef
+$(foreach l,$(LAYERS),$(eval $(call unit_rules,$(l))))
+CONTROL_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/control/test_*.c))
+TESTS += $(CONTROL_TESTS)
+$(B)/tests/unit/control/%: tests/unit/control/%.c $(filter-out %/main.o,$(CONTROL_OBJ)) $(call libs,policy route http contract base)
+	@mkdir -p $(@D)
+	$(say)$(CC) $(CPPFLAGS) $(CFLAGS) -march=$(MARCH) $(LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) -lcmocka $(CONTROL_LIBS)
+EXPORTER_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/exporter/test_*.c))
+TESTS += $(EXPORTER_TESTS)
+$(B)/tests/unit/exporter/%: tests/unit/exporter/%.c $(filter-out %/main.o,$(EXPORTER_OBJ)) $(call libs,contract base)
+	@mkdir -p $(@D)
+	$(say)$(CC) $(CPPFLAGS) $(CFLAGS) -march=$(MARCH) $(LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) -lcmocka $(EXPORTER_LIBS)
+
+# What the processes agree on, seen from outside: the programs themselves are run.
+CONTRACT_TESTS := $(patsubst tests/contract/%.c,$(B)/tests/contract/%,$(wildcard tests/contract/test_*.c))
+TESTS += $(CONTRACT_TESTS)
+$(B)/tests/contract/%: tests/contract/%.c $(filter-out tests/contract/test_%,$(wildcard tests/contract/*.c)) $(call libs,contract base) | $(B)/churchgate-exporter
+	@mkdir -p $(@D)
+	$(say)$(CC) $(CPPFLAGS) $(CFLAGS) -march=$(MARCH) $(LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) -lcmocka $(EXPORTER_LIBS)
+
+# The simulator's TCP stacks (tests/sim/tcp_*.c) need nothing above tcp.
+SIM_TCP_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tests/sim/tcp_*.c))
+$(B)/tests/sim/tcp_sim: $(SIM_TCP_OBJ) $(call libs,tcp net port contract base)
+	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS)
+# Whole gateways in simulation.
+$(B)/tests/sim/gateway_sim: $(patsubst %,$(B)/%.o,tests/sim/gateway_sim tests/sim/world dataplane/worker control/blob control/routetable) $(call libs,$(ALL_LAYERS))
+	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS)
+$(B)/tests/%.o: tests/%.c
+	@mkdir -p $(@D)
+	$(say)$(CC) $(CPPFLAGS) $(CFLAGS) $(DPDK_CFLAGS) -c -o $@ $<
+
+# Fuzz targets: tests/fuzz/fuzz_<name>.c with seeds in tests/fuzz/corpus/<name>/. The smoke runs each for a bounded
+# number of inputs; `make fuzz-request FUZZ_RUNS=-1` goes on until it is stopped.
+FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_RUNS ?= 50000
+FUZZ_SRC := $(filter-out %/compile.c,$(wildcard dataplane/base/*.c dataplane/contract/*.c dataplane/http/*.c dataplane/route/*.c)) \
+	control/blob.c control/routetable.c
+FUZZ_CFLAGS := -std=gnu17 -O1 -g -march=$(MARCH) -fno-omit-frame-pointer -fno-sanitize-recover=undefined
+$(B)/fuzz/%.o: %.c
+	@mkdir -p $(@D)
+	$(CLANG) $(CPPFLAGS) -Itests/fuzz $(FUZZ_CFLAGS) $(WARN) -MMD -MP -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
+$(B)/fuzz/fuzz_%: $(B)/fuzz/tests/fuzz/fuzz_%.o $(patsubst %.c,$(B)/fuzz/%.o,$(FUZZ_SRC))
+	$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^
+fuzz-%: $(B)/fuzz/fuzz_%
+	@mkdir -p $(B)/fuzz/corpus/$*
+	$< -seed=1 -runs=$(FUZZ_RUNS) -max_len=2048 -timeout=10 -verbosity=0 -artifact_prefix=$(B)/fuzz/ \
+		$(B)/fuzz/corpus/$* tests/fuzz/corpus/$*
+fuzz-smoke: $(addprefix fuzz-,$(FUZZ))
+
+unit: $(TESTS)
+clean:
+	rm -rf build
+.PHONY: all unit clean demo run check fuzz-smoke
+.SECONDARY:
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
+
+# Style and layers.
+SOURCES = $(shell find dataplane control ebpf tools tests perf -name '*.[ch]' | sort)
+fmt-check:
+	@clang-format --dry-run -Werror $(SOURCES) && echo "format: $(words $(SOURCES)) files are formatted"
+layers:
+	@tools/check-layers --self-test && tools/check-layers
+
+# What tests/run builds and runs.
+SIMS += $(if $(SIM_TCP_OBJ),$(B)/tests/sim/tcp_sim)
+sim: $(SIMS)
+list-unit:
+	@echo $(TESTS)
+list-sim:
+	@echo $(SIMS)
+
+# The lab: namespaces of its own with clients, the gateway and backends. Needs root.
+LAB = PYTHONPATH=tools LAB_BUILD=$(B) python3 -B -m lab
+CONFIG ?= configs/lab.yaml
+ready = @tools/setup $(1) && $(MAKE) -s --no-print-directory -j$$(nproc) all
+demo:
+	$(call ready,build demo)
+	@$(LAB) demo
+run:
+	$(call ready,build demo)
+	@$(LAB) run $(CONFIG)
+check:
+	@tools/setup build demo check
+	@tests/run
+e2e: all
+	@LAB_BUILD=$(B) tests/e2e/run
+e2e-large: all
+	@LAB_BUILD=$(B) tests/e2e/run --large
+
+PREFIX ?= /usr/local
+install: all
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)/etc/churchgate
+	install $(addprefix $(B)/churchgate-,control dataplane exporter) $(DESTDIR)$(PREFIX)/sbin
+	install $(B)/cgctl $(DESTDIR)$(PREFIX)/bin
+	install -m 644 configs/*.yaml $(DESTDIR)/etc/churchgate
+.PHONY: fmt-check layers sim list-unit list-sim e2e e2e-large install

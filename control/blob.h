@@ -1,0 +1,18 @@
+// A growing run of bytes in which control builds a snapshot. Offsets count from its first byte; the caller
+// reserves struct snapshot at the start. One failure (no memory, more than 4 GiB) sticks in `failed`: build
+// all, then look once. p moves as the blob grows: keep references, not pointers.
+#pragma once
+#include "contract/snapshot.h"
+
+struct blob {
+	char *p;
+	size_t n, cap;
+	bool failed;
+};
+
+// count records of size_each bytes, zero-padded in front to a multiple of 8. records = NULL: zeroes. The
+// reference's n is count; {0, 0} for none and after a failure.
+struct snap_ref blob_add(struct blob *b, const void *records, size_t count, size_t size_each);
+// n bytes, not aligned, not terminated.
+struct snap_ref blob_text(struct blob *b, const char *s, size_t n);
+void blob_free(struct blob *b);

@@ -1,0 +1,436 @@
+#include "compile.h"
+#include "base/hash.h"
+#include "contract/stats.h"
+#include "policy/stage.h"
+#include "routetable.h"
+#include "stage.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+struct job {
+	struct blob *b;
+	const struct config *c;
+	struct region *r;
+	struct snapshot head;
+	char *why;
+	size_t why_size;
+};
+
+static struct snap_ref text_add(struct job *j, const struct text *t)
+{
+	return t->s ? blob_text(j->b, t->s, t->n) : (struct snap_ref){0, 0};
+}
+
+static int fail(struct job *j, const char *what)
+{
+	snprintf(j->why, j->why_size, "%s", what);
+	return -1;
+}
+
+static int job_system(struct job *j)
+{
+	const struct conf_system *s = &j->c->root.system;
+	struct snap_system *y = &j->head.system;
+
+	y->workers = j->c->n_workers;
+	y->idle = (uint32_t)s->workers.idle.v;
+	y->hugepages = (uint32_t)s->memory.hugepages.v;
+	y->max_connections = (uint32_t)s->limits.connections.v;
+	y->packet_memory = s->memory.packets.v;
+	for (uint32_t i = 0; i < SNAP_WORKERS_MAX; i++)
+		y->cpu[i] = i < y->workers ? j->c->cpu[i] : -1;
+	return 0;
+}
+
+static void netroute_default(struct snap_netroute *r, uint32_t *n, const struct address *gateway)
+{
+	if (!gateway->given)
+		return;
+	bool v4 = addr_is_v4(gateway->addr);
+
+	r[(*n)++] = (struct snap_netroute){
+		.dst = v4 ? addr_from_v4(0) : (struct addr){.w = {0, 0}},
+		.gateway = gateway->addr,
+		.prefix = v4 ? 96 : 0,
+	};
+}
+
+static int job_port(struct job *j, const struct conf_port *p, struct snap_port *out)
+{
+	struct snap_address *a = calloc(p->addresses.n + 1, sizeof(*a));
+	struct snap_netroute *r = calloc(p->routes.n + 2, sizeof(*r));
+	uint32_t n = 0;
+
+	if (!a || !r) {
+		free(a);
+		free(r);
+		return fail(j, "no memory left");
+	}
+	for (uint32_t i = 0; i < p->addresses.n; i++) {
+		const struct address *own = (const struct address *)p->addresses.v + i;
+
+		a[i] = (struct snap_address){.addr = own->addr, .prefix = own->prefix};
+	}
+	for (uint32_t i = 0; i < p->routes.n; i++) {
+		const struct conf_netroute *from = (const struct conf_netroute *)p->routes.v + i;
+
+		r[n++] = (struct snap_netroute){
+			.dst = from->to.addr, .gateway = from->via.addr, .prefix = from->to.prefix};
+	}
+	netroute_default(r, &n, &p->gateway);
+	netroute_default(r, &n, &p->gateway6);
+	*out = (struct snap_port){
+		.name = text_add(j, &p->name),
+		.device = text_add(j, &p->device),
+		.addresses = blob_add(j->b, a, p->addresses.n, sizeof(*a)),
+		.routes = blob_add(j->b, r, n, sizeof(*r)),
+		.vlan = p->vlan.given ? (uint16_t)p->vlan.v : 0,
+		.mtu = (uint16_t)p->mtu.v,
+		.queues = (uint16_t)p->queues.v,
+	};
+	free(a);
+	free(r);
+	return 0;
+}
+
+static int job_ports(struct job *j)
+{
+	const struct list *l = &j->c->root.system.ports;
+	struct snap_port out[SNAP_PORTS_MAX] = {0};
+
+	for (uint32_t i = 0; i < l->n; i++)
+		if (job_port(j, (const struct conf_port *)l->v + i, &out[i]) < 0)
+			return -1;
+	j->head.ports = blob_add(j->b, out, l->n, sizeof(out[0]));
+	return 0;
+}
+
+static int job_listeners(struct job *j)
+{
+	const struct list *l = &j->c->root.listeners;
+	struct snap_listener *out = calloc(l->n + 1, sizeof(*out));
+
+	if (!out)
+		return fail(j, "no memory left");
+	for (uint32_t i = 0; i < l->n; i++) {
+		const struct conf_listener *from = (const struct conf_listener *)l->v + i;
+
+		out[i] = (struct snap_listener){
+			.name = text_add(j, &from->name),
+			.addr = from->bind.addr,
+			.port = (uint16_t)from->port_index,
+			.tcp_port = from->bind.tcp_port,
+			.head_timeout = from->head_timeout.v,
+			.idle_timeout = from->idle_timeout.v,
+			.max_head = (uint32_t)from->max_head.v,
+			.max_requests = (uint32_t)from->max_requests.v,
+		};
+	}
+	j->head.listeners = blob_add(j->b, out, l->n, sizeof(*out));
+	free(out);
+	return 0;
+}
+
+static int job_endpoints(struct job *j, const struct conf_upstream *u, struct snap_upstream *up)
+{
+	struct snap_endpoint *out = calloc(u->endpoints.n + 1, sizeof(*out));
+	char addr[ADDR_TEXT_MAX], name[ADDR_TEXT_MAX + 16], key[160];
+
+	if (!out)
+		return fail(j, "no memory left");
+	for (uint32_t i = 0; i < u->endpoints.n; i++) {
+		const struct conf_endpoint *e = (const struct conf_endpoint *)u->endpoints.v + i;
+		const char *fmt = addr_is_v4(e->address.addr) ? "%s:%u" : "[%s]:%u";
+
+		snprintf(name, sizeof(name), fmt, addr_text(e->address.addr, addr), e->address.tcp_port);
+		snprintf(key, sizeof(key), "%s/%s", u->name.s, name);
+		uint32_t slot = region_endpoint_slot(j->r, key);
+
+		if (slot == 0) {
+			free(out);
+			return fail(j, "no endpoint slot is left in the region");
+		}
+		out[i] = (struct snap_endpoint){
+			.name = blob_text(j->b, name, strlen(name)),
+			.addr = e->address.addr,
+			.tcp_port = e->address.tcp_port,
+			.weight = (uint32_t)e->weight.v,
+			.slot = slot,
+			.epoch = region_endpoints(j->r)[slot].epoch,
+		};
+	}
+	up->endpoints = blob_add(j->b, out, u->endpoints.n, sizeof(*out));
+	free(out);
+	return 0;
+}
+
+static int job_upstreams(struct job *j)
+{
+	const struct list *l = &j->c->root.upstreams;
+	struct snap_upstream *out = calloc(l->n + 1, sizeof(*out));
+
+	if (!out)
+		return fail(j, "no memory left");
+	for (uint32_t i = 0; i < l->n; i++) {
+		const struct conf_upstream *u = (const struct conf_upstream *)l->v + i;
+
+		out[i] = (struct snap_upstream){
+			.name = text_add(j, &u->name),
+			.stat_slot = region_name_slot(region_upstreams(j->r), STATS_UPSTREAMS, u->name.s),
+			.port = (uint16_t)u->port_index,
+			.balance = (uint8_t)u->balance.v,
+			.connect_timeout = u->connect_timeout.v,
+			.idle_timeout = u->pool.idle.v,
+			.max_connections = (uint32_t)u->pool.max_connections.v,
+			.max_pending = (uint32_t)u->pool.max_pending.v,
+			.down_after = (uint32_t)u->down.after.v,
+			.down_for = u->down.time.v,
+		};
+		if (job_endpoints(j, u, &out[i]) < 0) {
+			free(out);
+			return -1;
+		}
+	}
+	j->head.upstreams = blob_add(j->b, out, l->n, sizeof(*out));
+	free(out);
+	return 0;
+}
+
+static int job_targets(struct job *j, const struct conf_route *r, struct snap_route *out)
+{
+	const struct conf_upstream *u = j->c->root.upstreams.v;
+	struct snap_target t[64] = {0};
+	char key[160];
+
+	for (uint32_t i = 0; i < r->to.n && i < 64; i++) {
+		const struct conf_target *from = (const struct conf_target *)r->to.v + i;
+
+		snprintf(key, sizeof(key), "%s/%s", r->name.s, u[from->upstream_index].name.s);
+		t[i] = (struct snap_target){
+			.upstream = from->upstream_index,
+			.weight = (uint32_t)from->weight.v,
+			.slot = region_target_slot(j->r, key),
+		};
+		if (t[i].slot == 0)
+			return fail(j, "no target slot is left in the region");
+	}
+	out->targets = blob_add(j->b, t, r->to.n, sizeof(t[0]));
+	return 0;
+}
+
+static void job_action(struct job *j, const struct conf_route *r, struct snap_route *out)
+{
+	out->action = ACTION_TO;
+	if (r->respond.head.given) {
+		out->action = ACTION_RESPOND;
+		out->status = (uint32_t)r->respond.status.v;
+		if (r->respond.body.n)
+			out->content_type = text_add(j, &r->respond.content_type);
+		out->body = text_add(j, &r->respond.body);
+	} else if (r->redirect.head.given) {
+		out->action = ACTION_REDIRECT;
+		out->status = (uint32_t)r->redirect.status.v;
+		out->location = text_add(j, &r->redirect.location);
+	}
+}
+
+static uint32_t methods_bits(const struct list *methods)
+{
+	uint32_t bits = 0;
+
+	for (uint32_t i = 0; i < methods->n; i++) {
+		const char *name = conf_methods[((const struct number *)methods->v)[i].v];
+
+		bits |= 1u << http_method_of(slice_of(name, strlen(name)));
+	}
+	// What may be read may be asked for without its body (RFC 9110 9.3.2).
+	if (bits & 1u << METHOD_GET)
+		bits |= 1u << METHOD_HEAD;
+	return bits;
+}
+
+// A path pattern as listings show it: a prefix ends with an asterisk.
+static struct snap_ref path_text(struct job *j, const struct conf_match *m)
+{
+	char text[SNAP_TEXT_MAX + 1];
+
+	if (m->path.s)
+		return text_add(j, &m->path);
+	snprintf(text, sizeof(text), "%s*", m->prefix.s ? m->prefix.s : "/");
+	return blob_text(j->b, text, strlen(text));
+}
+
+static int job_route(struct job *j, const struct conf_route *r, struct snap_route *out)
+{
+	const struct conf_match *m = &r->match;
+
+	*out = (struct snap_route){
+		.name = text_add(j, &r->name),
+		.methods = methods_bits(&m->methods),
+		.stat_slot = region_name_slot(region_routes(j->r), STATS_ROUTES, r->name.s),
+		.timeout = r->timeout.v,
+		.per_try = r->per_try.v,
+		.attempts = (uint32_t)r->attempts.v,
+		.host_text = text_add(j, &m->host),
+		.path_text = path_text(j, m),
+	};
+	job_action(j, r, out);
+	if (out->action == ACTION_TO && job_targets(j, r, out) < 0)
+		return -1;
+	for (unsigned s = 0; s < STAGE_COUNT; s++) {
+		if (!r->stage[s] || !stage_compilers[s]->present(r->stage[s]))
+			continue;
+		out->stages |= 1u << s;
+		out->stage_conf[s] = stage_compilers[s]->compile(j->b, r->stage[s]);
+	}
+	return 0;
+}
+
+// Where a host pattern stands in the table of hosts.
+static uint32_t host_index(const struct job *j, const struct text *host)
+{
+	const struct snap_host *t = (const struct snap_host *)(const void *)(j->b->p + j->head.hosts.off);
+	struct slice key = slice_of(host->s, host->n);
+
+	if (key.n >= 2 && key.p[0] == '*')
+		key = slice_of(key.p + 1, key.n - 1);
+	else if (key.n == 1 && key.p[0] == '*')
+		key.n = 0;
+	for (uint32_t i = (uint32_t)hash64_lower(key.p, key.n), k = 0; k < j->head.hosts.n; i++, k++) {
+		const struct snap_host *h = &t[i & (j->head.hosts.n - 1)];
+
+		if (!h->used)
+			break;
+		if (slice_ieq(slice_of(j->b->p + h->text.off, h->text.n), key))
+			return i & (j->head.hosts.n - 1);
+	}
+	return 0;
+}
+
+static int job_routes(struct job *j)
+{
+	const struct list *l = &j->c->root.routes;
+	const struct conf_route *r = l->v;
+	struct snap_route *out = calloc(l->n + 1, sizeof(*out));
+	struct route_pattern *p = calloc(l->n + 1, sizeof(*p));
+	int err = -1;
+
+	if (!out || !p) {
+		fail(j, "no memory left");
+		goto done;
+	}
+	for (uint32_t i = 0; i < l->n; i++) {
+		const struct conf_match *m = &r[i].match;
+		struct slice path = m->path.s     ? slice_of(m->path.s, m->path.n)
+				    : m->prefix.s ? slice_of(m->prefix.s, m->prefix.n)
+						  : SLICE("/");
+
+		if (job_route(j, &r[i], &out[i]) < 0)
+			goto done;
+		p[i] = (struct route_pattern){slice_of(m->host.s, m->host.n), path, !m->path.s};
+	}
+	if (!routetable_build(j->b, p, l->n, &j->head)) {
+		fail(j, "the route table could not be built");
+		goto done;
+	}
+	for (uint32_t i = 0; i < l->n; i++)
+		out[i].host = host_index(j, &r[i].match.host);
+	j->head.routes = blob_add(j->b, out, l->n, sizeof(*out));
+	err = 0;
+done:
+	free(out);
+	free(p);
+	return err;
+}
+
+static int job_finish(struct job *j, uint64_t generation)
+{
+	struct timespec now;
+
+	if (j->b->failed)
+		return fail(j, "no memory left, or more than 4 GiB of snapshot");
+	clock_gettime(CLOCK_REALTIME, &now);
+	j->head.magic = SNAPSHOT_MAGIC;
+	j->head.version = SNAPSHOT_VERSION;
+	j->head.header_size = sizeof(j->head);
+	j->head.size = j->b->n;
+	j->head.generation = generation;
+	j->head.created = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	j->head.checksum = hash64(j->b->p + sizeof(j->head), j->b->n - sizeof(j->head));
+	memcpy(j->b->p, &j->head, sizeof(j->head));
+	if (!snapshot_verify(j->b->p, j->b->n, j->why, j->why_size))
+		return -1;
+	return policy_verify((const struct snapshot *)(const void *)j->b->p, j->why, j->why_size) ? 0 : -1;
+}
+
+int compile_snapshot(struct blob *b, const struct config *c, struct region *r, uint64_t generation, char *why,
+		     size_t why_size)
+{
+	struct job j = {.b = b, .c = c, .r = r, .why = why, .why_size = why_size};
+
+	*b = (struct blob){0};
+	blob_add(b, NULL, 1, sizeof(struct snapshot));
+	j.head.source = blob_text(b, c->path, strnlen(c->path, SNAP_TEXT_MAX));
+	j.head.text = blob_text(b, c->text ? c->text : "", c->text_size);
+	if (job_system(&j) < 0 || job_ports(&j) < 0 || job_listeners(&j) < 0 || job_upstreams(&j) < 0 ||
+	    job_routes(&j) < 0)
+		return -1;
+	return job_finish(&j, generation);
+}
+
+int compile_dry(const struct config *c, char *why, size_t why_size)
+{
+	struct region *r = aligned_alloc(4096, region_size(1));
+	struct blob b = {0};
+	int err = -1;
+
+	if (r) {
+		memset(r, 0, region_size(1));
+		region_create(r, 1);
+		err = compile_snapshot(&b, c, r, 1, why, why_size);
+	} else {
+		snprintf(why, why_size, "no memory left");
+	}
+	blob_free(&b);
+	free(r);
+	return err;
+}
+
+static void used_by(const struct snapshot *s, uint8_t *endpoint, uint8_t *target)
+{
+	const struct snap_upstream *u = snap_at(s, s->upstreams);
+	const struct snap_route *route = snap_at(s, s->routes);
+
+	for (uint32_t i = 0; i < s->upstreams.n; i++) {
+		const struct snap_endpoint *e = snap_at(s, u[i].endpoints);
+
+		for (uint32_t k = 0; k < u[i].endpoints.n; k++)
+			endpoint[e[k].slot] = 1;
+	}
+	for (uint32_t i = 0; i < s->routes.n; i++) {
+		const struct snap_target *t = snap_at(s, route[i].targets);
+
+		for (uint32_t k = 0; k < route[i].targets.n; k++)
+			target[t[k].slot] = 1;
+	}
+}
+
+void compile_release(struct region *r, const struct snapshot *running, const struct snapshot *before)
+{
+	uint8_t *endpoint = calloc(REGION_ENDPOINTS, 1), *target = calloc(REGION_TARGETS, 1);
+
+	if (endpoint && target) {
+		used_by(running, endpoint, target);
+		if (before)
+			used_by(before, endpoint, target);
+		for (uint32_t i = 1; i < REGION_ENDPOINTS; i++)
+			if (!endpoint[i] && region_endpoints(r)[i].key)
+				region_endpoint_release(r, i);
+		for (uint32_t i = 1; i < REGION_TARGETS; i++)
+			if (!target[i] && region_targets(r)[i].key)
+				region_target_release(r, i);
+	}
+	free(endpoint);
+	free(target);
+}

@@ -1,0 +1,408 @@
+#include "config.h"
+#include "contract/snapshot.h"
+#include "stage.h"
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SECOND      1000000000ull
+#define INCLUDE_MAX 8 // files deep
+
+static const char *const idle_words[] = {[IDLE_SPIN] = "spin", [IDLE_ADAPTIVE] = "adaptive", NULL};
+static const char *const hugepages_words[] = {
+	[HUGEPAGES_PREFER] = "prefer", [HUGEPAGES_REQUIRE] = "require", [HUGEPAGES_NEVER] = "never", NULL};
+static const char *const balance_words[] = {
+	[BALANCE_ROUND_ROBIN] = "round_robin", [BALANCE_LEAST_REQUEST] = "least_request", NULL};
+const char *const conf_levels[] = {"user", "operator", "admin", NULL};
+const char *const conf_log_levels[] = {"error", "warning", "info", "debug", NULL};
+// CONNECT is not offered: we forward no tunnels.
+const char *const conf_methods[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", NULL};
+
+#define F(type, member) .offset = offsetof(struct type, member)
+
+static const struct field workers_fields[] = {
+	{"count", KIND_NUMBER, F(conf_workers, count), .min = 1, .max = SNAP_WORKERS_MAX,
+	 .help = "workers, placed by the scheduler; either this or cores (1 when neither is given)"},
+	{"cores", KIND_TEXT, F(conf_workers, cores), .min = 1, .max = 256,
+	 .help = "one worker on each of these CPUs: \"2-5,8\""},
+	{"idle", KIND_WORD, F(conf_workers, idle), .def = "adaptive", .words = idle_words,
+	 .help = "spin: poll always; adaptive: sleep when there is nothing to do"},
+};
+static const struct object workers_object = {"workers", sizeof(struct conf_workers), OBJECT(workers_fields)};
+
+static const struct field memory_fields[] = {
+	{"packets", KIND_SIZE, F(conf_memory, packets), .min = 8ull << 20, .max = 1ull << 40, .def = "64MiB",
+	 .help = "packet buffers, for all workers together"},
+	{"hugepages", KIND_WORD, F(conf_memory, hugepages), .def = "prefer", .words = hugepages_words,
+	 .help = "whether packet buffers live in huge pages"},
+};
+static const struct object memory_object = {"memory", sizeof(struct conf_memory), OBJECT(memory_fields)};
+
+static const struct field limits_fields[] = {
+	{"connections", KIND_NUMBER, F(conf_limits, connections), .min = 64, .max = 16u << 20, .def = "32768",
+	 .help = "connections of each worker, to clients and upstreams together"},
+};
+static const struct object limits_object = {"limits", sizeof(struct conf_limits), OBJECT(limits_fields)};
+
+static const struct field netroute_fields[] = {
+	{"to", KIND_PREFIX, F(conf_netroute, to), .flags = FIELD_REQUIRED, .help = "network: address/bits"},
+	{"via", KIND_ADDRESS, F(conf_netroute, via), .flags = FIELD_REQUIRED, .help = "an on-link gateway"},
+};
+static const struct object netroute_object = {"routes", sizeof(struct conf_netroute), OBJECT(netroute_fields)};
+
+static const struct field port_fields[] = {
+	{"name", KIND_NAME, F(conf_port, name), .flags = FIELD_REQUIRED},
+	{"device", KIND_TEXT, F(conf_port, device), .flags = FIELD_REQUIRED, .min = 1, .max = 127,
+	 .help = "PCI address, or a DPDK device string such as \"net_af_packet0,iface=eth1\""},
+	{"addresses", KIND_LIST, KIND_PREFIX, F(conf_port, addresses), .flags = FIELD_REQUIRED | FIELD_ONE,
+	 .min = 1, .max = 64, .help = "our addresses, with prefix lengths"},
+	{"gateway", KIND_ADDRESS, F(conf_port, gateway), .help = "default gateway"},
+	{"gateway6", KIND_ADDRESS, F(conf_port, gateway6), .help = "default gateway for IPv6"},
+	{"routes", KIND_LIST, KIND_OBJECT, F(conf_port, routes), .max = 1024, .object = &netroute_object,
+	 .help = "further routes; the longest prefix wins"},
+	{"vlan", KIND_NUMBER, F(conf_port, vlan), .min = 1, .max = 4094, .help = "VLAN tag; none: untagged"},
+	{"mtu", KIND_NUMBER, F(conf_port, mtu), .min = 576, .max = 9216, .def = "1500",
+	 .help = "of the IP packet, bytes"},
+	{"queues", KIND_NUMBER, F(conf_port, queues), .min = 0, .max = 64, .def = "0",
+	 .help = "receive queues; 0: one for each worker as far as the driver goes"},
+};
+static const struct object port_object = {"ports", sizeof(struct conf_port), OBJECT(port_fields)};
+
+static const struct field system_fields[] = {
+	{"workers", KIND_OBJECT, F(conf_system, workers), .object = &workers_object},
+	{"memory", KIND_OBJECT, F(conf_system, memory), .object = &memory_object},
+	{"limits", KIND_OBJECT, F(conf_system, limits), .object = &limits_object},
+	{"ports", KIND_LIST, KIND_OBJECT, F(conf_system, ports), .flags = FIELD_REQUIRED, .min = 1,
+	 .max = SNAP_PORTS_MAX, .object = &port_object, .help = "network ports that the data plane drives"},
+};
+static const struct object system_object = {"system", sizeof(struct conf_system), OBJECT(system_fields)};
+
+static const struct field socket_fields[] = {
+	{"socket", KIND_TEXT, F(conf_socket, socket), .flags = FIELD_REQUIRED, .min = 1, .max = 107,
+	 .help = "path; a relative one is in the instance's directory"},
+	{"mode", KIND_MODE, F(conf_socket, mode), .def = "0600", .help = "permissions, octal text: \"0600\""},
+	{"level", KIND_WORD, F(conf_socket, level), .def = "admin", .words = conf_levels,
+	 .help = "user may look, operator may tune, admin may change and stop"},
+};
+static const struct object socket_object = {"control", sizeof(struct conf_socket), OBJECT(socket_fields)};
+
+static const struct field prometheus_fields[] = {
+	{"listen", KIND_BIND, F(conf_prometheus, listen), .def = "127.0.0.1:9145",
+	 .help = "where the exporter serves /metrics"},
+};
+static const struct object prometheus_object = {"prometheus", sizeof(struct conf_prometheus),
+						OBJECT(prometheus_fields)};
+static const struct field telemetry_fields[] = {
+	{"prometheus", KIND_OBJECT, F(conf_telemetry, prometheus), .object = &prometheus_object},
+};
+static const struct object telemetry_object = {"telemetry", sizeof(struct conf_telemetry),
+					       OBJECT(telemetry_fields)};
+
+static const struct field log_fields[] = {
+	{"level", KIND_WORD, F(conf_log, level), .def = "warning", .words = conf_log_levels,
+	 .help = "info logs each request"},
+	{"file", KIND_TEXT, F(conf_log, file), .max = 4096, .help = "none: standard error"},
+};
+static const struct object log_object = {"log", sizeof(struct conf_log), OBJECT(log_fields)};
+
+static const struct field listener_fields[] = {
+	{"name", KIND_NAME, F(conf_listener, name), .flags = FIELD_REQUIRED},
+	{"port", KIND_NAME, F(conf_listener, port),
+	 .help = "network port; may be left out where there is only one"},
+	{"bind", KIND_BIND, F(conf_listener, bind), .flags = FIELD_REQUIRED,
+	 .help = "\":80\" for every address of the port, or \"address:80\""},
+	{"head_timeout", KIND_TIME, F(conf_listener, head_timeout), .min = SECOND / 1000, .max = 3600 * SECOND,
+	 .def = "10s", .help = "for a whole request head"},
+	{"idle_timeout", KIND_TIME, F(conf_listener, idle_timeout), .min = SECOND / 1000, .max = 86400 * SECOND,
+	 .def = "60s", .help = "between requests, and for progress of a body"},
+	{"max_head", KIND_SIZE, F(conf_listener, max_head), .min = 256, .max = SNAP_HEAD_MAX, .def = "16KiB",
+	 .help = "of request line and header fields"},
+	{"max_requests", KIND_NUMBER, F(conf_listener, max_requests), .min = 0, .max = UINT32_MAX, .def = "0",
+	 .help = "on one connection; 0: no bound"},
+};
+static const struct object listener_object = {"listeners", sizeof(struct conf_listener),
+					      OBJECT(listener_fields)};
+
+static const struct field match_fields[] = {
+	{"host", KIND_TEXT, F(conf_match, host), .min = 1, .max = 255,
+	 .help = "\"api.example.com\", \"*.example.com\"; none: every host"},
+	{"path", KIND_TEXT, F(conf_match, path), .min = 1, .max = 2048,
+	 .help = "the whole path; {name} stands for one segment"},
+	{"prefix", KIND_TEXT, F(conf_match, prefix), .min = 1, .max = 2048,
+	 .help = "this path and all below it; {name} stands for one segment"},
+	{"methods", KIND_LIST, KIND_WORD, F(conf_match, methods), .flags = FIELD_ONE, .min = 1, .max = 16,
+	 .words = conf_methods, .help = "none: all; GET takes HEAD too"},
+};
+static const struct object match_object = {"match", sizeof(struct conf_match), OBJECT(match_fields)};
+
+static const struct field target_fields[] = {
+	{"upstream", KIND_NAME, F(conf_target, upstream), .flags = FIELD_REQUIRED},
+	{"weight", KIND_NUMBER, F(conf_target, weight), .min = 0, .max = 65535, .def = "1",
+	 .help = "its part of the route's requests"},
+};
+static const struct object target_object = {"to", sizeof(struct conf_target), OBJECT(target_fields),
+					    .shorthand = "upstream"};
+
+static const struct field respond_fields[] = {
+	{"status", KIND_NUMBER, F(conf_respond, status), .min = 200, .max = 599, .def = "200"},
+	{"content_type", KIND_TEXT, F(conf_respond, content_type), .min = 1, .max = 256,
+	 .def = "text/plain; charset=utf-8"},
+	{"body", KIND_TEXT, F(conf_respond, body), .max = SNAP_BODY_MAX},
+};
+static const struct object respond_object = {"respond", sizeof(struct conf_respond), OBJECT(respond_fields)};
+
+static const struct field redirect_fields[] = {
+	{"status", KIND_NUMBER, F(conf_redirect, status), .min = 301, .max = 308, .def = "302",
+	 .help = "301, 302, 303, 307 or 308"},
+	{"location", KIND_TEXT, F(conf_redirect, location), .flags = FIELD_REQUIRED, .min = 1, .max = 2048},
+};
+static const struct object redirect_object = {"redirect", sizeof(struct conf_redirect),
+					      OBJECT(redirect_fields)};
+
+static const struct field route_fields[] = {
+	{"name", KIND_NAME, F(conf_route, name), .flags = FIELD_REQUIRED},
+	{"match", KIND_OBJECT, F(conf_route, match), .object = &match_object, .help = "none: every request"},
+	{"to", KIND_LIST, KIND_OBJECT, F(conf_route, to), .flags = FIELD_ONE, .min = 1, .max = 64,
+	 .object = &target_object, .help = "upstreams that serve the route"},
+	{"respond", KIND_OBJECT, F(conf_route, respond), .object = &respond_object,
+	 .help = "an answer of the gateway's own"},
+	{"redirect", KIND_OBJECT, F(conf_route, redirect), .object = &redirect_object},
+	{"timeout", KIND_TIME, F(conf_route, timeout), .min = 0, .max = 86400 * SECOND, .def = "0s",
+	 .help = "the whole request, from its first byte to the answer's last; 0s: none"},
+	{"per_try", KIND_TIME, F(conf_route, per_try), .min = 0, .max = 86400 * SECOND, .def = "60s",
+	 .help = "one attempt, until its response head; 0s: none"},
+	{"attempts", KIND_NUMBER, F(conf_route, attempts), .min = 1, .max = 8, .def = "3",
+	 .help = "at most; again only where no byte was sent"},
+};
+static const struct object *const route_parts[] = {
+#define STAGE(name, hooks, help) &name##_keys,
+#include "contract/stages.def"
+#undef STAGE
+};
+static const struct object route_object = {
+	"routes",
+	sizeof(struct conf_route),
+	OBJECT(route_fields),
+	.parts = route_parts,
+	.n_parts = sizeof(route_parts) / sizeof(route_parts[0]),
+	.parts_offset = offsetof(struct conf_route, stage),
+};
+
+static const struct field endpoint_fields[] = {
+	{"address", KIND_TCP, F(conf_endpoint, address), .flags = FIELD_REQUIRED, .help = "\"address:port\""},
+	{"weight", KIND_NUMBER, F(conf_endpoint, weight), .min = 1, .max = 65535, .def = "1"},
+};
+static const struct object endpoint_object = {"endpoints", sizeof(struct conf_endpoint),
+					      OBJECT(endpoint_fields), .shorthand = "address"};
+
+static const struct field pool_fields[] = {
+	{"max_connections", KIND_NUMBER, F(conf_pool, max_connections), .min = 0, .max = UINT32_MAX,
+	 .def = "1024", .help = "to each endpoint; 0: no bound"},
+	{"max_pending", KIND_NUMBER, F(conf_pool, max_pending), .min = 0, .max = UINT32_MAX, .def = "16384",
+	 .help = "requests that wait for a connection"},
+	{"idle", KIND_TIME, F(conf_pool, idle), .min = 0, .max = 86400 * SECOND, .def = "60s",
+	 .help = "how long an unused connection is kept"},
+};
+static const struct object pool_object = {"pool", sizeof(struct conf_pool), OBJECT(pool_fields)};
+
+static const struct field down_fields[] = {
+	{"after", KIND_NUMBER, F(conf_down, after), .min = 0, .max = 1000, .def = "3",
+	 .help = "connect failures in a row that mark an endpoint down; 0: never"},
+	{"for", KIND_TIME, F(conf_down, time), .min = SECOND / 1000, .max = 86400 * SECOND, .def = "10s",
+	 .help = "until it is tried again"},
+};
+static const struct object down_object = {"down", sizeof(struct conf_down), OBJECT(down_fields)};
+
+static const struct field upstream_fields[] = {
+	{"name", KIND_NAME, F(conf_upstream, name), .flags = FIELD_REQUIRED},
+	{"port", KIND_NAME, F(conf_upstream, port),
+	 .help = "network port; may be left out where there is only one"},
+	{"endpoints", KIND_LIST, KIND_OBJECT, F(conf_upstream, endpoints), .flags = FIELD_REQUIRED | FIELD_ONE,
+	 .max = 4096, .object = &endpoint_object},
+	{"balance", KIND_WORD, F(conf_upstream, balance), .def = "round_robin", .words = balance_words},
+	{"connect_timeout", KIND_TIME, F(conf_upstream, connect_timeout), .min = SECOND / 1000,
+	 .max = 300 * SECOND, .def = "3s"},
+	{"pool", KIND_OBJECT, F(conf_upstream, pool), .object = &pool_object},
+	{"down", KIND_OBJECT, F(conf_upstream, down), .object = &down_object},
+};
+static const struct object upstream_object = {"upstreams", sizeof(struct conf_upstream),
+					      OBJECT(upstream_fields)};
+
+static const struct field root_fields[] = {
+	{"version", KIND_NUMBER, F(conf_root, version), .flags = FIELD_REQUIRED, .min = 1, .max = 1,
+	 .help = "of this format: 1"},
+	{"include", KIND_LIST, KIND_TEXT, F(conf_root, include), .flags = FIELD_ONE,
+	 .help = "files whose lists are added behind this file's"},
+	{"system", KIND_OBJECT, F(conf_root, system), .flags = FIELD_REQUIRED, .object = &system_object,
+	 .help = "what is fixed for the data plane's life"},
+	{"control", KIND_LIST, KIND_OBJECT, F(conf_root, control), .max = 16, .object = &socket_object,
+	 .help = "control sockets; none given: admin.sock in the instance's directory"},
+	{"telemetry", KIND_OBJECT, F(conf_root, telemetry), .object = &telemetry_object},
+	{"log", KIND_OBJECT, F(conf_root, log), .object = &log_object},
+	{"listeners", KIND_LIST, KIND_OBJECT, F(conf_root, listeners), .max = 1024, .object = &listener_object},
+	{"routes", KIND_LIST, KIND_OBJECT, F(conf_root, routes), .max = 1u << 20, .object = &route_object,
+	 .help = "the first one that matches takes the request"},
+	{"upstreams", KIND_LIST, KIND_OBJECT, F(conf_root, upstreams), .max = 65535,
+	 .object = &upstream_object},
+};
+const struct object conf_schema = {"the configuration", sizeof(struct conf_root), OBJECT(root_fields)};
+
+struct inclusion {
+	const struct inclusion *by;
+	const char *path; // real path: a file that includes itself is found
+};
+
+static void text_add(struct config *c, const char *text, size_t n)
+{
+	char *p = realloc(c->text, c->text_size + n + 1);
+
+	if (!p)
+		return;
+	memcpy(p + c->text_size, text, n);
+	c->text = p;
+	c->text_size += n;
+	p[c->text_size] = '\0';
+}
+
+static void include_all(struct config *c, struct node *root, const char *path, const struct inclusion *by,
+			unsigned depth);
+
+// Lists grow behind what is there; anything else may be given once, in whichever file.
+static void merge(struct config *c, struct node *into, const struct node *from)
+{
+	if (from->kind != NODE_MAP) {
+		diag_error(&c->diag, from->mark, "an included file: %s where a map is expected",
+			   node_kind_name(from));
+		return;
+	}
+	for (uint32_t i = 0; i < from->n; i++) {
+		const char *key = from->key[i].text;
+		struct node *have = node_find(into, key);
+
+		if (strcmp(key, "version") == 0 || strcmp(key, "include") == 0)
+			continue;
+		if (have && have->kind == NODE_LIST && from->item[i]->kind == NODE_LIST) {
+			// Copied first: the list may be shared with an alias.
+			struct node *sum = memory_take(&c->memory, sizeof(*sum));
+			uint32_t n = have->n + from->item[i]->n;
+
+			*sum = *have;
+			sum->item = memory_take(&c->memory, sizeof(*sum->item) * (n ? n : 1));
+			for (uint32_t k = 0; k < n; k++)
+				sum->item[k] = k < have->n ? have->item[k] : from->item[i]->item[k - have->n];
+			sum->n = n;
+			for (uint32_t k = 0; k < into->n; k++)
+				if (into->item[k] == have)
+					into->item[k] = sum;
+		} else if (have) {
+			diag_error(&c->diag, from->key[i].mark, "key \"%s\" stands in %s too (line %u)", key,
+				   c->diag.files[have->mark.file], have->mark.line);
+		} else {
+			into->key = memory_grow(&c->memory, into->key, into->n, sizeof(*into->key));
+			into->item = memory_grow(&c->memory, into->item, into->n, sizeof(*into->item));
+			into->key[into->n] = from->key[i];
+			into->item[into->n++] = from->item[i];
+		}
+	}
+}
+
+static void include_one(struct config *c, struct node *root, const struct node *name, const char *from,
+			const struct inclusion *by, unsigned depth)
+{
+	const char *slash = strrchr(from, '/');
+	char *path, real[PATH_MAX];
+	struct inclusion self = {by, real};
+	const char *text;
+	size_t n;
+
+	if (name->kind != NODE_SCALAR || name->length == 0) {
+		diag_error(&c->diag, name->mark, "include: %s where a file's name is expected",
+			   node_kind_name(name));
+		return;
+	}
+	path = name->text[0] == '/' || !slash
+		       ? memory_text(&c->memory, name->text, name->length)
+		       : memory_print(&c->memory, "%.*s/%s", (int)(slash - from), from, name->text);
+	if (realpath(path, real))
+		for (const struct inclusion *i = by; i; i = i->by)
+			if (strcmp(i->path, real) == 0) {
+				diag_error(&c->diag, name->mark, "include: %s includes itself", path);
+				return;
+			}
+	if (depth >= INCLUDE_MAX) {
+		diag_error(&c->diag, name->mark, "include: more than %d files deep", INCLUDE_MAX);
+		return;
+	}
+	struct node *part = tree_read(&c->memory, &c->diag, path, name->mark, &text, &n);
+
+	if (!part)
+		return;
+	char *title = memory_print(&c->memory, "%s# included: %s\n",
+				   c->text_size && c->text[c->text_size - 1] != '\n' ? "\n" : "", path);
+
+	text_add(c, title, strlen(title));
+	text_add(c, text, n);
+	include_all(c, part, path, &self, depth + 1);
+	merge(c, root, part);
+}
+
+static void include_all(struct config *c, struct node *root, const char *path, const struct inclusion *by,
+			unsigned depth)
+{
+	struct node *list = node_find(root, "include");
+
+	if (!list)
+		return;
+	if (list->kind != NODE_LIST) {
+		include_one(c, root, list, path, by, depth);
+		return;
+	}
+	for (uint32_t i = 0; i < list->n; i++)
+		include_one(c, root, list->item[i], path, by, depth);
+}
+
+static bool finish(struct config *c, struct node *root, const char *path)
+{
+	if (root) {
+		char real[PATH_MAX];
+		struct inclusion self = {NULL, realpath(path, real) ? real : path};
+
+		include_all(c, root, path, &self, 0);
+		schema_parse(&c->memory, &c->diag, &conf_schema, root, &c->root);
+		check_config(c);
+	}
+	diag_sort(&c->diag);
+	return c->diag.errors == 0;
+}
+
+bool config_load(struct config *c, const char *path)
+{
+	const char *text = "";
+	size_t n = 0;
+	char *real = realpath(path, NULL);
+
+	*c = (struct config){0};
+	// The file is named as it was given in messages, but kept so that a reload finds it from anywhere.
+	c->path = memory_text(&c->memory, real ? real : path, strlen(real ? real : path));
+	free(real);
+	struct node *root = tree_read(&c->memory, &c->diag, path, (struct mark){UINT32_MAX, 0, 0}, &text, &n);
+
+	text_add(c, text, n);
+	return finish(c, root, path);
+}
+
+bool config_parse(struct config *c, const char *name, const char *text, size_t n)
+{
+	*c = (struct config){0};
+	c->path = memory_text(&c->memory, name, strlen(name));
+	text_add(c, text, n);
+	return finish(c, tree_parse(&c->memory, &c->diag, name, text, n), name);
+}
+
+void config_free(struct config *c)
+{
+	free(c->text);
+	memory_free(&c->memory);
+	diag_free(&c->diag);
+	*c = (struct config){0};
+}

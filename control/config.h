@@ -1,0 +1,156 @@
+// A configuration as it was read: one C struct for each object of the file, filled from the tables in config.c.
+// Everything lives in the config's own memory; what is wrong stands in its diag.
+#pragma once
+#include "contract/stages.h"
+#include "http/head.h"
+#include "schema.h"
+
+enum conf_level { LEVEL_USER, LEVEL_OPERATOR, LEVEL_ADMIN };
+
+struct conf_workers {
+	struct object_head head;
+	struct number count;
+	struct text cores; // "2-5,8"
+	struct number idle;
+};
+struct conf_memory {
+	struct object_head head;
+	struct number packets, hugepages;
+};
+struct conf_limits {
+	struct object_head head;
+	struct number connections;
+};
+struct conf_netroute {
+	struct object_head head;
+	struct address to, via;
+};
+struct conf_port {
+	struct object_head head;
+	struct text name, device;
+	struct list addresses; // struct address
+	struct address gateway, gateway6;
+	struct list routes; // struct conf_netroute
+	struct number vlan, mtu, queues;
+};
+struct conf_system {
+	struct object_head head;
+	struct conf_workers workers;
+	struct conf_memory memory;
+	struct conf_limits limits;
+	struct list ports; // struct conf_port
+};
+struct conf_socket {
+	struct object_head head;
+	struct text socket;
+	struct number mode, level;
+};
+struct conf_prometheus {
+	struct object_head head;
+	struct address listen;
+};
+struct conf_telemetry {
+	struct object_head head;
+	struct conf_prometheus prometheus;
+};
+struct conf_log {
+	struct object_head head;
+	struct number level;
+	struct text file;
+};
+struct conf_listener {
+	struct object_head head;
+	struct text name, port;
+	struct address bind;
+	struct number head_timeout, idle_timeout, max_head, max_requests;
+	uint32_t port_index; // set by the check
+};
+struct conf_match {
+	struct object_head head;
+	struct text host, path, prefix;
+	struct list methods; // struct number, index in conf_methods
+};
+struct conf_target {
+	struct object_head head;
+	struct text upstream;
+	struct number weight;
+	uint32_t upstream_index; // set by the check
+};
+struct conf_respond {
+	struct object_head head;
+	struct number status;
+	struct text content_type, body;
+};
+struct conf_redirect {
+	struct object_head head;
+	struct number status;
+	struct text location;
+};
+struct conf_route {
+	struct object_head head;
+	struct text name;
+	struct conf_match match;
+	struct list to; // struct conf_target
+	struct conf_respond respond;
+	struct conf_redirect redirect;
+	struct number timeout, per_try, attempts;
+	void *stage[STAGE_COUNT]; // as the stages' tables say; each begins with struct object_head
+};
+struct conf_endpoint {
+	struct object_head head;
+	struct address address;
+	struct number weight;
+};
+struct conf_pool {
+	struct object_head head;
+	struct number max_connections, max_pending, idle;
+};
+struct conf_down {
+	struct object_head head;
+	struct number after, time;
+};
+struct conf_upstream {
+	struct object_head head;
+	struct text name, port;
+	struct list endpoints; // struct conf_endpoint
+	struct number balance, connect_timeout;
+	struct conf_pool pool;
+	struct conf_down down;
+	uint32_t port_index; // set by the check
+};
+struct conf_root {
+	struct object_head head;
+	struct number version;
+	struct list include; // struct text; followed before the tables see the tree
+	struct conf_system system;
+	struct list control; // struct conf_socket
+	struct conf_telemetry telemetry;
+	struct conf_log log;
+	struct list listeners, routes, upstreams;
+};
+
+struct config {
+	struct conf_root root;
+	struct diag diag;
+	struct memory memory;
+	const char *path;
+	char *text; // of the file, those that it includes behind it
+	size_t text_size;
+	uint32_t n_workers;
+	int32_t cpu[64];
+	uint32_t n_endpoints;
+};
+
+extern const struct object conf_schema;
+extern const char *const conf_methods[]; // that a route can name
+extern const char *const conf_levels[];
+extern const char *const conf_log_levels[];
+
+// Reads, parses and checks. False when there is any error; warnings alone are fine.
+bool config_load(struct config *c, const char *path);
+// The same from memory; what it includes is relative to the working directory.
+bool config_parse(struct config *c, const char *name, const char *text, size_t n);
+void config_free(struct config *c);
+
+// What the tables cannot say: references, names that must differ, what excludes what. Called by config_load().
+void check_config(struct config *c);

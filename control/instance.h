@@ -1,0 +1,43 @@
+// The instance's directory and what outlives the processes in it: the lock, the region, the statistics arrays.
+//
+//   control.lock    held by the one control of the instance
+//   region          shared by all processes (contract/region.h)
+//   stats           one line: "bpf DIRECTORY" (maps pinned there) or "files" (stats-<array> beside it)
+//   dataplane.pid   of the data plane that control started last
+//   dataplane.sock  the channel, made by the data plane
+#pragma once
+#include "contract/region.h"
+#include "contract/stats.h"
+#include "log.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+struct instance {
+	char dir[256];
+	int lock_fd;
+	int region_fd;
+	struct region *region;
+	size_t region_bytes;
+	int stats_fd[STATS_ARRAYS];
+	struct stats stats;
+	char pins[320]; // directory of the pinned maps; "": files are used
+};
+
+// Makes the directory where it is missing and takes the lock. 0, or -1 with a sentence in why.
+int instance_open(struct instance *i, const char *dir, char *why, size_t why_size);
+// Attaches the region that is there. -1 where there is none that fits; `workers` 0: whatever number it was made
+// for.
+int instance_attach_region(struct instance *i, uint32_t workers, char *why, size_t why_size);
+// Makes a new one in its place.
+int instance_create_region(struct instance *i, uint32_t workers, char *why, size_t why_size);
+// The statistics arrays of the region's number of workers: those that are there, or new ones. A note in the log
+// says where BPF is not to be had and files are used.
+int instance_open_stats(struct instance *i, struct log *log, char *why, size_t why_size);
+// Path of a file in the directory.
+void instance_path(const struct instance *i, const char *name, char *dst, size_t room);
+void instance_write_pid(const struct instance *i, pid_t pid);
+// The process of the pid file, if it lives and is a data plane; 0: none.
+pid_t instance_read_pid(const struct instance *i);
+// Closes everything; all: and takes away what was made here, pins included.
+void instance_close(struct instance *i, bool all);

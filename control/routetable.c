@@ -1,0 +1,327 @@
+#include "routetable.h"
+#include "base/hash.h"
+#include "route/route.h"
+#include <stdlib.h>
+
+#define NONE UINT32_MAX
+
+// A node while it is built: its routes hang in lists by index (each route stands in one list only).
+struct node {
+	uint32_t param;
+	uint32_t best;
+	uint32_t exact, exact_last;
+	uint32_t prefix, prefix_last;
+};
+
+struct edge {
+	struct slice text;
+	uint64_t hash;
+	uint32_t parent, child;
+};
+
+struct host {
+	char key[ROUTE_HOST_MAX];
+	uint32_t n;
+	uint32_t root;
+	uint64_t hash;
+};
+
+struct builder {
+	struct node *nodes;
+	uint32_t n_nodes;
+	struct edge *edges;
+	uint32_t n_edges;
+	uint32_t *edge_index; // open addressing over edges, 1 + index; 0 is empty
+	uint32_t edge_mask;
+	struct host *hosts;
+	uint32_t n_hosts;
+	uint32_t *host_index;
+	uint32_t host_mask;
+	uint32_t *next; // of each route in its node's list
+};
+
+static uint32_t power_of_two_for(uint64_t entries)
+{
+	uint32_t n = 1;
+
+	while (n < 2 * entries)
+		n *= 2;
+	return n;
+}
+
+static bool segment_is_param(struct slice s)
+{
+	return s.n >= 2 && s.p[0] == '{' && s.p[s.n - 1] == '}';
+}
+
+// The path's segments in turn, *left being what follows the slash before the segment.
+static struct slice segment_next(struct slice *left, bool *last)
+{
+	const char *slash = left->n ? memchr(left->p, '/', left->n) : NULL;
+	struct slice s = {left->p, slash ? (size_t)(slash - left->p) : left->n};
+
+	*last = !slash;
+	if (slash)
+		*left = (struct slice){slash + 1, left->n - s.n - 1};
+	return s;
+}
+
+// A prefix's trailing slash does not count; false when no segment is left (prefix "/").
+static bool path_segments(const struct route_pattern *p, struct slice *left)
+{
+	*left = (struct slice){p->path.p + 1, p->path.n - 1};
+	if (!p->prefix)
+		return true;
+	if (left->n == 0)
+		return false;
+	if (left->p[left->n - 1] == '/')
+		left->n--;
+	return true;
+}
+
+// Lower-case, without a trailing dot; "*.x" becomes ".x", "*" the empty key.
+static size_t host_key(struct slice host, char key[static ROUTE_HOST_MAX])
+{
+	if (host.n && host.p[0] == '*')
+		host = (struct slice){host.p + 1, host.n - 1};
+	if (host.n && host.p[host.n - 1] == '.')
+		host.n--;
+	for (size_t i = 0; i < host.n; i++)
+		key[i] = ascii_lower(host.p[i]);
+	return host.n;
+}
+
+const char *routetable_check(const struct route_pattern *p)
+{
+	struct slice left;
+	unsigned segments = 0, params = 0, labels = 0;
+	bool last = false;
+
+	if (p->host.n > ROUTE_HOST_MAX)
+		return "host is longer than 255 bytes";
+	for (size_t i = 0; i < p->host.n; i++) {
+		char c = p->host.p[i];
+
+		if (c == '*' && (i != 0 || (p->host.n > 1 && p->host.p[1] != '.')))
+			return "'*' stands only for the first labels of a host, as in \"*.example.com\"";
+		if (c <= ' ' || c == 0x7f || c == '/')
+			return "host has a byte that no host has";
+		if (c == '.')
+			labels++;
+	}
+	if (p->host.n && p->host.p[0] == '.')
+		return "host begins with a dot; a suffix is written \"*.example.com\"";
+	if (p->host.n >= 2 && p->host.p[0] == '*' && (p->host.n == 2 || p->host.p[2] == '.'))
+		return "nothing follows \"*.\"";
+	if (p->host.n && p->host.p[0] == '*' && labels > ROUTE_LABELS_MAX)
+		return "host suffix has more than 16 labels";
+	if (p->path.n == 0 || p->path.p[0] != '/')
+		return "path does not begin with '/'";
+	if (memchr(p->path.p, '?', p->path.n) || memchr(p->path.p, '#', p->path.n))
+		return "path has a query or a fragment; only the path is matched";
+	for (size_t i = 0; i < p->path.n; i++)
+		if ((unsigned char)p->path.p[i] <= ' ' || (unsigned char)p->path.p[i] >= 0x7f)
+			return "path has a byte that must be percent-encoded";
+	if (!path_segments(p, &left))
+		return NULL;
+	while (!last) {
+		struct slice s = segment_next(&left, &last);
+
+		if (++segments > ROUTE_SEGMENTS_MAX)
+			return "path has more than 64 segments";
+		if (segment_is_param(s) && ++params > ROUTE_PARAMS)
+			return "path has more than 16 parameters";
+	}
+	return NULL;
+}
+
+static uint32_t node_new(struct builder *b)
+{
+	b->nodes[b->n_nodes] = (struct node){0, NONE, NONE, NONE, NONE, NONE};
+	return b->n_nodes++;
+}
+
+static uint32_t host_root(struct builder *b, struct slice text)
+{
+	struct host *h = &b->hosts[b->n_hosts];
+	uint32_t slot;
+
+	h->n = (uint32_t)host_key(text, h->key);
+	h->hash = hash64_lower(h->key, h->n);
+	for (slot = (uint32_t)h->hash & b->host_mask; b->host_index[slot]; slot = (slot + 1) & b->host_mask) {
+		struct host *o = &b->hosts[b->host_index[slot] - 1];
+
+		if (o->hash == h->hash && slice_eq(slice_of(o->key, o->n), slice_of(h->key, h->n)))
+			return o->root;
+	}
+	b->host_index[slot] = ++b->n_hosts;
+	return h->root = node_new(b);
+}
+
+static uint32_t node_child(struct builder *b, uint32_t parent, struct slice text)
+{
+	uint64_t hash;
+	uint32_t slot;
+
+	if (segment_is_param(text)) {
+		if (!b->nodes[parent].param) {
+			uint32_t child = node_new(b);
+
+			b->nodes[parent].param = child;
+		}
+		return b->nodes[parent].param;
+	}
+	hash = snap_edge_hash(parent, text);
+	for (slot = (uint32_t)hash & b->edge_mask; b->edge_index[slot]; slot = (slot + 1) & b->edge_mask) {
+		struct edge *e = &b->edges[b->edge_index[slot] - 1];
+
+		if (e->hash == hash && e->parent == parent && slice_eq(e->text, text))
+			return e->child;
+	}
+	b->edges[b->n_edges] = (struct edge){text, hash, parent, node_new(b)};
+	b->edge_index[slot] = ++b->n_edges;
+	return b->edges[b->n_edges - 1].child;
+}
+
+// Routes come in rising order, so that lists are ascending and the first one seen is a subtree's best.
+static void node_reach(struct builder *b, uint32_t node, uint32_t route)
+{
+	if (b->nodes[node].best == NONE)
+		b->nodes[node].best = route;
+}
+
+static void route_insert(struct builder *b, const struct route_pattern *p, uint32_t route)
+{
+	uint32_t node = host_root(b, p->host), *first, *end;
+	struct slice left;
+	bool last = !path_segments(p, &left);
+
+	node_reach(b, node, route);
+	while (!last) {
+		struct slice s = segment_next(&left, &last);
+
+		node = node_child(b, node, s);
+		node_reach(b, node, route);
+	}
+	first = p->prefix ? &b->nodes[node].prefix : &b->nodes[node].exact;
+	end = p->prefix ? &b->nodes[node].prefix_last : &b->nodes[node].exact_last;
+	if (*first == NONE)
+		*first = route;
+	else
+		b->next[*end] = route;
+	*end = route;
+	b->next[route] = NONE;
+}
+
+static struct snap_ref list_write(struct blob *blob, const struct builder *b, uint32_t first, uint32_t *scratch)
+{
+	uint32_t n = 0;
+
+	for (uint32_t r = first; r != NONE; r = b->next[r])
+		scratch[n++] = r;
+	return blob_add(blob, scratch, n, sizeof(uint32_t));
+}
+
+static bool nodes_write(struct blob *blob, const struct builder *b, uint32_t n_routes, struct snapshot *header)
+{
+	struct snap_node *out = calloc(b->n_nodes + 1, sizeof(*out));
+	uint32_t *scratch = calloc((size_t)n_routes + 1, sizeof(*scratch));
+
+	if (out && scratch) {
+		for (uint32_t i = 0; i < b->n_nodes; i++) {
+			const struct node *v = &b->nodes[i];
+
+			out[i] = (struct snap_node){v->param, v->best, list_write(blob, b, v->exact, scratch),
+						    list_write(blob, b, v->prefix, scratch)};
+		}
+		header->nodes = blob_add(blob, out, b->n_nodes, sizeof(*out));
+	}
+	free(out);
+	free(scratch);
+	return out && scratch;
+}
+
+static bool edges_write(struct blob *blob, const struct builder *b, struct snapshot *header)
+{
+	uint32_t n = power_of_two_for(b->n_edges);
+	struct snap_edge *out = calloc(n, sizeof(*out));
+
+	if (!out)
+		return false;
+	for (uint32_t i = 0; i < b->n_edges; i++) {
+		const struct edge *e = &b->edges[i];
+		uint32_t slot = (uint32_t)e->hash & (n - 1);
+
+		while (out[slot].child)
+			slot = (slot + 1) & (n - 1);
+		out[slot] =
+			(struct snap_edge){blob_text(blob, e->text.p, e->text.n), e->hash, e->parent, e->child};
+	}
+	header->edges = blob_add(blob, out, n, sizeof(*out));
+	free(out);
+	return true;
+}
+
+static bool hosts_write(struct blob *blob, const struct builder *b, struct snapshot *header)
+{
+	uint32_t n = power_of_two_for(b->n_hosts);
+	struct snap_host *out = calloc(n, sizeof(*out));
+
+	if (!out)
+		return false;
+	header->host_any = header->host_suffixes = 0;
+	for (uint32_t i = 0; i < b->n_hosts; i++) {
+		const struct host *h = &b->hosts[i];
+		uint32_t slot = (uint32_t)h->hash & (n - 1);
+
+		while (out[slot].used)
+			slot = (slot + 1) & (n - 1);
+		out[slot] = (struct snap_host){blob_text(blob, h->key, h->n), h->hash, h->root, 1};
+		if (h->n == 0)
+			header->host_any = 1;
+		else if (h->key[0] == '.')
+			header->host_suffixes = 1;
+	}
+	header->hosts = blob_add(blob, out, n, sizeof(*out));
+	free(out);
+	return true;
+}
+
+bool routetable_build(struct blob *blob, const struct route_pattern *p, uint32_t n, struct snapshot *header)
+{
+	struct builder b = {0};
+	uint64_t segments = 0;
+	bool ok = false;
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (routetable_check(&p[i]))
+			return false;
+		for (size_t k = 0; k < p[i].path.n; k++)
+			segments += p[i].path.p[k] == '/';
+	}
+	if (n + segments >= UINT32_MAX / 4)
+		return false;
+	// The most there may be: a root for each route and a node for each segment.
+	b.nodes = calloc(n + segments + 1, sizeof(*b.nodes));
+	b.edges = calloc(segments + 1, sizeof(*b.edges));
+	b.edge_mask = power_of_two_for(segments + 1) - 1;
+	b.edge_index = calloc((size_t)b.edge_mask + 1, sizeof(*b.edge_index));
+	b.hosts = calloc((size_t)n + 1, sizeof(*b.hosts));
+	b.host_mask = power_of_two_for((uint64_t)n + 1) - 1;
+	b.host_index = calloc((size_t)b.host_mask + 1, sizeof(*b.host_index));
+	b.next = calloc((size_t)n + 1, sizeof(*b.next));
+	if (!b.nodes || !b.edges || !b.edge_index || !b.hosts || !b.host_index || !b.next)
+		goto out;
+	for (uint32_t i = 0; i < n; i++)
+		route_insert(&b, &p[i], i);
+	ok = nodes_write(blob, &b, n, header) && edges_write(blob, &b, header) &&
+	     hosts_write(blob, &b, header) && !blob->failed;
+out:
+	free(b.nodes);
+	free(b.edges);
+	free(b.edge_index);
+	free(b.hosts);
+	free(b.host_index);
+	free(b.next);
+	return ok;
+}

@@ -1,0 +1,24 @@
+// What a policy stage gives to control, in its compile.c: the keys it adds to a route, and how they become the
+// stage's record in the snapshot. The list follows from stages.def.
+#pragma once
+#include "blob.h"
+#include "contract/stages.h"
+#include "schema.h"
+
+struct stage_compiler {
+	// Is the stage configured in this route?
+	bool (*present)(const void *conf);
+	void (*check)(struct diag *d, const void *conf);
+	// Adds the record to the blob; its reference counts bytes. The check has found nothing.
+	struct snap_ref (*compile)(struct blob *b, const void *conf);
+};
+
+// <stage>_keys: their struct begins with struct object_head.
+#define STAGE(name, hooks, help)                                                                               \
+	extern const struct object name##_keys;                                                                \
+	extern const struct stage_compiler name##_compiler;
+#include "contract/stages.def"
+#undef STAGE
+
+extern const struct stage_compiler *const stage_compilers[STAGE_COUNT];
+extern const char *const stage_names[STAGE_COUNT];

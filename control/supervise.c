@@ -1,0 +1,560 @@
+#include "supervise.h"
+#include "compile.h"
+#include "contract/channel_io.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MS          1000000ull
+#define SECOND      1000000000ull
+#define TICK        (5 * MS) // while something is waited for
+#define CONNECT_MAX (30 * SECOND)
+#define START_MAX   (60 * SECOND)
+#define PUBLISH_MAX (10 * SECOND)
+#define KILL_AFTER  (5 * SECOND)  // beyond the time it was given to drain
+#define SOON        (10 * SECOND) // a death this soon after the start counts towards the pause
+#define TRIES       3             // to come to run at all
+
+const char *const dataplane_state_name[] = {"none",     "connecting", "greeting",
+					    "starting", "running",    "stopping"};
+
+static const uint64_t pauses[] = {0, 0, 100 * MS, SECOND, 5 * SECOND};
+
+static void on_death(void *ctx, struct loop_op *op, int result);
+static void on_input(void *ctx, struct loop_op *op, int result);
+static void on_timer(void *ctx, struct loop_op *op, int result);
+
+void supervise_init(struct supervise *s)
+{
+	s->pidfd = s->channel = -1;
+	s->running = s->before = s->next = GENERATION_NONE;
+	s->death = (struct loop_op){.fn = on_death, .ctx = s};
+	s->input = (struct loop_op){.fn = on_input, .ctx = s};
+	s->timer = (struct loop_op){.fn = on_timer, .ctx = s};
+}
+
+static void state_set(struct supervise *s, enum dataplane_state state, uint64_t limit)
+{
+	s->state = state;
+	s->since = loop_now();
+	s->deadline = limit ? s->since + limit : 0;
+	if (!s->timer.busy)
+		loop_timer(s->loop, &s->timer, TICK);
+}
+
+static void publish_end(struct supervise *s, const char *error)
+{
+	publish_fn *done = s->publish_done;
+
+	if (!done)
+		return;
+	s->publish_done = NULL;
+	if (error) {
+		generation_drop(&s->next);
+	} else {
+		// Requests in flight may still look at the generation before: its slots stay theirs.
+		generation_drop(&s->before);
+		s->before = s->running;
+		s->running = s->next;
+		s->next = GENERATION_NONE;
+		compile_release(s->instance->region, s->running.snapshot, s->before.snapshot);
+	}
+	done(s->publish_ctx, error);
+}
+
+static void channel_close(struct supervise *s)
+{
+	if (s->channel < 0)
+		return;
+	// The poll under way holds the file: it ends only when it is cancelled or the peer goes.
+	loop_cancel(s->loop, &s->input);
+	shutdown(s->channel, SHUT_RDWR);
+	close(s->channel);
+	s->channel = -1;
+}
+
+// When a process was started, on our clock; now where /proc does not say.
+static uint64_t process_started(pid_t pid)
+{
+	char path[64], text[1024], *p;
+	unsigned long long ticks = 0;
+	struct timespec boot;
+	uint64_t age;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
+	if (fd >= 0)
+		close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	p = strrchr(text, ')'); // the name in front may hold anything
+	for (unsigned field = 2; p && field < 22; field++)
+		p = strchr(p + 1, ' ');
+	if (!p || sscanf(p, " %llu", &ticks) != 1)
+		return loop_now();
+	clock_gettime(CLOCK_BOOTTIME, &boot);
+	age = (uint64_t)boot.tv_sec * SECOND + (uint64_t)boot.tv_nsec -
+	      ticks * (SECOND / (uint64_t)sysconf(_SC_CLK_TCK));
+	return age < loop_now() ? loop_now() - age : 0;
+}
+
+static int process_watch(struct supervise *s, pid_t pid, bool child)
+{
+	s->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (s->pidfd < 0)
+		return -errno;
+	s->pid = pid;
+	s->child = child;
+	s->started = child ? loop_now() : process_started(pid);
+	return 0;
+}
+
+static void process_kill(struct supervise *s)
+{
+	if (s->pidfd >= 0)
+		syscall(SYS_pidfd_send_signal, s->pidfd, SIGKILL, NULL, 0);
+}
+
+static int channel_connect(struct supervise *s)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	char path[320];
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -errno;
+	instance_path(s->instance, CHANNEL_SOCKET, path, sizeof(path));
+	memcpy(a.sun_path, path, strnlen(path, sizeof(a.sun_path) - 1));
+	if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
+		int err = -errno;
+
+		close(fd);
+		return err;
+	}
+	s->channel = fd;
+	return 0;
+}
+
+static void channel_listen(struct supervise *s)
+{
+	if (s->channel >= 0 && !s->input.busy)
+		loop_poll(s->loop, &s->input, s->channel, POLLIN);
+}
+
+static int dataplane_spawn(struct supervise *s)
+{
+	char *argv[] = {(char *)(uintptr_t)s->program, (char *)(uintptr_t) "--dir", s->instance->dir, NULL};
+	posix_spawn_file_actions_t files;
+	posix_spawnattr_t attr;
+	sigset_t none, all;
+	pid_t pid;
+	int err;
+
+	sigemptyset(&none);
+	sigfillset(&all);
+	posix_spawn_file_actions_init(&files);
+	posix_spawnattr_init(&attr);
+	// A session of its own: it outlives us, and the terminal's signals are ours to pass on.
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	posix_spawnattr_setsigmask(&attr, &none);
+	posix_spawnattr_setsigdefault(&attr, &all);
+	posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+	if (s->log->fd != STDERR_FILENO) {
+		posix_spawn_file_actions_adddup2(&files, s->log->fd, STDOUT_FILENO);
+		posix_spawn_file_actions_adddup2(&files, s->log->fd, STDERR_FILENO);
+	} else {
+		posix_spawn_file_actions_adddup2(&files, STDERR_FILENO, STDOUT_FILENO);
+	}
+	log_flush(s->log);
+	err = posix_spawn(&pid, s->program, &files, &attr, argv, environ);
+	posix_spawnattr_destroy(&attr);
+	posix_spawn_file_actions_destroy(&files);
+	if (err)
+		return -err;
+	err = process_watch(s, pid, true);
+	if (err < 0) {
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		return err;
+	}
+	instance_write_pid(s->instance, pid);
+	loop_poll(s->loop, &s->death, s->pidfd, POLLIN);
+	return 0;
+}
+
+static void start_now(struct supervise *s)
+{
+	int err = dataplane_spawn(s);
+
+	if (err < 0) {
+		char why[400];
+
+		snprintf(why, sizeof(why), "%s: %s", s->program, strerror(-err));
+		s->failed(s->ctx, why);
+		return;
+	}
+	log_note(s->log, "data plane started, pid %d, generation %llu", (int)s->pid,
+		 (unsigned long long)s->running.snapshot->generation);
+	state_set(s, DATAPLANE_CONNECTING, CONNECT_MAX);
+}
+
+static void start_send(struct supervise *s)
+{
+	int fds[CHANNEL_FDS_MAX] = {s->instance->region_fd,   s->instance->stats_fd[0],
+				    s->instance->stats_fd[1], s->instance->stats_fd[2],
+				    s->instance->stats_fd[3], s->running.fd};
+	struct channel_msg m;
+	int err;
+
+	channel_message(&m, CHANNEL_START, s->running.snapshot->generation, NULL);
+	err = channel_send(s->channel, &m, fds, CHANNEL_FDS_MAX);
+	if (err < 0) {
+		log_error(s->log, "channel to the data plane: %s", strerror(-err));
+		process_kill(s);
+		return;
+	}
+	state_set(s, DATAPLANE_STARTING, START_MAX);
+}
+
+static void runs(struct supervise *s)
+{
+	bool again = s->ran;
+
+	s->ran = true;
+	state_set(s, DATAPLANE_RUNNING, 0);
+	log_note(s->log, "data plane %s, pid %d, generation %llu", again ? "runs again" : "runs", (int)s->pid,
+		 (unsigned long long)s->running.snapshot->generation);
+	s->attached(s->ctx);
+}
+
+// HELLO on a fresh connection.
+static void greeted(struct supervise *s, const struct channel_msg *m, int *fds, int n)
+{
+	if (m->state == CHANNEL_WAITING) {
+		start_send(s);
+		return;
+	}
+	// It runs already: our connection was lost, or was made anew.
+	channel_close_fds(fds, n);
+	if (s->next.fd >= 0 && m->generation == s->next.snapshot->generation)
+		publish_end(s, NULL);
+	else if (m->generation != s->running.snapshot->generation)
+		log_error(s->log, "the data plane runs generation %llu, not %llu",
+			  (unsigned long long)m->generation,
+			  (unsigned long long)s->running.snapshot->generation);
+	else
+		publish_end(s, "the connection to the data plane was lost");
+	runs(s);
+}
+
+static void message(struct supervise *s, const struct channel_msg *m, int *fds, int n)
+{
+	char text[sizeof(m->text) + 1];
+
+	snprintf(text, sizeof(text), "%.*s", (int)sizeof(m->text), m->text);
+	switch (m->type) {
+	case CHANNEL_HELLO:
+		if (s->state == DATAPLANE_GREETING)
+			greeted(s, m, fds, n);
+		else
+			channel_close_fds(fds, n);
+		return;
+	case CHANNEL_PUBLISHED:
+		if (s->state == DATAPLANE_STARTING && m->generation == s->running.snapshot->generation)
+			runs(s);
+		else if (s->next.fd >= 0 && m->generation == s->next.snapshot->generation)
+			publish_end(s, NULL);
+		break;
+	case CHANNEL_REFUSED:
+		log_error(s->log, "the data plane refused generation %llu: %s",
+			  (unsigned long long)m->generation, text);
+		snprintf(s->last_words, sizeof(s->last_words), "%.239s", text);
+		if (s->state == DATAPLANE_STARTING) {
+			if (!s->ran)
+				s->failed(s->ctx, text);
+			else
+				process_kill(s); // tried again after a pause
+		} else {
+			publish_end(s, text);
+		}
+		break;
+	case CHANNEL_LOG:
+		// It stands on the data plane's standard error too, which is our log: kept for what is said of
+		// a failure.
+		snprintf(s->last_words, sizeof(s->last_words), "%.239s", text);
+		break;
+	default:
+		break;
+	}
+	channel_close_fds(fds, n);
+}
+
+static void channel_drain(struct supervise *s)
+{
+	struct channel_msg m;
+	int fds[CHANNEL_FDS_MAX];
+
+	while (s->channel >= 0) {
+		int n = channel_recv(s->channel, &m, fds);
+
+		if (n == -EAGAIN || n == -EINTR)
+			return;
+		if (n >= 0) {
+			message(s, &m, fds, n);
+			continue;
+		}
+		if (n != -EPIPE && n != -ECONNRESET)
+			log_error(s->log, "channel to the data plane: %s", strerror(-n));
+		channel_close(s);
+		if (s->state != DATAPLANE_STOPPING && s->state != DATAPLANE_NONE)
+			state_set(s, DATAPLANE_CONNECTING, CONNECT_MAX);
+	}
+}
+
+static void on_input(void *ctx, struct loop_op *op, int result)
+{
+	struct supervise *s = ctx;
+
+	(void)op;
+	// After a cancellation a new channel may have been opened meanwhile: it is listened to.
+	if (result != -ECANCELED)
+		channel_drain(s);
+	channel_listen(s);
+}
+
+static void death_log(struct supervise *s)
+{
+	siginfo_t info = {0};
+
+	s->exit_status = 0;
+	if (!s->child || waitid(P_PID, (id_t)s->pid, &info, WEXITED | WNOHANG) < 0 || info.si_pid == 0) {
+		log_note(s->log, "data plane %d has ended", (int)s->pid);
+		return;
+	}
+	s->exit_status = info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
+	if (info.si_code == CLD_EXITED)
+		log_note(s->log, "data plane %d has ended with status %d", (int)s->pid, info.si_status);
+	else
+		log_error(s->log, "data plane %d was ended by signal %d", (int)s->pid, info.si_status);
+}
+
+static void on_death(void *ctx, struct loop_op *op, int result)
+{
+	struct supervise *s = ctx;
+	bool stopping = s->state == DATAPLANE_STOPPING;
+	char why[320];
+
+	(void)op;
+	if (result < 0 || s->pidfd < 0)
+		return;
+	channel_drain(s); // its last words
+	death_log(s);
+	close(s->pidfd);
+	s->pidfd = -1;
+	channel_close(s);
+	instance_write_pid(s->instance, 0);
+	if (stopping) {
+		s->state = DATAPLANE_NONE;
+		s->stopped(s->ctx);
+		return;
+	}
+	publish_end(s, "the data plane ended while it took the configuration");
+	s->deaths = loop_now() - s->started < SOON ? s->deaths + 1 : 0;
+	s->restarts++;
+	if (!s->ran && s->deaths >= TRIES) {
+		snprintf(why, sizeof(why), "the data plane does not start%s%s", s->last_words[0] ? ": " : "",
+			 s->last_words);
+		s->failed(s->ctx, why);
+		return;
+	}
+	unsigned step = s->deaths ? s->deaths - 1 : 0;
+	uint64_t pause = pauses[step < 5 ? step : 4];
+
+	if (pause == 0) {
+		start_now(s);
+		return;
+	}
+	state_set(s, DATAPLANE_NONE, pause);
+}
+
+static void connect_try(struct supervise *s)
+{
+	if (channel_connect(s) == 0) {
+		state_set(s, DATAPLANE_GREETING, CONNECT_MAX);
+		channel_listen(s);
+	}
+}
+
+static void on_timer(void *ctx, struct loop_op *op, int result)
+{
+	struct supervise *s = ctx;
+	uint64_t now = loop_now();
+	bool late = s->deadline && now >= s->deadline;
+
+	(void)op;
+	if (result < 0)
+		return;
+	if (s->publish_done && now >= s->publish_deadline)
+		publish_end(s, "the data plane did not take the configuration in time");
+	switch (s->state) {
+	case DATAPLANE_NONE:
+		if (late) {
+			s->deadline = 0;
+			start_now(s);
+		} else if (!s->deadline) {
+			return;
+		}
+		break;
+	case DATAPLANE_CONNECTING:
+		connect_try(s);
+		break;
+	default:
+		break;
+	}
+	if (late && s->state != DATAPLANE_NONE && s->deadline && now >= s->deadline) {
+		log_error(s->log, "the data plane stays in state %s: it is ended",
+			  dataplane_state_name[s->state]);
+		s->deadline = now + KILL_AFTER;
+		process_kill(s);
+	}
+	if (s->timer.busy || (s->state == DATAPLANE_RUNNING && !s->publish_done))
+		return;
+	loop_timer(s->loop, &s->timer, TICK);
+}
+
+int supervise_adopt(struct supervise *s, char *why, size_t why_size)
+{
+	struct channel_msg m;
+	int fds[CHANNEL_FDS_MAX], n;
+	pid_t pid = instance_read_pid(s->instance);
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	// One that was started a moment ago by a control that is gone may not listen yet.
+	for (unsigned tries = 0; channel_connect(s) < 0; tries++) {
+		if (!pid || tries > 500 || kill(pid, 0) < 0)
+			return 0;
+		poll(NULL, 0, 10);
+	}
+	struct pollfd p = {.fd = s->channel, .events = POLLIN};
+
+	if (poll(&p, 1, 5000) <= 0 || (n = channel_recv(s->channel, &m, fds)) < 0 || m.type != CHANNEL_HELLO) {
+		snprintf(why, why_size, "a data plane listens in %s, but does not answer", s->instance->dir);
+		return -1;
+	}
+	if (getsockopt(s->channel, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || peer.pid <= 0)
+		peer.pid = (pid_t)m.pid;
+	n = process_watch(s, peer.pid, false);
+	if (n < 0) {
+		snprintf(why, why_size, "data plane %d: %s", (int)peer.pid, strerror(-n));
+		return -1;
+	}
+	loop_poll(s->loop, &s->death, s->pidfd, POLLIN);
+	if (m.state != CHANNEL_RUNNING) {
+		s->state = DATAPLANE_GREETING; // it waits for START
+		return 0;
+	}
+	if (generation_adopt(&s->running, fds[0], why, why_size) < 0)
+		return -1;
+	s->ran = true;
+	s->state = DATAPLANE_RUNNING;
+	return 1;
+}
+
+void supervise_start(struct supervise *s)
+{
+	if (s->state == DATAPLANE_RUNNING) {
+		log_note(s->log, "attached to the running data plane, pid %d, generation %llu", (int)s->pid,
+			 (unsigned long long)s->running.snapshot->generation);
+		s->since = loop_now();
+		channel_listen(s);
+		s->attached(s->ctx);
+	} else if (s->state == DATAPLANE_GREETING) {
+		channel_listen(s);
+		start_send(s);
+	} else {
+		start_now(s);
+	}
+}
+
+int supervise_publish(struct supervise *s, struct generation *next, publish_fn *done, void *ctx)
+{
+	struct channel_msg m;
+	int err;
+
+	if (s->state != DATAPLANE_RUNNING || s->publish_done)
+		return -1;
+	channel_message(&m, CHANNEL_PUBLISH, next->snapshot->generation, NULL);
+	err = channel_send(s->channel, &m, &next->fd, 1);
+	if (err < 0)
+		return -1;
+	s->next = *next;
+	*next = GENERATION_NONE;
+	s->publish_done = done;
+	s->publish_ctx = ctx;
+	s->publish_deadline = loop_now() + PUBLISH_MAX;
+	if (!s->timer.busy)
+		loop_timer(s->loop, &s->timer, TICK);
+	return 0;
+}
+
+void supervise_kick(struct supervise *s)
+{
+	struct channel_msg m;
+
+	channel_message(&m, CHANNEL_KICK, 0, NULL);
+	if (s->channel >= 0)
+		channel_send(s->channel, &m, NULL, 0);
+}
+
+void supervise_shutdown(struct supervise *s, uint64_t drain)
+{
+	struct channel_msg m;
+	bool polite = s->state == DATAPLANE_RUNNING;
+
+	if (s->state == DATAPLANE_NONE || s->pidfd < 0) {
+		s->state = DATAPLANE_NONE;
+		s->deadline = 0;
+		s->stopped(s->ctx);
+		return;
+	}
+	publish_end(s, "shutting down");
+	channel_message(&m, CHANNEL_SHUTDOWN, drain, NULL);
+	state_set(s, DATAPLANE_STOPPING, drain + KILL_AFTER);
+	if (!polite || channel_send(s->channel, &m, NULL, 0) < 0)
+		process_kill(s);
+}
+
+void supervise_end(struct supervise *s)
+{
+	struct pollfd p = {.fd = s->pidfd, .events = POLLIN};
+
+	process_kill(s);
+	if (s->pidfd >= 0 && poll(&p, 1, 5000) > 0)
+		death_log(s);
+}
+
+void supervise_fini(struct supervise *s)
+{
+	generation_drop(&s->running);
+	generation_drop(&s->before);
+	generation_drop(&s->next);
+	if (s->channel >= 0)
+		close(s->channel);
+	if (s->pidfd >= 0)
+		close(s->pidfd);
+	s->channel = s->pidfd = -1;
+}

@@ -1,0 +1,65 @@
+#include "base/checksum.h"
+#include <string.h>
+
+// The sum is kept modulo 2^64 - 1, of which 2^16 - 1 is a divisor: a carry out of the top goes back in at the
+// bottom, and words of any width may be added (RFC 1071 2(C)). Words are taken as they lie in memory, so that
+// no byte is swapped and the folded result is stored as it is (2(B)).
+static inline uint64_t add_carry(uint64_t sum, uint64_t w)
+{
+	sum += w;
+	return sum + (sum < w);
+}
+
+typedef uint64_t lanes __attribute__((vector_size(32)));
+
+uint64_t checksum_add(uint64_t sum, const void *data, size_t n)
+{
+	const unsigned char *p = data;
+
+	if (n >= 64) {
+		// Halves of 32 bits summed in lanes of 64 cannot overflow below 2^36 bytes.
+		const lanes low = {0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff};
+		lanes a = {0}, b = {0}, x, y;
+
+		for (; n >= 64; n -= 64, p += 64) {
+			memcpy(&x, p, 32);
+			memcpy(&y, p + 32, 32);
+			a += (x & low) + (x >> 32);
+			b += (y & low) + (y >> 32);
+		}
+		a += b;
+		sum = add_carry(sum, a[0] + a[1] + a[2] + a[3]);
+	}
+	for (; n >= 8; n -= 8, p += 8) {
+		uint64_t w;
+
+		memcpy(&w, p, 8);
+		sum = add_carry(sum, w);
+	}
+	if (n & 4) {
+		uint32_t w;
+
+		memcpy(&w, p, 4);
+		sum = add_carry(sum, w);
+		p += 4;
+	}
+	if (n & 2) {
+		uint16_t w;
+
+		memcpy(&w, p, 2);
+		sum = add_carry(sum, w);
+		p += 2;
+	}
+	if (n & 1)
+		sum = add_carry(sum, *p); // in the first byte of its word, as memory has it
+	return sum;
+}
+
+uint16_t checksum_fold(uint64_t sum)
+{
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + ((sum >> 16) & 0xffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)~sum;
+}

@@ -1,0 +1,10 @@
+// The Internet checksum (RFC 1071), with its incremental update (RFC 1624).
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+// One's-complement sum of n bytes added to sum, not yet folded. Any alignment; an odd n pads with zero, so
+// only the last piece of a sum may be odd.
+uint64_t checksum_add(uint64_t sum, const void *p, size_t n);
+// Folded and complemented, in network byte order as it is stored.
+uint16_t checksum_fold(uint64_t sum);

@@ -1,0 +1,206 @@
+// A snapshot: one generation of the configuration, compiled by control, executed by the data plane.
+//
+// It lives in a memfd of its own that is sealed before it is passed on, so nobody can write it any more.
+// It is position-independent: a reference is an offset from the first byte of the snapshot and a count, never
+// a pointer. All integers are of the machine's byte order (both sides run on one machine), but network
+// addresses and TCP ports are as in struct addr and in host order respectively.
+//
+// Trust: the data plane's housekeeping thread runs snapshot_verify() over the whole of it, as if it came from
+// an enemy; workers see only what passed, and read it without further checks.
+//
+// State that must outlive a generation (weights set by hand, endpoint states, statistics) is not here but in
+// the region, in slots whose numbers control chooses by stable names and writes into these records.
+#pragma once
+#include "base/addr.h"
+#include "base/slice.h"
+#include <stdint.h>
+
+#define SNAPSHOT_MAGIC   0x70616e7347434843ull // "CHCGsnap"
+#define SNAPSHOT_VERSION 1u
+
+// n records (or bytes, for text) at offset off. off is a multiple of 8 for records; n = 0 means none.
+struct snap_ref {
+	uint32_t off;
+	uint32_t n;
+};
+
+enum snap_idle { IDLE_SPIN, IDLE_ADAPTIVE };
+enum snap_hugepages { HUGEPAGES_PREFER, HUGEPAGES_REQUIRE, HUGEPAGES_NEVER };
+
+// What is fixed for a data plane's life. A generation that differs here needs a restart of the data plane.
+struct snap_system {
+	uint32_t workers;         // 1..SNAP_WORKERS_MAX
+	uint32_t idle;            // enum snap_idle
+	uint32_t hugepages;       // enum snap_hugepages
+	uint32_t max_connections; // for each worker, both sides together
+	uint64_t packet_memory;   // bytes of packet buffers, for the whole data plane
+	uint64_t reserved[2];
+	int32_t cpu[64]; // of each worker; -1: wherever the scheduler puts it
+};
+#define SNAP_WORKERS_MAX 64
+#define SNAP_PORTS_MAX   16
+#define SNAP_LISTEN_MAX  16383 // TCP ports above it are our own towards upstreams (port/steer.h)
+#define SNAP_NAME_MAX    63   // bytes of a name (the region keeps it with a NUL); of a device: 127
+#define SNAP_TEXT_MAX    8191 // bytes of any other text
+
+struct snap_address { // an address of our own
+	struct addr addr;
+	uint32_t prefix; // 96..128 for IPv4 (mapped), 0..128 for IPv6
+	uint32_t pad;
+};
+
+struct snap_netroute { // longest prefix wins; gateway is on-link
+	struct addr dst;
+	struct addr gateway;
+	uint32_t prefix;
+	uint32_t pad;
+};
+
+struct snap_port {
+	struct snap_ref name;
+	struct snap_ref device;    // PCI address or DPDK vdev string
+	struct snap_ref addresses; // snap_address
+	struct snap_ref routes;    // snap_netroute; on-link routes follow from the addresses and are not here
+	uint16_t vlan;             // 0: untagged; 1..4094: this port's tag
+	uint16_t mtu;              // 576..9216, of the IP packet
+	uint16_t queues;           // wanted; 0: one for each worker, as far as the driver goes
+	uint16_t pad;
+};
+
+struct snap_listener {
+	struct snap_ref name;
+	struct addr addr; // all zero: every address of the port, both families
+	uint16_t port;    // snap_port index
+	uint16_t tcp_port;
+	uint32_t pad;
+	uint64_t head_timeout; // ns, for a whole request head, from its first byte (or from accept)
+	uint64_t idle_timeout; // ns, between requests and for progress of a body
+	uint32_t max_head;     // bytes of request line and fields, at most SNAP_HEAD_MAX
+	uint32_t max_requests; // on one connection; 0: no bound
+};
+#define SNAP_HEAD_MAX 16384
+
+enum snap_action { ACTION_TO, ACTION_RESPOND, ACTION_REDIRECT };
+
+// METHOD_* bits are 1 << enum http_method; a route with methods = 0 takes all.
+struct snap_target {
+	uint32_t upstream; // index
+	uint32_t weight;   // as configured, 0..65535
+	uint32_t slot;     // region's target slot: a weight set by hand wins over this one
+	uint32_t pad;
+};
+
+struct snap_route {
+	struct snap_ref name;
+	uint32_t methods;
+	uint32_t action;    // enum snap_action
+	uint32_t stat_slot; // in the statistics region
+	uint32_t stages;    // bit 1 << enum stage: those that have a configuration here
+
+	struct snap_ref targets; // ACTION_TO: snap_target, at least 1
+
+	uint32_t status; // ACTION_RESPOND, ACTION_REDIRECT: 200..599
+	uint32_t pad;
+	struct snap_ref content_type; // ACTION_RESPOND; text
+	struct snap_ref body;         // ACTION_RESPOND; bytes, at most SNAP_BODY_MAX
+	struct snap_ref location;     // ACTION_REDIRECT; text
+
+	uint64_t timeout;  // ns, whole request: first byte of the head to last byte of the answer; 0: none
+	uint64_t per_try;  // ns, one attempt until its response head; 0: none
+	uint32_t attempts; // at most, 1..8; attempts after the first only where no byte was sent (connect
+			   // failures)
+	uint32_t host;     // index of its host pattern in snapshot order, for listings
+	struct snap_ref host_text, path_text; // as written, for listings and route test
+
+	struct snap_ref stage_conf[8]; // by enum stage: bytes of the stage's conf.h record, 8-aligned
+};
+#define SNAP_BODY_MAX 65536
+
+enum snap_balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST_REQUEST };
+
+struct snap_endpoint {
+	struct snap_ref name; // "address:port", as in cgctl
+	struct addr addr;
+	uint16_t tcp_port;
+	uint16_t pad;
+	uint32_t weight; // 1..65535
+	uint32_t slot;   // region's endpoint slot: administrative state; and the workers' runtime state
+	uint32_t epoch;  // of that slot: another epoch means another endpoint, whose runtime state starts anew
+};
+
+struct snap_upstream {
+	struct snap_ref name;
+	struct snap_ref endpoints; // snap_endpoint, may be none
+	uint32_t stat_slot;
+	uint16_t port; // snap_port index
+	uint8_t balance;
+	uint8_t pad;
+	uint64_t connect_timeout; // ns
+	uint64_t idle_timeout;    // ns, of a pooled connection
+	uint32_t max_connections; // for each endpoint; 0: no bound
+	uint32_t max_pending;     // requests waiting for a connection, for the upstream
+	uint32_t down_after;      // consecutive connect failures that mark an endpoint down; 0: never
+	uint32_t pad2;
+	uint64_t down_for; // ns, until it is tried again
+};
+
+// Route tables. Hosts are found by hash; for each host (and each suffix and "any") there is a trie of path
+// segments. Children of all nodes of all tries stand in one hash table keyed by (node, segment).
+//
+// host kinds: exact "api.example.com"; suffix "*.example.com" is keyed by ".example.com"; any is keyed by "".
+struct snap_host {
+	struct snap_ref text; // lower case, as keyed; n = 0 is "any"
+	uint64_t hash;        // hash64_lower of text
+	uint32_t root;        // node
+	uint32_t used;        // 0: empty slot of the table
+};
+
+struct snap_node {
+	uint32_t param;         // child for "{name}", 0: none (0 is never a child: it is the first root)
+	uint32_t best;          // lowest route index in this subtree, UINT32_MAX: none
+	struct snap_ref exact;  // uint32_t route indexes, ascending, whose path ends here
+	struct snap_ref prefix; // the same, whose path is a prefix that ends here
+};
+
+struct snap_edge {
+	struct snap_ref text; // the segment, between slashes
+	uint64_t hash;        // snap_edge_hash(parent, text)
+	uint32_t parent;
+	uint32_t child; // 0: empty slot of the table
+};
+
+struct snapshot {
+	uint64_t magic;
+	uint32_t version;
+	uint32_t header_size; // sizeof(struct snapshot)
+	uint64_t size;        // of the whole
+	uint64_t generation;  // from 1, rising
+	uint64_t checksum;    // hash64 of all bytes after the header
+	uint64_t created;     // CLOCK_REALTIME, ns
+	struct snap_system system;
+	struct snap_ref source; // name of the configuration file
+	struct snap_ref text;   // the configuration as it was read, with the files it includes behind it
+	struct snap_ref ports, listeners, routes, upstreams;
+	struct snap_ref
+		hosts; // snap_host, open addressing, linear probing; n a power of two, at least one empty
+	struct snap_ref nodes;  // snap_node
+	struct snap_ref edges;  // snap_edge, like hosts
+	uint32_t host_any;      // 1 where a host with an empty key is in the table
+	uint32_t host_suffixes; // 1 where any key begins with '.'
+};
+
+// The segment's hash under its parent node: home slot is (hash & (edges.n - 1)).
+uint64_t snap_edge_hash(uint32_t parent, struct slice segment);
+
+static inline const void *snap_at(const struct snapshot *s, struct snap_ref r)
+{
+	return (const char *)s + r.off;
+}
+static inline struct slice snap_text(const struct snapshot *s, struct snap_ref r)
+{
+	return (struct slice){(const char *)s + r.off, r.n};
+}
+
+// Complete check of size bytes at s: ranges, alignment, cross references, enums, tables that end. The stages'
+// records are opaque here: policy_verify() checks those. true, or false with the first fault in why.
+bool snapshot_verify(const void *s, size_t size, char *why, size_t why_size);

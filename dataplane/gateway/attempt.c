@@ -1,0 +1,457 @@
+// Attempts: one request on one upstream connection, from the choice of the endpoint to the end of the response.
+#include "gateway/exchange.h"
+#include <errno.h>
+
+static struct upstream_stats *stats_of(const struct attempt *a)
+{
+	return &a->x->g->conf.upstream_stats[a->stat_slot];
+}
+
+static void pending_unlink(struct gateway *g, struct attempt *a)
+{
+	struct pending *q = &g->pending[a->stat_slot];
+
+	*a->pprev = a->next;
+	if (a->next)
+		a->next->pprev = a->pprev;
+	else
+		q->last = a->pprev;
+	a->pprev = NULL;
+	q->n--;
+	stat_add(&g->conf.upstream_stats[a->stat_slot].pending, (uint64_t)-1);
+}
+
+static void pending_push(struct gateway *g, struct attempt *a)
+{
+	struct pending *q = &g->pending[a->stat_slot];
+
+	a->next = NULL;
+	a->pprev = q->last;
+	*q->last = a;
+	q->last = &a->next;
+	q->n++;
+	a->state = ATTEMPT_PENDING;
+	stat_add(&g->conf.upstream_stats[a->stat_slot].pending, 1);
+}
+
+static void attempt_free(struct attempt *a)
+{
+	struct exchange *x = a->x;
+
+	stat_add(&stats_of(a)->active, (uint64_t)-1);
+	x->attempt = NULL;
+	slab_put(&x->g->attempts, a);
+}
+
+// By weight among the route's targets; a weight set by hand wins.
+static const struct snap_upstream *choose_upstream(struct exchange *x)
+{
+	struct gateway *g = x->g;
+	const struct snapshot *s = x->snapshot;
+	const struct snap_target *t = snap_at(s, x->route->targets);
+	const struct region_target *by_hand = region_targets(g->conf.region);
+	uint32_t n = x->route->targets.n, i = 0, total = 0, w[64], pick;
+
+	if (n > 64)
+		n = 64;
+	if (n > 1) {
+		for (i = 0; i < n; i++) {
+			int32_t hand = atomic_load_explicit(&by_hand[t[i].slot].weight, memory_order_relaxed);
+
+			w[i] = t[i].slot && hand >= 0 ? (uint32_t)hand : t[i].weight;
+			total += w[i];
+		}
+		if (total == 0)
+			return NULL;
+		pick = random_below(&g->random, total);
+		for (i = 0; pick >= w[i]; i++)
+			pick -= w[i];
+	}
+	x->target = &t[i];
+	return (const struct snap_upstream *)snap_at(s, s->upstreams) + t[i].upstream;
+}
+
+static bool endpoint_index(const struct attempt *a, uint32_t *i)
+{
+	const struct snap_endpoint *e = snap_at(a->x->snapshot, a->upstream->endpoints);
+
+	*i = (uint32_t)(a->endpoint - e);
+	return *i < 64;
+}
+
+// The head goes out; the body follows as it comes. False when the exchange has ended over it.
+static bool attempt_send(struct attempt *a)
+{
+	struct exchange *x = a->x;
+	uint64_t per_try = x->route->per_try;
+
+	a->state = ATTEMPT_WAITING;
+	a->sent = true;
+	a->deadline = per_try ? a->started + per_try : 0;
+	if (a->reused && http_body_done(&x->request) && !pkt_next(x->head)) {
+		// Kept, in case the pooled connection turns out to be closed.
+		pkt_ref(x->head);
+		tcp_send(a->conn->tcp, x->head);
+	} else {
+		struct pkt *p = x->head;
+
+		x->head = NULL;
+		send_chain(a->conn->tcp, p);
+	}
+	if (http_body_done(&x->request))
+		x->request_relayed = true;
+	exchange_arm(x);
+	return relay_request(x);
+}
+
+// Finds the attempt a connection. fresh: not from the pool.
+static void attempt_connect(struct attempt *a, bool fresh)
+{
+	struct exchange *x = a->x;
+	struct gateway *g = x->g;
+	bool full;
+	int err = 0;
+
+	a->endpoint = upstream_pick(&g->upstreams, x->snapshot, a->upstream, x->avoid, g->now, &full);
+	if (!a->endpoint && full) {
+		if (g->pending[a->stat_slot].n >= a->upstream->max_pending) {
+			count(g, CTR_up_pending_full);
+			stat_add(&stats_of(a)->pending_overflow, 1);
+			exchange_fail(x, 503, "too many requests wait for the upstream");
+			return;
+		}
+		pending_push(g, a);
+		a->deadline = g->now + a->upstream->connect_timeout;
+		exchange_arm(x);
+		return;
+	}
+	if (!a->endpoint) {
+		count(g, CTR_up_no_endpoint);
+		if (x->attempts > 1)
+			exchange_fail(x, 502, "no endpoint of the upstream could be reached");
+		else
+			exchange_fail(x, 503, "no endpoint of the upstream is available");
+		return;
+	}
+	a->conn = fresh ? NULL : upstream_reuse(&g->upstreams, a->endpoint, a);
+	if (a->conn) {
+		a->reused = true;
+		attempt_send(a);
+		return;
+	}
+	a->reused = false;
+	a->conn = upstream_open(&g->upstreams, a->upstream, a->endpoint, upstream_event, g, a, &err);
+	if (!a->conn) {
+		count(g, err == -ENOMEM ? CTR_http_overload : CTR_up_connect_failed);
+		exchange_fail(x, 503, err == -ENOMEM ? "the gateway is overloaded" : "no way to the upstream");
+		return;
+	}
+	a->state = ATTEMPT_CONNECTING;
+	a->deadline = g->now + a->upstream->connect_timeout;
+	exchange_arm(x);
+}
+
+void attempt_start(struct exchange *x, const struct snap_upstream *u)
+{
+	struct gateway *g = x->g;
+	struct attempt *a;
+
+	if (!u)
+		u = choose_upstream(x);
+	if (!u) {
+		count(g, CTR_up_no_endpoint);
+		exchange_fail(x, 503, "every upstream of the route has weight 0");
+		return;
+	}
+	a = slab_get(&g->attempts);
+	if (!a) {
+		count(g, CTR_http_overload);
+		exchange_fail(x, 503, "the gateway is overloaded");
+		return;
+	}
+	*a = (struct attempt){.x = x,
+			      .upstream = u,
+			      .started = g->now,
+			      .pool_idle = u->idle_timeout,
+			      .stat_slot = u->stat_slot,
+			      .state = ATTEMPT_PENDING};
+	x->attempt = a;
+	x->attempts++;
+	x->upstream_slot = u->stat_slot;
+	stat_add(&stats_of(a)->attempts, 1);
+	stat_add(&stats_of(a)->active, 1);
+	attempt_connect(a, false);
+}
+
+// Connections, or room for them, have come free: those that wait longest go on.
+static void pending_wake(struct gateway *g, uint32_t stat_slot)
+{
+	struct attempt *a;
+	bool full;
+
+	if (g->waking)
+		return; // the loop below goes on by itself
+	g->waking = true;
+	while ((a = g->pending[stat_slot].first) != NULL) {
+		if (!upstream_pick(&g->upstreams, a->x->snapshot, a->upstream, a->x->avoid, g->now, &full) &&
+		    full)
+			break;
+		pending_unlink(g, a);
+		attempt_connect(a, false);
+	}
+	g->waking = false;
+}
+
+// Account for a finished attempt; status 0: no response.
+static void attempt_account(struct attempt *a, uint16_t status)
+{
+	struct upstream_stats *us = stats_of(a);
+	uint64_t took = a->x->g->now - a->started;
+
+	stat_add(&us->responses[status / 100 < STATUS_CLASSES ? status / 100 : 0], 1);
+	stat_add(&us->duration_sum_ns, took);
+	stat_add(&us->duration[hist_bucket(took)], 1);
+}
+
+void attempt_cancel(struct attempt *a)
+{
+	struct gateway *g = a->x->g;
+	uint32_t slot = a->stat_slot;
+
+	attempt_account(a, a->state == ATTEMPT_RESPONDING ? a->x->status : 0);
+	if (a->pprev)
+		pending_unlink(g, a);
+	if (a->conn)
+		upstream_close(&g->upstreams, a->conn, true);
+	attempt_free(a);
+	pending_wake(g, slot);
+}
+
+// Connecting failed: nothing was sent, so another endpoint may be tried whatever the method.
+static void connect_failed(struct attempt *a, uint16_t status, const char *message)
+{
+	struct exchange *x = a->x;
+	struct gateway *g = x->g;
+	const struct snap_upstream *u = a->upstream;
+	uint32_t i;
+
+	upstream_failed(&g->upstreams, u, a->endpoint, g->now);
+	if (endpoint_index(a, &i))
+		x->avoid |= 1ull << i;
+	attempt_account(a, 0);
+	upstream_close(&g->upstreams, a->conn, true);
+	a->conn = NULL;
+	if (x->attempts < x->route->attempts && u->endpoints.n > 1) {
+		stat_add(&stats_of(a)->retries, 1);
+		attempt_free(a);
+		attempt_start(x, u);
+	} else {
+		uint32_t slot = a->stat_slot;
+
+		attempt_free(a);
+		exchange_fail(x, status, message);
+		pending_wake(g, slot);
+	}
+}
+
+void attempt_timeout(struct attempt *a)
+{
+	struct exchange *x = a->x;
+	struct gateway *g = x->g;
+
+	stat_add(&stats_of(a)->timeouts, 1);
+	switch (a->state) {
+	case ATTEMPT_PENDING:
+		count(g, CTR_up_pending_full);
+		exchange_fail(x, 503, "no connection to the upstream came free in time");
+		break;
+	case ATTEMPT_CONNECTING:
+		count(g, CTR_up_connect_timeout);
+		connect_failed(a, 504, "the upstream could not be reached in time");
+		break;
+	default:
+		count(g, CTR_up_per_try_timeout);
+		exchange_fail(x, 504, "the upstream did not answer in time");
+	}
+}
+
+void attempt_complete(struct attempt *a)
+{
+	struct exchange *x = a->x;
+	struct gateway *g = x->g;
+	struct tcp_conn *t = a->conn->tcp;
+	uint32_t slot = a->stat_slot;
+
+	attempt_account(a, x->status);
+	// Only a connection on which both messages have ended exactly may carry another request.
+	if (a->reusable && !a->eof && !a->dead && x->request_relayed && tcp_recv_len(t) == 0 && !g->draining)
+		upstream_release(&g->upstreams, a->conn, g->now + a->pool_idle);
+	else
+		upstream_close(&g->upstreams, a->conn, !x->request_relayed);
+	attempt_free(a);
+	exchange_finish(x);
+	pending_wake(g, slot);
+}
+
+// The connection was lost without a response.
+static void attempt_lost(struct attempt *a)
+{
+	struct exchange *x = a->x;
+	struct gateway *g = x->g;
+
+	stat_add(&stats_of(a)->resets, 1);
+	// A pooled connection that the upstream closed meanwhile: the request goes out again, once, on a fresh
+	// one, if its method may be repeated (RFC 9110 9.2.2) and no byte of an answer has come.
+	if (a->reused && x->head && !x->body_sent && a->scanned == 0 && tcp_recv_len(a->conn->tcp) == 0 &&
+	    (x->method == METHOD_GET || x->method == METHOD_HEAD || x->method == METHOD_PUT ||
+	     x->method == METHOD_DELETE || x->method == METHOD_OPTIONS || x->method == METHOD_TRACE)) {
+		struct pkt *kept = x->head;
+
+		x->head = pkt_copy(kept, g->conf.pool);
+		pkt_free_chain(kept);
+		upstream_close(&g->upstreams, a->conn, true);
+		a->conn = NULL;
+		a->state = ATTEMPT_PENDING;
+		a->eof = a->dead = false;
+		if (!x->head) {
+			exchange_fail(x, 503, "the gateway is overloaded");
+			return;
+		}
+		count(g, CTR_up_replayed);
+		attempt_connect(a, true);
+		return;
+	}
+	count(g, CTR_up_reset);
+	exchange_fail(x, 502, "the upstream closed the connection without an answer");
+}
+
+enum head { HEAD_DONE, HEAD_MORE, HEAD_BLOCKED, HEAD_OVER }; // OVER: the exchange has ended
+
+// Takes interim and final heads from the upstream.
+static enum head response_head(struct attempt *a)
+{
+	struct exchange *x = a->x;
+	struct gateway *g = x->g;
+	struct tcp_conn *t = a->conn->tcp;
+	struct http_head *h = &g->head;
+	enum http_framing in, out;
+	uint64_t length;
+	int n;
+
+	for (;;) {
+		if (tcp_recv_len(t) == 0)
+			return HEAD_MORE;
+		if (tcp_send_space(x->client) == 0)
+			return HEAD_BLOCKED;
+		n = response_head_parse(g, t, &a->scanned);
+		if (n == HTTP_MORE)
+			return HEAD_MORE;
+		if (n < 0 || h->status == 101) { // we asked for no upgrade
+			count(g, CTR_up_bad_response);
+			exchange_fail(x, 502, "the upstream's answer is malformed");
+			return HEAD_OVER;
+		}
+		if (h->status >= 200)
+			break;
+		if (x->minor >= 1)
+			forward_interim(x); // without a buffer it is lost, which an interim answer may be
+		tcp_recv_skip(t, (uint32_t)n);
+		a->scanned = 0;
+	}
+	in = http_response_framing(h, x->method);
+	length = h->length;
+	a->reusable = h->keep_alive && in != FRAMING_CLOSE;
+	http_body_init(&x->response, in, length);
+	out = in;
+	if (in == FRAMING_CLOSE || in == FRAMING_CHUNKED)
+		out = x->minor >= 1 ? FRAMING_CHUNKED : FRAMING_CLOSE;
+	if (out == FRAMING_CLOSE || !http_body_done(&x->request))
+		x->keep_alive = false; // an answer before the request's end: the rest may never come
+	x->out_framing = (uint8_t)out;
+	x->status = h->status;
+	if (forward_response(x, out, length) != 0) {
+		x->status = 0;
+		count(g, CTR_http_overload);
+		exchange_fail(x, 502, "the upstream's answer cannot be forwarded");
+		return HEAD_OVER;
+	}
+	tcp_recv_skip(t, (uint32_t)n);
+	x->response_started = true;
+	a->state = ATTEMPT_RESPONDING;
+	a->deadline = 0;
+	pkt_free_chain(x->head);
+	x->head = NULL;
+	exchange_unpin(x);
+	exchange_arm(x);
+	return HEAD_DONE;
+}
+
+bool attempt_pump(struct attempt *a)
+{
+	struct exchange *x = a->x;
+
+	if (a->state == ATTEMPT_WAITING) {
+		switch (response_head(a)) {
+		case HEAD_OVER:
+			return false;
+		case HEAD_BLOCKED:
+			return true;
+		case HEAD_MORE:
+			if (!a->eof && !a->dead)
+				return true;
+			attempt_lost(a);
+			return false;
+		case HEAD_DONE:
+			break;
+		}
+	}
+	if (a->state != ATTEMPT_RESPONDING)
+		return true;
+	if (!relay_response(x))
+		return false;
+	if (a->dead && tcp_recv_len(a->conn->tcp) == 0) {
+		count(x->g, CTR_up_truncated);
+		exchange_abort(x); // what came before the loss was passed on; the end shows as cut short
+		return false;
+	}
+	return true;
+}
+
+void upstream_event(void *ctx, struct tcp_conn *c, void *user, unsigned events)
+{
+	struct gateway *g = ctx;
+	struct upstream_conn *conn = user;
+	struct attempt *a = conn->owner;
+	(void)c;
+
+	if (!a) {
+		// Idle in the pool: its time is up, or the upstream closed it or speaks unasked.
+		uint32_t slot = conn->stat_slot;
+
+		if (events & ~(unsigned)EV_WRITABLE) {
+			upstream_close(&g->upstreams, conn, false);
+			pending_wake(g, slot);
+		}
+		return;
+	}
+	if (events & EV_EOF)
+		a->eof = true;
+	if (events & EV_ERROR)
+		a->dead = true;
+	if (a->state == ATTEMPT_CONNECTING) {
+		if (a->dead) {
+			count(g, CTR_up_connect_failed);
+			connect_failed(a, 502, "the upstream refused the connection");
+			return;
+		}
+		if (!(events & EV_OPEN))
+			return;
+		upstream_opened(&g->upstreams, conn);
+		if (!attempt_send(a))
+			return;
+	}
+	if ((events & (EV_READABLE | EV_EOF | EV_ERROR)) && !attempt_pump(a))
+		return;
+	if (events & EV_WRITABLE)
+		relay_request(a->x);
+}

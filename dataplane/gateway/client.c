@@ -1,0 +1,391 @@
+// The client's side of a connection: finding request heads, starting exchanges, ending connections.
+//
+// Between requests a connection has no object here, so that an idle one costs nothing beyond TCP's. Its user
+// pointer then holds (lowest bit set, which no exchange's address has):
+//   bit 0       1
+//   bit 1       lingering: the answer is out, FIN sent, the rest of the input is read and dropped
+//   bits 2..31  how many bytes of an unfinished head were looked at (lingering: bytes dropped)
+//   bits 32..63 requests served on this connection
+#include "gateway/exchange.h"
+
+#define IDLE_BIT    1u
+#define LINGER_BIT  2u
+#define SCANNED_MAX 0x3fffffffu
+
+static void *idle_pack(uint32_t served, uint32_t scanned, bool linger)
+{
+	return (void *)(uintptr_t)((uint64_t)served << 32 | (uint64_t)scanned << 2 | (linger ? LINGER_BIT : 0) |
+				   IDLE_BIT);
+}
+
+static bool is_idle(const void *user)
+{
+	return (uintptr_t)user & IDLE_BIT;
+}
+
+static uint32_t idle_served(const void *user)
+{
+	return (uint32_t)((uintptr_t)user >> 32);
+}
+
+static uint32_t idle_scanned(const void *user)
+{
+	return (uint32_t)(uintptr_t)user >> 2;
+}
+
+static void client_close(struct gateway *g, struct tcp_conn *c)
+{
+	(void)g;
+	tcp_close(c);
+}
+
+// Ends a connection whose answers are all written: FIN, then what still comes is read and dropped for a while,
+// since a reset would take the last answer from a client that is still sending (RFC 9112 9.6).
+static void client_end(struct gateway *g, struct tcp_conn *c)
+{
+	if (tcp_recv_eof(c)) {
+		client_close(g, c);
+		return;
+	}
+	tcp_shutdown(c);
+	tcp_set_user(c, idle_pack(0, 0, true));
+	tcp_set_timer(c, g->now + LINGER_TIME);
+	tcp_recv_skip(c, tcp_recv_len(c));
+}
+
+static void client_linger(struct gateway *g, struct tcp_conn *c, unsigned events)
+{
+	uint32_t dropped = idle_scanned(tcp_user(c)) + tcp_recv_len(c);
+
+	tcp_recv_skip(c, tcp_recv_len(c));
+	if (tcp_recv_eof(c) || (events & EV_TIMER) || dropped > LINGER_BYTES)
+		client_close(g, c);
+	else
+		tcp_set_user(c, idle_pack(0, dropped, true));
+}
+
+// True when the received bytes from `from` on hold the end of an empty line; CR is not required here, so that
+// what the parser will refuse is given to it at once.
+static bool has_empty_line(struct tcp_conn *c, uint32_t from)
+{
+	uint32_t at = 0;
+	unsigned run = 0; // 1 after LF, 2 after LF CR
+
+	for (struct pkt *p = tcp_recv_peek(c); p; p = tcp_recv_peek_next(p)) {
+		struct slice s = pkt_slice(p);
+
+		for (size_t i = at + s.n <= from ? s.n : at < from ? from - at : 0; i < s.n; i++) {
+			if (s.p[i] == '\n') {
+				if (run)
+					return true;
+				run = 1;
+			} else
+				run = s.p[i] == '\r' && run == 1 ? 2 : 0;
+		}
+		at += (uint32_t)s.n;
+	}
+	return false;
+}
+
+// The bytes of a head in one run: in the first buffer if that has it all, else copied to g->in.
+static struct slice head_bytes(struct gateway *g, struct tcp_conn *c)
+{
+	struct pkt *p = tcp_recv_peek(c);
+	size_t n = 0;
+
+	if (!p || !tcp_recv_peek_next(p))
+		return p ? pkt_slice(p) : (struct slice){"", 0};
+	for (; p && n < sizeof(g->in); p = tcp_recv_peek_next(p)) {
+		size_t part = pkt_len(p) < sizeof(g->in) - n ? pkt_len(p) : sizeof(g->in) - n;
+
+		memcpy(g->in + n, pkt_data(p), part);
+		n += part;
+	}
+	return (struct slice){g->in, n};
+}
+
+// Looks for a whole head at the front of the receive queue. As a parser's result; *scanned makes sure that
+// each byte is looked at a bounded number of times, however small the pieces it comes in.
+static int head_parse(struct gateway *g, struct tcp_conn *c, uint32_t *scanned, uint32_t max, bool request)
+{
+	uint32_t have = tcp_recv_len(c);
+	struct slice s;
+	int n;
+
+	if (*scanned && have <= max && !has_empty_line(c, *scanned > 3 ? *scanned - 3 : 0)) {
+		*scanned = have;
+		return HTTP_MORE;
+	}
+	s = head_bytes(g, c);
+	n = request ? http_parse_request(s.p, s.n, max, &g->head)
+		    : http_parse_response(s.p, s.n, max, &g->head);
+	if (n == HTTP_MORE) {
+		*scanned = have;
+		if (have >= max)
+			return -(int)FAULT_head_too_large;
+	}
+	return n;
+}
+
+int response_head_parse(struct gateway *g, struct tcp_conn *c, uint32_t *scanned)
+{
+	return head_parse(g, c, scanned, SNAP_HEAD_MAX, false);
+}
+
+static struct exchange *exchange_begin(struct gateway *g, struct tcp_conn *c, const struct snap_listener *l,
+				       uint32_t served)
+{
+	struct exchange *x = slab_get(&g->exchanges);
+	uint64_t a, b;
+	static const char hex[] = "0123456789abcdef";
+
+	if (!x)
+		return NULL;
+	*x = (struct exchange){.g = g,
+			       .client = c,
+			       .started = g->now,
+			       .served = served,
+			       .method = g->head.method,
+			       .minor = g->head.minor,
+			       .idle_timeout = l->idle_timeout,
+			       .keep_alive = g->head.keep_alive && !g->draining &&
+					     (l->max_requests == 0 || served + 1 < l->max_requests)};
+	x->generation = (uint8_t)g->current;
+	x->snapshot = gateway_snapshot(g);
+	g->generation[g->current].pins++;
+	x->next = g->live;
+	x->pprev = &g->live;
+	if (x->next)
+		x->next->pprev = &x->next;
+	g->live = x;
+	a = random_next(&g->random);
+	b = random_next(&g->random);
+	for (unsigned i = 0; i < 16; i++) {
+		x->request_id[i] = hex[a >> (4 * i) & 15];
+		x->request_id[16 + i] = hex[b >> (4 * i) & 15];
+	}
+	if (atomic_load_explicit(&g->conf.region->log_level, memory_order_relaxed) >= LOG_INFO) {
+		size_t m = g->head.method_text.n < 32 ? g->head.method_text.n : 32;
+		size_t room = sizeof(x->text) - m, p = g->head.target.n < room ? g->head.target.n : room;
+
+		memcpy(x->text, g->head.method_text.p, m);
+		memcpy(x->text + m, g->head.target.p, p);
+		x->method_n = (uint16_t)m;
+		x->path_n = (uint16_t)p;
+	}
+	http_body_init(&x->request, g->head.framing, g->head.length);
+	tcp_set_user(c, x);
+	count(g, CTR_http_requests);
+	return x;
+}
+
+// Route, policy, action. The head in g->head is used up afterwards.
+static void exchange_route(struct exchange *x, uint32_t head_length)
+{
+	struct gateway *g = x->g;
+	struct http_head *h = &g->head;
+	struct stage_ctx ctx = {
+		.snapshot = x->snapshot, .now = g->now, .head = h, .client = tcp_remote(x->client)};
+	enum stage at;
+	enum route_result found = route_find(x->snapshot, 0, h->host, h->path, h->method, &g->match);
+	uint16_t status;
+
+	if (found == ROUTE_FOUND) {
+		x->route = g->match.route;
+		x->route_slot = x->route->stat_slot;
+	}
+	stat_add(&g->conf.route_stats[x->route_slot].started, 1);
+	if (found != ROUTE_FOUND) {
+		tcp_recv_skip(x->client, head_length);
+		count(g, found == ROUTE_NO_METHOD ? CTR_http_no_method : CTR_http_no_route);
+		if (found == ROUTE_NO_METHOD)
+			reply_error(x, 405, "the resource does not take this method", g->match.allow);
+		else
+			reply_error(x, 404, "no route matches", 0);
+		return;
+	}
+	// Before policy, so that a client cannot name a field in Connection that a stage is about to set.
+	http_drop_hop_by_hop(h);
+	switch (policy_run(HOOK_HEAD, x->route->stages, x->route->stage_conf, &ctx, 0, &at)) {
+	case VERDICT_PASS:
+		break;
+	case VERDICT_REPLY:
+		tcp_recv_skip(x->client, head_length);
+		reply_error(x, ctx.status, ctx.message, 0);
+		return;
+	case VERDICT_PARK: // no stage parks yet
+	case VERDICT_DROP:
+		exchange_abort(x);
+		return;
+	}
+	if (x->route->action != ACTION_TO) {
+		tcp_recv_skip(x->client, head_length);
+		reply_route(x);
+		return;
+	}
+	status = forward_request(x);
+	tcp_recv_skip(x->client, head_length);
+	if (status) {
+		reply_error(x, status, "the request cannot be forwarded", 0);
+		return;
+	}
+	if (x->route->timeout) {
+		x->deadline = x->started + x->route->timeout;
+		exchange_arm(x);
+	}
+	attempt_start(x, NULL);
+}
+
+static void request_fault(struct gateway *g, struct tcp_conn *c, int fault)
+{
+	const struct http_fault_info *f = &http_fault_info[fault];
+
+	count(g, f->status == 431 || f->status == 414 ? CTR_http_head_too_large : CTR_http_bad_request);
+	reply_bare(g, c, f->status, f->text);
+}
+
+// Takes requests from the front of the queue until one stays in work, or no whole head is there. Requests that
+// are answered at once come back here through client_continue(), which then only asks for another turn, so that
+// a queue full of them does not nest.
+static void client_turn(struct gateway *g, struct tcp_conn *c)
+{
+	do {
+		g->again = false;
+		const struct snap_listener *l = gateway_listener(g, tcp_conn_tag(c));
+		uint32_t served = idle_served(tcp_user(c)), scanned = idle_scanned(tcp_user(c));
+		struct exchange *x;
+		int n;
+
+		if (tcp_recv_len(c) == 0) {
+			if (tcp_recv_eof(c) || (g->draining && served))
+				client_end(g, c);
+			return;
+		}
+		if (tcp_send_space(c) == 0)
+			return; // answers wait to be read: EV_WRITABLE goes on
+		n = head_parse(g, c, &scanned, l->max_head, true);
+		if (n == HTTP_MORE) {
+			if (tcp_recv_eof(c)) {
+				client_end(g, c);
+				return;
+			}
+			if (idle_scanned(tcp_user(c)) == 0) // first bytes: the head's time runs from now
+				tcp_set_timer(c, g->now + l->head_timeout);
+			tcp_set_user(c,
+				     idle_pack(served, scanned < SCANNED_MAX ? scanned : SCANNED_MAX, false));
+			return;
+		}
+		if (n < 0) {
+			request_fault(g, c, -n);
+			client_end(g, c);
+			return;
+		}
+		x = exchange_begin(g, c, l, served);
+		if (!x) {
+			count(g, CTR_http_overload);
+			reply_bare(g, c, 503, "the gateway is overloaded");
+			client_end(g, c);
+			return;
+		}
+		tcp_set_timer(c, http_body_done(&x->request) ? 0 : g->now + l->idle_timeout);
+		exchange_route(x, (uint32_t)n);
+	} while (g->again);
+}
+
+static void client_run(struct gateway *g, struct tcp_conn *c)
+{
+	struct tcp_conn *outer = g->running;
+	bool outer_again = g->again;
+
+	if (outer == c) {
+		g->again = true;
+		return;
+	}
+	g->running = c;
+	client_turn(g, c);
+	g->running = outer;
+	g->again = outer_again;
+}
+
+void client_continue(struct gateway *g, struct tcp_conn *c, uint32_t served, bool keep_alive)
+{
+	const struct snap_listener *l = gateway_listener(g, tcp_conn_tag(c));
+
+	if (!keep_alive) {
+		client_end(g, c);
+		return;
+	}
+	tcp_set_user(c, idle_pack(served, 0, false));
+	tcp_set_timer(c, g->now + l->idle_timeout);
+	if (tcp_recv_len(c) || tcp_recv_eof(c) || g->draining)
+		client_run(g, c);
+}
+
+void client_drain(struct gateway *g, struct tcp_conn *c)
+{
+	const void *user = tcp_user(c);
+
+	if (is_idle(user) && !((uintptr_t)user & LINGER_BIT) && idle_served(user) && tcp_recv_len(c) == 0)
+		client_end(g, c);
+}
+
+static void client_idle_event(struct gateway *g, struct tcp_conn *c, unsigned events)
+{
+	const void *user = tcp_user(c);
+
+	if ((uintptr_t)user & LINGER_BIT) {
+		client_linger(g, c, events);
+		return;
+	}
+	if (events & EV_TIMER) {
+		if (tcp_recv_len(c) == 0) {
+			count(g, CTR_http_idle_timeout);
+		} else if (tcp_send_space(c)) {
+			count(g, CTR_http_head_timeout);
+			reply_bare(g, c, 408, "the request head did not come in time");
+		}
+		client_end(g, c);
+		return;
+	}
+	client_run(g, c);
+}
+
+void client_event(void *ctx, struct tcp_conn *c, void *user, unsigned events)
+{
+	struct gateway *g = ctx;
+	struct exchange *x;
+
+	if (events & EV_OPEN) {
+		const struct snap_listener *l = gateway_listener(g, tcp_conn_tag(c));
+
+		user = idle_pack(0, 0, false);
+		tcp_set_user(c, user);
+		tcp_set_timer(c, g->now + l->head_timeout);
+	}
+	if (is_idle(user)) {
+		if (events & EV_ERROR)
+			client_close(g, c);
+		else if (events & ~(unsigned)EV_OPEN)
+			client_idle_event(g, c, events);
+		return;
+	}
+	x = user;
+	if (events & EV_ERROR) {
+		count(g, CTR_http_client_gone);
+		exchange_abort(x);
+		return;
+	}
+	if (events & EV_TIMER) {
+		// Nothing moved for the idle timeout: the client does not send its body, or does not read.
+		count(g, CTR_http_body_timeout);
+		if (!x->response_started && !http_body_done(&x->request))
+			exchange_fail(x, 408, "the request body did not come in time");
+		else
+			exchange_abort(x);
+		return;
+	}
+	if ((events & EV_WRITABLE) && x->attempt && !attempt_pump(x->attempt))
+		return;
+	if (events & (EV_READABLE | EV_EOF))
+		relay_request(x);
+}

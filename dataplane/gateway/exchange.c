@@ -1,0 +1,130 @@
+// The life of an exchange: deadlines, ends, accounting.
+#include "gateway/exchange.h"
+#include "contract/record.h"
+
+void exchange_unpin(struct exchange *x)
+{
+	struct generation *n = &x->g->generation[x->generation];
+
+	if (!x->snapshot)
+		return;
+	x->snapshot = NULL;
+	x->route = NULL;
+	x->target = NULL;
+	if (--n->pins == 0 && x->generation != x->g->current)
+		n->snapshot = NULL;
+}
+
+void exchange_arm(struct exchange *x)
+{
+	uint64_t at = x->deadline ? x->deadline : UINT64_MAX;
+
+	if (x->attempt && x->attempt->deadline && x->attempt->deadline < at)
+		at = x->attempt->deadline;
+	if (x->retry && x->g->now + RETRY_TIME < at)
+		at = x->g->now + RETRY_TIME;
+	if (at == UINT64_MAX)
+		timer_cancel(x->g->conf.wheel, &x->timer);
+	else
+		timer_arm(x->g->conf.wheel, &x->timer, at);
+}
+
+static void access_log(struct exchange *x)
+{
+	struct gateway *g = x->g;
+	struct rec_access r = {.realtime_ns = g->now + g->conf.realtime_offset,
+			       .client = tcp_remote(x->client),
+			       .client_port = tcp_remote_port(x->client),
+			       .status = x->status,
+			       .route_slot = x->route_slot,
+			       .upstream_slot = x->upstream_slot,
+			       .duration_us = (uint32_t)((g->now - x->started) / 1000),
+			       .bytes_in = x->bytes_in,
+			       .bytes_out = x->bytes_out,
+			       .method_n = x->method_n,
+			       .path_n = x->path_n};
+	struct rec_ring *ring = region_ring(g->conf.region, g->conf.worker, RING_LOG);
+
+	memcpy(r.request_id, x->request_id, sizeof(r.request_id));
+	memcpy(r.text, x->text, (size_t)x->method_n + x->path_n);
+	if (!rec_ring_put(ring, region_ring_size(RING_LOG), REC_ACCESS, &r, sizeof(r)))
+		count(g, CTR_log_lost);
+}
+
+// Accounts and frees; the client's connection is left as it is.
+static void exchange_end(struct exchange *x)
+{
+	struct gateway *g = x->g;
+	struct route_stats *rs = &g->conf.route_stats[x->route_slot];
+	uint64_t took = g->now - x->started;
+
+	stat_add(&rs->requests[x->status / 100 < STATUS_CLASSES ? x->status / 100 : 0], 1);
+	stat_add(&rs->finished, 1);
+	stat_add(&rs->duration_sum_ns, took);
+	stat_add(&rs->duration[hist_bucket(took)], 1);
+	if (x->method_n)
+		access_log(x);
+	timer_cancel(g->conf.wheel, &x->timer);
+	exchange_unpin(x);
+	pkt_free_chain(x->head);
+	*x->pprev = x->next;
+	if (x->next)
+		x->next->pprev = x->pprev;
+	slab_put(&g->exchanges, x);
+}
+
+void exchange_finish(struct exchange *x)
+{
+	struct gateway *g = x->g;
+	struct tcp_conn *c = x->client;
+	uint32_t served = x->served + 1;
+	bool keep_alive = x->keep_alive && http_body_done(&x->request) && !g->draining;
+
+	exchange_end(x);
+	client_continue(g, c, served, keep_alive);
+}
+
+void exchange_abort(struct exchange *x)
+{
+	struct tcp_conn *c = x->client;
+
+	if (x->attempt)
+		attempt_cancel(x->attempt);
+	if (!x->response_started)
+		x->status = 0;
+	exchange_end(x);
+	tcp_abort(c);
+}
+
+void exchange_fail(struct exchange *x, uint16_t status, const char *message)
+{
+	if (x->attempt)
+		attempt_cancel(x->attempt);
+	if (x->response_started)
+		exchange_abort(x); // a body cut short must look cut short
+	else
+		reply_error(x, status, message, 0);
+}
+
+void exchange_timer(struct exchange *x)
+{
+	struct gateway *g = x->g;
+
+	if (x->deadline && g->now >= x->deadline) {
+		count(g, CTR_http_request_timeout);
+		if (x->attempt)
+			stat_add(&g->conf.upstream_stats[x->attempt->stat_slot].timeouts, 1);
+		exchange_fail(x, 504, "the upstream did not answer in time");
+		return;
+	}
+	if (x->attempt && x->attempt->deadline && g->now >= x->attempt->deadline) {
+		attempt_timeout(x->attempt);
+		return;
+	}
+	if (x->retry) {
+		x->retry = false;
+		if (!relay_request(x) || (x->attempt && !attempt_pump(x->attempt)))
+			return;
+	}
+	exchange_arm(x);
+}

@@ -1,0 +1,203 @@
+// An exchange: one client stream and its attempts upstream. Inside of gateway/ only.
+//
+// Who holds what
+//   A client connection without a request in work has no object here: what little is known of it (requests
+//   served, how far its unfinished head was looked at) is packed into its user pointer, see client.c.
+//   An exchange lives from a complete request head to the last byte of its answer. It pins the snapshot it was
+//   routed under until the response head is on its way; what it needs later is copied.
+//   An attempt lives from the choice of an upstream to the end of its response, or its failure.
+//
+// States of an attempt
+//   PENDING     waits in its upstream's queue for a connection
+//   CONNECTING  its connection is being opened
+//   WAITING     request head sent; body being sent; no response head yet
+//   RESPONDING  response head relayed; bodies being relayed
+#pragma once
+#include "base/random.h"
+#include "base/slab.h"
+#include "gateway/gateway.h"
+#include "http/body.h"
+#include "http/parse.h"
+#include "http/write.h"
+#include "policy/stage.h"
+#include "route/route.h"
+#include "upstream/upstream.h"
+
+#define LINGER_TIME   2000000000ull // how long we read on after an early end, so that the client sees the answer
+#define LINGER_BYTES  (256u << 10)
+#define RETRY_TIME    5000000ull // until a buffer shortage is looked at again
+#define ATTEMPTS_MAX  8
+#define GENERATIONS   8
+#define LISTENERS_MAX 64
+
+enum attempt_state { ATTEMPT_PENDING, ATTEMPT_CONNECTING, ATTEMPT_WAITING, ATTEMPT_RESPONDING };
+
+struct exchange;
+
+struct attempt {
+	struct attempt *next, **pprev; // in the upstream's queue while PENDING
+	struct exchange *x;
+	struct upstream_conn *conn;
+	const struct snap_upstream *upstream; // valid while the exchange pins its snapshot
+	const struct snap_endpoint *endpoint;
+	uint64_t started, deadline; // ns; deadline 0: none
+	uint64_t pool_idle;         // copied from the upstream
+	uint32_t stat_slot;
+	uint32_t scanned; // of an unfinished response head
+	uint8_t state;    // enum attempt_state
+	bool reused;      // its connection was pooled
+	bool sent;        // some of the request may have left
+	bool reusable;    // its connection may serve again, as far as the response says
+	bool eof, dead;   // the upstream has ended its side; the connection is lost
+};
+
+struct exchange {
+	struct timer timer;
+	struct exchange *next, **pprev; // all that live
+	struct gateway *g;
+	struct tcp_conn *client;
+	struct attempt *attempt;
+	const struct snapshot *snapshot; // pinned; NULL once the response head went out
+	const struct snap_route *route;  // as snapshot
+	const struct snap_target *target;
+	struct pkt *head;             // the request head as it goes upstream, kept for another attempt
+	struct http_body request;     // what is left to come from the client
+	struct http_body response;    // what is left to come from upstream
+	uint64_t started, deadline;   // ns; deadline 0: none
+	uint64_t bytes_in, bytes_out; // of bodies
+	uint64_t avoid;               // endpoints that failed this exchange, bits of their index
+	uint64_t idle_timeout;        // of the listener
+	uint32_t served;              // requests on this connection before
+	uint32_t route_slot;
+	uint32_t upstream_slot; // 0: answered here
+	uint16_t status;
+	uint16_t method_n, path_n; // of text
+	uint8_t generation;        // index of the pin
+	uint8_t method, minor;
+	uint8_t attempts;      // made
+	uint8_t out_framing;   // of the response to the client
+	bool keep_alive;       // of the client's connection, after this exchange
+	bool request_relayed;  // all of the request is with the upstream's TCP (or needs no relaying)
+	bool body_sent;        // some of the request's body has left; it cannot be replayed
+	bool response_started; // a final head has gone to the client
+	bool terminator_due;   // response payload complete, "0\r\n\r\n" found no buffer
+	bool chunk_end_due;    // the same for the request's
+	bool retry;            // the timer is to look at a shortage again
+	char request_id[32];
+	char text[160]; // method and path for the log, only when requests are logged
+};
+
+// A generation in use.
+struct generation {
+	const struct snapshot *snapshot; // NULL: free
+	uint64_t number;
+	uint32_t pins;
+};
+
+struct pending {
+	struct attempt *first, **last;
+	uint32_t n;
+};
+
+struct gateway {
+	uint64_t now;
+	struct gateway_config conf;
+	struct tcp *tcp;
+	struct slab exchanges, attempts;
+	struct upstream_pool upstreams;
+	struct random random;
+	struct generation generation[GENERATIONS];
+	uint32_t current; // index
+	uint32_t n_listener_tags;
+	uint32_t listener_tag[LISTENERS_MAX];
+	bool draining;
+	struct exchange *live;
+	struct tcp_conn *running; // whose queue client.c works on
+	bool again;               // and whether it is to go on
+	bool waking;              // attempt.c gives free connections to those that wait
+	uint64_t date_second;
+	char date[29];
+	struct pending *pending; // [STATS_UPSTREAMS]
+	// Scratch of the request in hand: never kept over a return to the worker.
+	struct http_head head;
+	struct route_match match;
+	uint32_t text_used;
+	char text[4096];                    // values of fields that we add
+	char in[SNAP_HEAD_MAX + 64];        // a head that came in several buffers
+	char out[2 * SNAP_HEAD_MAX + 8192]; // a head that does not fit one buffer
+};
+
+static inline const struct snapshot *gateway_snapshot(const struct gateway *g)
+{
+	return g->generation[g->current].snapshot;
+}
+static inline void count(struct gateway *g, enum counter c)
+{
+	stat_add(&g->conf.stats->c[c], 1);
+}
+
+// The listener (of the current generation) that took a connection.
+const struct snap_listener *gateway_listener(const struct gateway *g, uint32_t tag);
+
+// client.c
+tcp_event_fn client_event;
+// The exchange is over (freed): goes on with the connection: next request, or end.
+void client_continue(struct gateway *g, struct tcp_conn *c, uint32_t served, bool keep_alive);
+
+// Ends a connection that has served and now waits for its next request; others end after their answer.
+void client_drain(struct gateway *g, struct tcp_conn *c);
+// Finds a response head; see head_parse() in client.c.
+int response_head_parse(struct gateway *g, struct tcp_conn *c, uint32_t *scanned);
+
+// exchange.c
+void exchange_unpin(struct exchange *x);
+// Sets the timer to the nearest of its deadlines.
+void exchange_arm(struct exchange *x);
+// The answer is complete: accounts, frees, goes on with the client's connection.
+void exchange_finish(struct exchange *x);
+// The client's connection is dead or must be cut: ends attempts, accounts, frees. The client is reset.
+void exchange_abort(struct exchange *x);
+// No answer from upstream will come: answers with status, or cuts the client off when its answer has begun.
+void exchange_fail(struct exchange *x, uint16_t status, const char *message);
+void exchange_timer(struct exchange *x);
+
+// attempt.c
+void attempt_start(struct exchange *x, const struct snap_upstream *u);
+// Ends it without a response. conn_ok: its connection may be pooled.
+void attempt_cancel(struct attempt *a);
+void attempt_timeout(struct attempt *a);
+void attempt_complete(struct attempt *a); // response and request are complete
+tcp_event_fn upstream_event;
+// Takes what the upstream has sent as far as it goes; false: the exchange has ended and is gone.
+bool attempt_pump(struct attempt *a);
+
+// forward.c: heads on their way through
+// Builds x->head from g->head. 0, or the status to answer with.
+uint16_t forward_request(struct exchange *x);
+// Sends the response head in g->head to the client. 0, or -ENOBUFS.
+int forward_response(struct exchange *x, enum http_framing out, uint64_t length);
+int forward_interim(struct exchange *x); // 1xx
+// Bytes in packet buffers, as a chain; NULL when there are none left.
+struct pkt *pkts_from(struct gateway *g, const char *p, size_t n);
+// Sends a chain.
+void send_chain(struct tcp_conn *c, struct pkt *p);
+struct slice text_printf(struct gateway *g, const char *format, ...) __attribute__((format(printf, 2, 3)));
+struct slice gateway_date(struct gateway *g);
+
+// relay.c
+enum relay { RELAY_MORE, RELAY_DONE, RELAY_FAULT, RELAY_EOF, RELAY_NO_BUFFER };
+// Moves payload from one connection's receive queue to the other's send queue as far as both allow, framed
+// anew. *moved: payload bytes.
+enum relay relay_body(struct gateway *g, struct tcp_conn *from, struct http_body *in, struct tcp_conn *to,
+		      bool chunked, uint64_t *moved);
+// As far as it goes now; false: the exchange has ended and is gone.
+bool relay_request(struct exchange *x);
+bool relay_response(struct exchange *x);
+
+// reply.c: answers of our own
+// JSON {error, message, request_id}. allow: methods for a 405.
+void reply_error(struct exchange *x, uint16_t status, const char *message, uint32_t allow);
+void reply_route(struct exchange *x); // respond and redirect actions
+// For a connection without an exchange (malformed request, no exchange left); its connection ends with it.
+void reply_bare(struct gateway *g, struct tcp_conn *c, uint16_t status, const char *message);
+const char *reply_error_name(uint16_t status);

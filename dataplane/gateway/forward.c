@@ -1,0 +1,249 @@
+// Heads on their way through: what a proxy adds and takes away (RFC 9110 7.6).
+#include "gateway/exchange.h"
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#define VIA_NAME "churchgate"
+
+struct slice text_printf(struct gateway *g, const char *format, ...)
+{
+	char *at = g->text + g->text_used;
+	size_t room = sizeof(g->text) - g->text_used;
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	n = vsnprintf(at, room, format, args);
+	va_end(args);
+	if (n < 0 || (size_t)n >= room)
+		return (struct slice){NULL, 0};
+	g->text_used += (uint32_t)n;
+	return (struct slice){at, (size_t)n};
+}
+
+struct slice gateway_date(struct gateway *g)
+{
+	uint64_t second = (g->now + g->conf.realtime_offset) / 1000000000ull;
+
+	if (second != g->date_second) {
+		http_date(g->date, second);
+		g->date_second = second;
+	}
+	return (struct slice){g->date, sizeof(g->date)};
+}
+
+struct pkt *pkts_from(struct gateway *g, const char *p, size_t n)
+{
+	struct pkt *first = NULL;
+
+	do {
+		struct pkt *q = pkt_alloc(g->conf.pool);
+		size_t part = n < PKT_ROOM ? n : PKT_ROOM;
+
+		if (!q) {
+			pkt_free_chain(first);
+			return NULL;
+		}
+		memcpy(pkt_append(q, (uint32_t)part), p, part);
+		if (first)
+			pkt_chain(first, q);
+		else
+			first = q;
+		p += part;
+		n -= part;
+	} while (n);
+	return first;
+}
+
+void send_chain(struct tcp_conn *c, struct pkt *p)
+{
+	while (p) {
+		struct pkt *rest = pkt_unchain(p);
+
+		tcp_send(c, p);
+		p = rest;
+	}
+}
+
+// A client's own id is kept when it is plain: 1 to 64 letters, digits, '-', '_' or '.'.
+static bool plain_id(struct slice id)
+{
+	if (id.n == 0 || id.n > 64)
+		return false;
+	for (size_t i = 0; i < id.n; i++) {
+		char ch = id.p[i];
+
+		if (!((ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') ||
+		      ch == '-' || ch == '_' || ch == '.'))
+			return false;
+	}
+	return true;
+}
+
+// Replaces all fields of this name by one whose value is theirs, joined, and one more.
+static bool append_list(struct gateway *g, struct http_head *h, enum http_header id, struct slice name,
+			struct slice value)
+{
+	uint32_t start = g->text_used;
+	bool ok = true;
+
+	for (unsigned i = 0; i < h->n; i++)
+		if (h->field[i].id == id && !h->field[i].dropped)
+			ok = ok && text_printf(g, "%.*s, ", (int)h->field[i].value.n, h->field[i].value.p).p;
+	ok = ok && text_printf(g, "%.*s", (int)value.n, value.p).p;
+	http_drop_id(h, id);
+	return ok && http_add(h, name, slice_of(g->text + start, g->text_used - start));
+}
+
+// A fresh buffer, all of it open for writing; what is not used is trimmed by the caller.
+static struct pkt *buffer_open(struct gateway *g, uint32_t *room)
+{
+	struct pkt *p = pkt_alloc(g->conf.pool);
+
+	if (!p)
+		return NULL;
+	*room = pkt_tailroom(p);
+	pkt_append(p, *room);
+	return p;
+}
+
+static struct slice version_text(uint8_t minor)
+{
+	return minor ? SLICE("1.1 " VIA_NAME) : SLICE("1.0 " VIA_NAME);
+}
+
+static struct slice local_authority(const struct exchange *x)
+{
+	struct tcp_info info;
+	char text[ADDR_TEXT_MAX];
+	const char *format;
+
+	tcp_get_info(x->client, &info);
+	format = addr_is_v4(info.local) ? "%s:%u" : "[%s]:%u";
+	return text_printf(x->g, format, addr_text(info.local, text), info.local_port);
+}
+
+// Connection-level fields are gone already (exchange_route()).
+uint16_t forward_request(struct exchange *x)
+{
+	struct gateway *g = x->g;
+	struct http_head *h = &g->head;
+	char addr[ADDR_TEXT_MAX];
+	struct http_field *id;
+	struct slice target = h->path;
+	struct pkt *p;
+	uint32_t room;
+	int n;
+	bool ok;
+
+	if (h->method == METHOD_CONNECT)
+		return 501;
+	g->text_used = 0;
+	if (h->query.p && h->query.p == h->path.p + h->path.n + 1)
+		target.n += 1 + h->query.n;
+	else if (h->query.p)
+		target = text_printf(g, "%.*s?%.*s", (int)h->path.n, h->path.p, (int)h->query.n, h->query.p);
+	addr_text(tcp_remote(x->client), addr);
+	if (h->authority.n == 0) // HTTP/1.0 may leave Host out, 1.1 may not (RFC 9112 3.2): where it came to
+		h->authority = local_authority(x);
+	ok = append_list(g, h, HDR_x_forwarded_for, SLICE("X-Forwarded-For"), slice_of(addr, strlen(addr)));
+	http_drop_id(h, HDR_x_forwarded_proto);
+	ok = ok && http_add(h, SLICE("X-Forwarded-Proto"), SLICE("http"));
+	ok = ok && append_list(g, h, HDR_via, SLICE("Via"), version_text(x->minor));
+	id = http_find_id(h, HDR_x_request_id);
+	if (!id || !plain_id(id->value)) {
+		http_drop_id(h, HDR_x_request_id);
+		ok = ok && http_add(h, SLICE("X-Request-Id"), slice_of(x->request_id, sizeof(x->request_id)));
+	}
+	if (!ok || !target.p)
+		return 431;
+
+	p = buffer_open(g, &room);
+	if (!p)
+		return 503;
+	n = http_write_request(pkt_data(p), room, h, target, x->request.framing, x->request.left);
+	if (n < 0) {
+		pkt_free(p);
+		n = http_write_request(g->out, sizeof(g->out), h, target, x->request.framing, x->request.left);
+		if (n < 0)
+			return 431;
+		p = pkts_from(g, g->out, (size_t)n);
+		if (!p)
+			return 503;
+	} else {
+		pkt_trim(p, room - (uint32_t)n);
+	}
+	x->head = p;
+	return 0;
+}
+
+static int write_response(struct exchange *x, enum http_framing out, uint64_t length, bool keep_length,
+			  struct slice connection)
+{
+	struct gateway *g = x->g;
+	uint32_t room;
+	struct pkt *p = buffer_open(g, &room);
+	int n;
+
+	if (!p)
+		return -ENOBUFS;
+	n = http_write_response(pkt_data(p), room, &g->head, out, length, keep_length, connection);
+	if (n < 0) {
+		pkt_free(p);
+		n = http_write_response(g->out, sizeof(g->out), &g->head, out, length, keep_length, connection);
+		if (n < 0)
+			return -EMSGSIZE;
+		p = pkts_from(g, g->out, (size_t)n);
+		if (!p)
+			return -ENOBUFS;
+	} else {
+		pkt_trim(p, room - (uint32_t)n);
+	}
+	send_chain(x->client, p);
+	return 0;
+}
+
+int forward_interim(struct exchange *x)
+{
+	struct gateway *g = x->g;
+
+	http_drop_hop_by_hop(&g->head);
+	return write_response(x, FRAMING_NONE, 0, false, SLICE(""));
+}
+
+int forward_response(struct exchange *x, enum http_framing out, uint64_t length)
+{
+	struct gateway *g = x->g;
+	struct http_head *h = &g->head;
+	struct stage_ctx ctx = {
+		.snapshot = x->snapshot, .now = g->now, .head = h, .client = tcp_remote(x->client)};
+	enum stage at;
+	// What the upstream said of a body that HEAD and 304 leave out is passed on.
+	bool keep_length = out == FRAMING_NONE && (x->method == METHOD_HEAD || h->status == 304);
+	struct slice connection = !x->keep_alive  ? SLICE("close")
+				  : x->minor == 0 ? SLICE("keep-alive")
+						  : SLICE("");
+	struct slice stated = {NULL, 0};
+	bool ok;
+
+	g->text_used = 0;
+	if (keep_length) {
+		struct http_field *f = http_find_id(h, HDR_content_length);
+
+		if (f)
+			stated = f->value;
+	}
+	http_drop_hop_by_hop(h);
+	ok = append_list(g, h, HDR_via, SLICE("Via"), version_text(1));
+	if (!http_find_id(h, HDR_date))
+		ok = ok && http_add(h, SLICE("Date"), gateway_date(g));
+	if (!http_find_id(h, HDR_x_request_id))
+		ok = ok && http_add(h, SLICE("X-Request-Id"), slice_of(x->request_id, sizeof(x->request_id)));
+	if (policy_run(HOOK_RESPONSE, x->route->stages, x->route->stage_conf, &ctx, 0, &at) != VERDICT_PASS ||
+	    !ok)
+		return -EMSGSIZE;
+	if (keep_length && stated.n)
+		length = h->length;
+	return write_response(x, out, length, keep_length && stated.n, connection);
+}

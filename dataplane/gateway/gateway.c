@@ -1,0 +1,184 @@
+// The gateway's life: memory, generations, listeners, timers.
+#include "gateway/exchange.h"
+#include <errno.h>
+
+static uint32_t exchanges_for(uint32_t max_connections)
+{
+	return max_connections / 2 + 64;
+}
+
+size_t gateway_memory(uint32_t max_connections)
+{
+	size_t n = exchanges_for(max_connections);
+
+	return sizeof(struct gateway) + n * (sizeof(struct exchange) + sizeof(struct attempt) + 128) +
+	       STATS_UPSTREAMS * sizeof(struct pending) + upstream_memory(max_connections) + 65536;
+}
+
+struct gateway *gateway_create(struct arena *a, const struct gateway_config *conf)
+{
+	struct gateway *g = arena_alloc(a, sizeof(*g), 64);
+
+	if (!g)
+		return NULL;
+	g->conf = *conf;
+	g->date_second = UINT64_MAX;
+	random_seed(&g->random, conf->seed);
+	g->pending = arena_alloc(a, STATS_UPSTREAMS * sizeof(*g->pending), 64);
+	if (!g->pending)
+		return NULL;
+	for (uint32_t i = 0; i < STATS_UPSTREAMS; i++)
+		g->pending[i].last = &g->pending[i].first;
+	return g;
+}
+
+// The statistics outlive a data plane: what it was doing when it died is neither under way any more nor open.
+static void gauges_reset(struct gateway *g)
+{
+	for (unsigned i = 0; i < STATS_ROUTES; i++) {
+		struct route_stats *r = &g->conf.route_stats[i];
+
+		atomic_store_explicit(&r->finished, stat_get(&r->started), memory_order_relaxed);
+	}
+	for (unsigned i = 0; i < STATS_UPSTREAMS; i++) {
+		struct upstream_stats *u = &g->conf.upstream_stats[i];
+
+		atomic_store_explicit(&u->active, 0, memory_order_relaxed);
+		atomic_store_explicit(&u->connections, 0, memory_order_relaxed);
+		atomic_store_explicit(&u->idle, 0, memory_order_relaxed);
+		atomic_store_explicit(&u->pending, 0, memory_order_relaxed);
+	}
+}
+
+int gateway_start(struct gateway *g, struct arena *a, struct tcp *tcp)
+{
+	uint32_t n = exchanges_for(g->conf.max_connections);
+	int err;
+
+	g->tcp = tcp;
+	gauges_reset(g);
+	err = slab_init(&g->exchanges, a, n, sizeof(struct exchange), 64);
+	if (!err)
+		err = slab_init(&g->attempts, a, n, sizeof(struct attempt), 64);
+	if (!err)
+		err = upstream_init(&g->upstreams, a, g->conf.max_connections, tcp, g->conf.region,
+				    g->conf.worker, g->conf.stats, g->conf.upstream_stats, &g->random);
+	return err;
+}
+
+void gateway_stop(struct gateway *g)
+{
+	// Connections are TCP's to end; what is held here beside them are request heads.
+	for (struct exchange *x = g->live; x; x = x->next) {
+		pkt_free_chain(x->head);
+		x->head = NULL;
+	}
+}
+
+void gateway_set_now(struct gateway *g, uint64_t now)
+{
+	g->now = now;
+}
+
+// A connection remembers its listener by name, since indexes change from one generation to the next.
+static uint32_t listener_tag(const struct snapshot *s, const struct snap_listener *l)
+{
+	return (uint32_t)hash64(snap_at(s, l->name), l->name.n);
+}
+
+const struct snap_listener *gateway_listener(const struct gateway *g, uint32_t tag)
+{
+	const struct snapshot *s = gateway_snapshot(g);
+	const struct snap_listener *l = snap_at(s, s->listeners);
+
+	for (uint32_t i = 0; i < g->n_listener_tags; i++)
+		if (g->listener_tag[i] == tag)
+			return &l[i];
+	return &l[0]; // its listener is gone: it ends under the rules of the first
+}
+
+bool gateway_listen(void *gateway, uint16_t port, struct addr local, uint16_t local_port,
+		    struct tcp_accept *out)
+{
+	struct gateway *g = gateway;
+	const struct snapshot *s = gateway_snapshot(g);
+	const struct snap_listener *l;
+
+	if (!s || g->draining)
+		return false;
+	l = snap_at(s, s->listeners);
+	for (uint32_t i = 0; i < s->listeners.n; i++, l++)
+		if (l->tcp_port == local_port && l->port == port &&
+		    (addr_is_any(l->addr) || addr_eq(l->addr, local))) {
+			*out = (struct tcp_accept){
+				.on_event = client_event, .ctx = g, .tag = listener_tag(s, l)};
+			return true;
+		}
+	return false;
+}
+
+bool gateway_configure(struct gateway *g, const struct snapshot *s)
+{
+	for (uint32_t i = 0; i < GENERATIONS; i++) {
+		struct generation *n = &g->generation[i], *old = &g->generation[g->current];
+
+		if (n->snapshot)
+			continue;
+		*n = (struct generation){.snapshot = s, .number = s->generation};
+		if (old != n && old->pins == 0)
+			old->snapshot = NULL;
+		g->current = i;
+		g->n_listener_tags = s->listeners.n < LISTENERS_MAX ? s->listeners.n : LISTENERS_MAX;
+		for (uint32_t k = 0; k < g->n_listener_tags; k++)
+			g->listener_tag[k] =
+				listener_tag(s, (const struct snap_listener *)snap_at(s, s->listeners) + k);
+		upstream_configure(&g->upstreams, s);
+		return true;
+	}
+	return false;
+}
+
+uint64_t gateway_oldest(const struct gateway *g)
+{
+	uint64_t oldest = UINT64_MAX;
+
+	for (uint32_t i = 0; i < GENERATIONS; i++)
+		if (g->generation[i].snapshot && g->generation[i].number < oldest)
+			oldest = g->generation[i].number;
+	return oldest;
+}
+
+bool gateway_owns_timer(const struct gateway *g, const struct timer *t)
+{
+	const char *p = (const char *)t;
+
+	return p >= g->exchanges.mem &&
+	       p < g->exchanges.mem + (size_t)g->exchanges.capacity * g->exchanges.size;
+}
+
+void gateway_timer(struct gateway *g, struct timer *t)
+{
+	(void)g;
+	exchange_timer((struct exchange *)((char *)t - offsetof(struct exchange, timer)));
+}
+
+void gateway_drain(struct gateway *g)
+{
+	uint64_t cursor = 0;
+	struct tcp_conn *c;
+
+	if (g->draining)
+		return;
+	g->draining = true;
+	while ((c = tcp_next(g->tcp, &cursor, client_event)))
+		client_drain(g, c);
+}
+
+void gateway_gauges(struct gateway *g)
+{
+	struct worker_stats *st = g->conf.stats;
+
+	atomic_store_explicit(&st->exchanges_used, g->exchanges.used, memory_order_relaxed);
+	atomic_store_explicit(&st->exchanges_high, g->exchanges.high, memory_order_relaxed);
+	atomic_store_explicit(&st->exchanges_size, g->exchanges.capacity, memory_order_relaxed);
+}

@@ -1,0 +1,47 @@
+// The gateway: exchanges between client connections and upstream connections, for one worker. It stands on tcp
+// (events), http (bytes), route, policy and upstream (decisions), and holds the snapshots that requests run
+// under.
+#pragma once
+#include "base/arena.h"
+#include "base/wheel.h"
+#include "contract/region.h"
+#include "contract/snapshot.h"
+#include "contract/stats.h"
+#include "port/pkt.h"
+#include "tcp/tcp.h"
+
+struct gateway;
+
+struct gateway_config {
+	unsigned worker;
+	uint32_t max_connections; // of the worker, both sides together
+	struct pkt_pool *pool;
+	struct region *region;
+	struct worker_stats *stats;
+	struct route_stats *route_stats;       // [STATS_ROUTES] of this worker
+	struct upstream_stats *upstream_stats; // [STATS_UPSTREAMS] of this worker
+	struct wheel *wheel;
+	uint64_t seed;
+	uint64_t realtime_offset; // CLOCK_REALTIME - CLOCK_MONOTONIC, ns
+};
+
+size_t gateway_memory(uint32_t max_connections); // arena bytes, at most
+struct gateway *gateway_create(struct arena *a, const struct gateway_config *conf);
+// Second step, when the TCP stack (which needs gateway_listen) is there. 0 or -errno.
+int gateway_start(struct gateway *g, struct arena *a, struct tcp *tcp);
+// Closes everything silently and frees all packets.
+void gateway_stop(struct gateway *g);
+
+bool gateway_listen(void *gateway, uint16_t port, struct addr local, uint16_t local_port,
+		    struct tcp_accept *out);
+void gateway_set_now(struct gateway *g, uint64_t now);
+// Takes a verified snapshot into use for new requests. false: too many older ones are still in use; try again.
+bool gateway_configure(struct gateway *g, const struct snapshot *s);
+// The oldest generation that any exchange here still runs under.
+uint64_t gateway_oldest(const struct gateway *g);
+bool gateway_owns_timer(const struct gateway *g, const struct timer *t);
+void gateway_timer(struct gateway *g, struct timer *t);
+// Stops taking connections, closes idle ones, says "Connection: close" on the rest. Once is enough.
+void gateway_drain(struct gateway *g);
+// Pools and gauges into the worker's statistics.
+void gateway_gauges(struct gateway *g);

@@ -1,0 +1,198 @@
+// Bodies on their way through, in both directions: taken out of one framing and put into another, in the
+// packet buffers they came in. Nothing is read that the other side has no room for, so that back-pressure goes
+// through TCP's window.
+#include "gateway/exchange.h"
+
+#define CHUNK_SIZE_ROOM 18
+// What TCP and the layers below write in front of payload.
+#define HEADERS_ROOM (NET_HEADERS + 60)
+
+// Has it room for a chunk's framing, and may its bytes change? A fresh buffer with 2 bytes spared has.
+static bool frameable(const struct pkt *p)
+{
+	return pkt_exclusive(p) && pkt_tailroom(p) >= 2 && pkt_headroom(p) >= HEADERS_ROOM + CHUNK_SIZE_ROOM;
+}
+
+static void send_framed(struct tcp_conn *to, struct pkt *p, bool chunked)
+{
+	char size[CHUNK_SIZE_ROOM];
+
+	if (chunked) {
+		int k = http_write_chunk_size(size, pkt_len(p));
+
+		memcpy(pkt_prepend(p, (uint32_t)k), size, (size_t)k);
+		memcpy(pkt_append(p, 2), "\r\n", 2);
+	}
+	tcp_send(to, p);
+}
+
+enum relay relay_body(struct gateway *g, struct tcp_conn *from, struct http_body *in, struct tcp_conn *to,
+		      bool chunked, uint64_t *moved)
+{
+	// A buffer that is payload from end to end goes as it is; pieces between framing, and the end of a body
+	// with another message behind it, are gathered in a buffer of their own.
+	struct pkt *gather = NULL;
+	enum relay result = RELAY_MORE;
+
+	while (!http_body_done(in)) {
+		struct pkt *p = tcp_recv_peek(from);
+		size_t skip, run;
+
+		if (!p) {
+			if (tcp_recv_eof(from))
+				result = in->framing == FRAMING_CLOSE ? RELAY_DONE : RELAY_EOF;
+			break;
+		}
+		if (tcp_send_space(to) == 0)
+			break;
+		if (gather && pkt_tailroom(gather) < 2 + pkt_len(p)) {
+			send_framed(to, gather, chunked);
+			gather = NULL;
+			continue;
+		}
+		struct http_body before = *in;
+
+		if (http_body_next(in, pkt_data(p), pkt_len(p), &skip, &run) != FAULT_NONE) {
+			result = RELAY_FAULT;
+			break;
+		}
+		if (skip == 0 && run == pkt_len(p) && !gather && run >= 512 && (!chunked || frameable(p))) {
+			p = tcp_recv_take(from);
+			send_framed(to, p, chunked);
+			*moved += run;
+			continue;
+		}
+		if (run && !gather) {
+			gather = pkt_alloc(g->conf.pool);
+			if (!gather) {
+				*in = before;
+				result = RELAY_NO_BUFFER;
+				break;
+			}
+		}
+		if (run) {
+			uint32_t room = pkt_tailroom(gather) - 2, part = run < room ? (uint32_t)run : room;
+
+			if (part < run) { // more than fits: the rest comes in the next turn
+				*in = before;
+				if (http_body_next(in, pkt_data(p), skip + part, &skip, &run) != FAULT_NONE) {
+					result = RELAY_FAULT;
+					break;
+				}
+			}
+			memcpy(pkt_append(gather, (uint32_t)run), pkt_data(p) + skip, run);
+			*moved += run;
+		}
+		tcp_recv_skip(from, (uint32_t)(skip + run));
+	}
+	if (gather && pkt_len(gather))
+		send_framed(to, gather, chunked);
+	else
+		pkt_free_chain(gather);
+	if (result == RELAY_MORE && http_body_done(in))
+		result = RELAY_DONE;
+	return result;
+}
+
+static void retry_later(struct exchange *x)
+{
+	count(x->g, CTR_tcp_no_buffer);
+	x->retry = true;
+	exchange_arm(x);
+}
+
+bool relay_request(struct exchange *x)
+{
+	struct gateway *g = x->g;
+	struct attempt *a = x->attempt;
+	bool chunked = x->request.framing == FRAMING_CHUNKED;
+	uint64_t moved = 0;
+	enum relay r;
+
+	if (http_body_done(&x->request) && !x->chunk_end_due)
+		return true; // a client that has half-closed still gets its answer
+	if (!a || (a->state != ATTEMPT_WAITING && a->state != ATTEMPT_RESPONDING)) {
+		if (tcp_recv_eof(x->client)) {
+			count(g, CTR_http_client_gone);
+			exchange_abort(x);
+			return false;
+		}
+		return true;
+	}
+	r = http_body_done(&x->request) ? RELAY_DONE
+					: relay_body(g, x->client, &x->request, a->conn->tcp, chunked, &moved);
+	x->bytes_in += moved;
+	if (moved) {
+		x->body_sent = true;
+		tcp_set_timer(x->client, g->now + x->idle_timeout);
+	}
+	switch (r) {
+	case RELAY_MORE:
+		break;
+	case RELAY_NO_BUFFER:
+		retry_later(x);
+		break;
+	case RELAY_DONE:
+		x->chunk_end_due = false;
+		if (chunked && tcp_send_copy(a->conn->tcp, "0\r\n\r\n", 5) != 0) {
+			x->chunk_end_due = true;
+			retry_later(x);
+			break;
+		}
+		x->request_relayed = true;
+		if (!x->response_started) // from here on the time is the upstream's
+			tcp_set_timer(x->client, 0);
+		break;
+	case RELAY_FAULT:
+		count(g, CTR_http_bad_chunk);
+		exchange_fail(x, 400, http_fault_info[FAULT_bad_chunk].text);
+		return false;
+	case RELAY_EOF:
+		count(g, CTR_http_client_gone);
+		exchange_abort(x);
+		return false;
+	}
+	return true;
+}
+
+bool relay_response(struct exchange *x)
+{
+	struct gateway *g = x->g;
+	struct attempt *a = x->attempt;
+	bool chunked = x->out_framing == FRAMING_CHUNKED;
+	uint64_t moved = 0;
+	enum relay r = RELAY_DONE;
+
+	if (!a || a->state != ATTEMPT_RESPONDING)
+		return true;
+	if (!x->terminator_due)
+		r = relay_body(g, a->conn->tcp, &x->response, x->client, chunked, &moved);
+	x->bytes_out += moved;
+	switch (r) {
+	case RELAY_MORE:
+		if (moved || !x->terminator_due)
+			tcp_set_timer(x->client, g->now + x->idle_timeout);
+		break;
+	case RELAY_NO_BUFFER:
+		retry_later(x);
+		break;
+	case RELAY_DONE:
+		x->terminator_due = false;
+		if (chunked && tcp_send_copy(x->client, "0\r\n\r\n", 5) != 0) {
+			x->terminator_due = true;
+			retry_later(x);
+			break;
+		}
+		attempt_complete(a);
+		return false;
+	case RELAY_FAULT:
+		count(g, CTR_http_bad_chunk);
+		exchange_abort(x);
+		return false;
+	case RELAY_EOF:
+		count(g, CTR_up_truncated);
+		exchange_abort(x);
+		return false;
+	}
+	return true;
+}

@@ -1,0 +1,194 @@
+// Answers that the gateway makes itself. Errors are JSON: {"error", "message", "request_id"}.
+#include "gateway/exchange.h"
+#include <stdio.h>
+
+const char *reply_error_name(uint16_t status)
+{
+	switch (status) {
+	case 400:
+		return "bad_request";
+	case 403:
+		return "forbidden";
+	case 404:
+		return "not_found";
+	case 405:
+		return "method_not_allowed";
+	case 408:
+		return "request_timeout";
+	case 411:
+		return "length_required";
+	case 413:
+		return "content_too_large";
+	case 414:
+		return "uri_too_long";
+	case 417:
+		return "expectation_failed";
+	case 429:
+		return "too_many_requests";
+	case 431:
+		return "request_header_fields_too_large";
+	case 501:
+		return "not_implemented";
+	case 502:
+		return "bad_gateway";
+	case 503:
+		return "service_unavailable";
+	case 504:
+		return "gateway_timeout";
+	case 505:
+		return "http_version_not_supported";
+	default:
+		return "error";
+	}
+}
+
+struct reply {
+	uint16_t status;
+	const char *request_id; // 32 bytes; NULL: none
+	struct slice content_type;
+	struct slice body;
+	struct slice extra; // whole field lines
+	bool head_only, keep_alive;
+	uint8_t minor;
+};
+
+// false: no buffer.
+static bool reply_send(struct gateway *g, struct tcp_conn *c, const struct reply *r)
+{
+	struct slice date = gateway_date(g);
+	bool no_body = r->status == 204 || r->status == 304;
+	size_t room = sizeof(g->out);
+	char *at = g->out;
+	struct pkt *p;
+
+	at += snprintf(at, room, "HTTP/1.1 %u %s\r\nServer: churchgate\r\nDate: %.*s\r\n", r->status,
+		       http_reason(r->status), (int)date.n, date.p);
+	if (r->request_id)
+		at += snprintf(at, room - (size_t)(at - g->out), "X-Request-Id: %.32s\r\n", r->request_id);
+	if (r->content_type.n)
+		at += snprintf(at, room - (size_t)(at - g->out), "Content-Type: %.*s\r\n",
+			       (int)r->content_type.n, r->content_type.p);
+	if (!no_body)
+		at += snprintf(at, room - (size_t)(at - g->out), "Content-Length: %zu\r\n", r->body.n);
+	at += snprintf(at, room - (size_t)(at - g->out), "%.*s%s\r\n", (int)r->extra.n, r->extra.p,
+		       !r->keep_alive  ? "Connection: close\r\n"
+		       : r->minor == 0 ? "Connection: keep-alive\r\n"
+				       : "");
+	p = pkts_from(g, g->out, (size_t)(at - g->out));
+	if (!p)
+		return false;
+	if (!r->head_only && !no_body && r->body.n) {
+		if (!pkt_next(p) && r->body.n <= pkt_tailroom(p)) {
+			memcpy(pkt_append(p, (uint32_t)r->body.n), r->body.p, r->body.n);
+		} else {
+			struct pkt *body = pkts_from(g, r->body.p, r->body.n);
+
+			if (!body) {
+				pkt_free_chain(p);
+				return false;
+			}
+			pkt_chain(p, body);
+		}
+	}
+	send_chain(c, p);
+	return true;
+}
+
+// An answer that cannot be sent ends the connection.
+static void reply_exchange(struct exchange *x, struct reply *r)
+{
+	struct gateway *g = x->g;
+
+	if (!http_body_done(&x->request) && x->request.framing == FRAMING_LENGTH &&
+	    x->request.left <= tcp_recv_len(x->client)) {
+		// All of the body is here: drop it, and the connection may go on.
+		tcp_recv_skip(x->client, (uint32_t)x->request.left);
+		x->bytes_in += x->request.left;
+		http_body_init(&x->request, FRAMING_NONE, 0);
+	}
+	if (!http_body_done(&x->request))
+		x->keep_alive = false;
+	r->request_id = x->request_id;
+	r->head_only = x->method == METHOD_HEAD;
+	r->keep_alive = x->keep_alive;
+	r->minor = x->minor;
+	x->status = r->status;
+	if (!reply_send(g, x->client, r)) {
+		count(g, CTR_http_overload);
+		exchange_abort(x);
+		return;
+	}
+	x->response_started = true;
+	if (!r->head_only)
+		x->bytes_out += r->body.n;
+	exchange_finish(x);
+}
+
+static int error_body(char *dst, size_t room, uint16_t status, const char *message, const char *request_id)
+{
+	return snprintf(dst, room, "{\"error\":\"%s\",\"message\":\"%s\",\"request_id\":\"%.32s\"}\n",
+			reply_error_name(status), message, request_id);
+}
+
+void reply_error(struct exchange *x, uint16_t status, const char *message, uint32_t allow)
+{
+	char body[512], extra[256];
+	int n = 0;
+	struct reply r = {.status = status, .content_type = SLICE("application/json")};
+
+	r.body = slice_of(body, (size_t)error_body(body, sizeof(body), status, message, x->request_id));
+	if (status == 405) {
+		n = snprintf(extra, sizeof(extra), "Allow: ");
+		n += route_allow(extra + n, sizeof(extra) - (size_t)n - 3, allow);
+		n += snprintf(extra + n, sizeof(extra) - (size_t)n, "\r\n");
+	} else if (status == 503 || status == 429) {
+		n = snprintf(extra, sizeof(extra), "Retry-After: 1\r\n");
+	}
+	r.extra = slice_of(extra, (size_t)n);
+	reply_exchange(x, &r);
+}
+
+void reply_route(struct exchange *x)
+{
+	const struct snapshot *s = x->snapshot;
+	const struct snap_route *route = x->route;
+	struct reply r = {.status = (uint16_t)route->status,
+			  .content_type = snap_text(s, route->content_type),
+			  .body = snap_text(s, route->body)};
+
+	// Response stages edit a head view; what they leave is written as field lines.
+	struct gateway *g = x->g;
+	struct http_head *h = &g->head;
+	struct stage_ctx ctx = {.snapshot = s, .now = g->now, .head = h, .client = tcp_remote(x->client)};
+	enum stage at;
+	size_t n = 0;
+
+	h->n = 0;
+	h->status = r.status;
+	if (route->action == ACTION_REDIRECT)
+		http_add(h, SLICE("Location"), snap_text(s, route->location));
+	policy_run(HOOK_RESPONSE, route->stages, route->stage_conf, &ctx, 0, &at);
+	for (unsigned i = 0; i < h->n; i++) {
+		const struct http_field *f = &h->field[i];
+
+		if (f->dropped || n + f->name.n + f->value.n + 4 > sizeof(g->in))
+			continue;
+		n += (size_t)snprintf(g->in + n, sizeof(g->in) - n, "%.*s: %.*s\r\n", (int)f->name.n, f->name.p,
+				      (int)f->value.n, f->value.p);
+	}
+	r.extra = slice_of(g->in, n);
+	reply_exchange(x, &r);
+}
+
+void reply_bare(struct gateway *g, struct tcp_conn *c, uint16_t status, const char *message)
+{
+	char id[33], body[512];
+	struct reply r = {
+		.status = status, .content_type = SLICE("application/json"), .minor = 1, .request_id = id};
+
+	snprintf(id, sizeof(id), "%016llx%016llx", (unsigned long long)random_next(&g->random),
+		 (unsigned long long)random_next(&g->random));
+	r.body = slice_of(body, (size_t)error_body(body, sizeof(body), status, message, id));
+	if (!reply_send(g, c, &r))
+		count(g, CTR_http_overload);
+}

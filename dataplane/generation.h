@@ -1,0 +1,16 @@
+// One generation of the configuration as this process holds it: the sealed descriptor and its mapping.
+#pragma once
+#include "contract/snapshot.h"
+
+struct generation {
+	const struct snapshot *snapshot; // NULL: free
+	int fd;
+};
+
+// Takes over fd (closed on failure). Checks the seals, maps it read-only and verifies all of it, the policy
+// stages' records too. 0, or -errno with a sentence in why.
+int generation_open(struct generation *g, int fd, char *why, size_t why_size);
+void generation_close(struct generation *g);
+// Whether `next` may run in a data plane that was started under `running`: what is fixed for its life is the
+// same. false with a sentence in why.
+bool generation_fits(const struct snapshot *running, const struct snapshot *next, char *why, size_t why_size);

@@ -1,0 +1,241 @@
+#include "http/body.h"
+#include "http/scan.h"
+
+// Of a chunked body: where the next byte belongs. The line end of the chunk-size line is LF's state.
+enum state {
+	PLAIN, // not chunked
+	SIZE_FIRST,
+	SIZE,
+	BLANKS, // BWS before an extension (RFC 9112 7.1.1)
+	EXTENSION,
+	SIZE_LF,
+	DATA,
+	DATA_CR,
+	DATA_LF,
+	TRAILER_FIRST,
+	TRAILER_NAME,
+	TRAILER_VALUE,
+	TRAILER_LF,
+	LAST_LF,
+	DONE,
+};
+
+#define SIZE_DIGITS_MAX 16
+#define EXTENSION_MAX   256
+#define TRAILERS_MAX    4096
+
+void http_body_init(struct http_body *b, enum http_framing framing, uint64_t length)
+{
+	*b = (struct http_body){.framing = (uint8_t)framing,
+				.state = framing == FRAMING_CHUNKED ? SIZE_FIRST : PLAIN,
+				.left = framing == FRAMING_LENGTH ? length : 0};
+}
+
+bool http_body_done(const struct http_body *b)
+{
+	switch ((enum http_framing)b->framing) {
+	case FRAMING_NONE:
+		return true;
+	case FRAMING_LENGTH:
+		return b->left == 0;
+	case FRAMING_CHUNKED:
+		return b->state == DONE;
+	case FRAMING_CLOSE:
+		return false;
+	}
+	return false;
+}
+
+static int hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c = ascii_lower(c);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static enum http_fault size_digit(struct http_body *b, char c)
+{
+	int v = hex_value(c);
+
+	if (v < 0)
+		return FAULT_bad_chunk;
+	if (++b->line > SIZE_DIGITS_MAX || b->left >> 59)
+		return FAULT_bad_chunk;
+	b->left = b->left << 4 | (unsigned)v;
+	b->state = SIZE;
+	return FAULT_NONE;
+}
+
+// The byte behind the digits of a size.
+static enum http_fault size_end(struct http_body *b, char c)
+{
+	switch (c) {
+	case '\r':
+		b->state = SIZE_LF;
+		return FAULT_NONE;
+	case ';':
+		b->state = EXTENSION;
+		b->line = 0;
+		return FAULT_NONE;
+	case ' ':
+	case '\t':
+		b->state = BLANKS;
+		b->line = 0;
+		return FAULT_NONE;
+	default:
+		return c == '\n' ? FAULT_bad_line_end : FAULT_bad_chunk;
+	}
+}
+
+static enum http_fault blank(struct http_body *b, char c)
+{
+	if (c == ';')
+		b->state = EXTENSION;
+	else if (c != ' ' && c != '\t')
+		return FAULT_bad_chunk;
+	return ++b->line > EXTENSION_MAX ? FAULT_bad_chunk : FAULT_NONE;
+}
+
+static enum http_fault extension(struct http_body *b, char c)
+{
+	if (c == '\r') {
+		b->state = SIZE_LF;
+		return FAULT_NONE;
+	}
+	if (c == '\n')
+		return FAULT_bad_line_end;
+	if (!(scan_class[(uint8_t)c] & SCAN_VALUE) || ++b->line > EXTENSION_MAX)
+		return FAULT_bad_chunk;
+	return FAULT_NONE;
+}
+
+static enum http_fault line_feed(struct http_body *b, char c, enum state next)
+{
+	if (c != '\n')
+		return FAULT_bad_line_end;
+	b->state = (uint8_t)next;
+	return FAULT_NONE;
+}
+
+static enum http_fault size_line_end(struct http_body *b, char c)
+{
+	enum state next = b->left ? DATA : TRAILER_FIRST;
+
+	b->line = 0;
+	return line_feed(b, c, next);
+}
+
+// Trailers are dropped, but what is no field line is refused: it may be another message that was smuggled.
+static enum http_fault trailer(struct http_body *b, char c)
+{
+	uint8_t cls = scan_class[(uint8_t)c];
+
+	if (++b->line > TRAILERS_MAX)
+		return FAULT_too_many_fields;
+	switch (b->state) {
+	case TRAILER_FIRST:
+		if (c == '\r') {
+			b->state = LAST_LF;
+			return FAULT_NONE;
+		}
+		if (c == ' ' || c == '\t')
+			return FAULT_obs_fold;
+		b->state = TRAILER_NAME;
+		return cls & SCAN_TCHAR ? FAULT_NONE : c == '\n' ? FAULT_bad_line_end : FAULT_bad_field_name;
+	case TRAILER_NAME:
+		if (c == ':')
+			b->state = TRAILER_VALUE;
+		else if (!(cls & SCAN_TCHAR))
+			return FAULT_bad_field_name;
+		return FAULT_NONE;
+	default:
+		if (c == '\r')
+			b->state = TRAILER_LF;
+		else if (!(cls & SCAN_VALUE))
+			return c == '\n' ? FAULT_bad_line_end : FAULT_bad_field_value;
+		return FAULT_NONE;
+	}
+}
+
+// One byte of framing.
+static enum http_fault framing_byte(struct http_body *b, char c)
+{
+	switch ((enum state)b->state) {
+	case SIZE_FIRST:
+		b->left = 0;
+		b->line = 0;
+		return size_digit(b, c);
+	case SIZE:
+		return hex_value(c) >= 0 ? size_digit(b, c) : size_end(b, c);
+	case BLANKS:
+		return blank(b, c);
+	case EXTENSION:
+		return extension(b, c);
+	case SIZE_LF:
+		return size_line_end(b, c);
+	case DATA_CR:
+		b->state = DATA_LF;
+		return c == '\r' ? FAULT_NONE : FAULT_bad_chunk;
+	case DATA_LF:
+		return line_feed(b, c, SIZE_FIRST);
+	case TRAILER_FIRST:
+	case TRAILER_NAME:
+	case TRAILER_VALUE:
+		return trailer(b, c);
+	case TRAILER_LF:
+		return line_feed(b, c, TRAILER_FIRST);
+	case LAST_LF:
+		return line_feed(b, c, DONE);
+	case PLAIN:
+	case DATA:
+	case DONE:
+		break;
+	}
+	return FAULT_bad_chunk;
+}
+
+static size_t run_take(struct http_body *b, size_t n)
+{
+	size_t run = b->left < n ? (size_t)b->left : n;
+
+	b->left -= run;
+	return run;
+}
+
+static enum http_fault chunked_next(struct http_body *b, const char *p, size_t n, size_t *skip, size_t *run)
+{
+	size_t i = 0;
+
+	while (i < n && b->state != DATA && b->state != DONE) {
+		enum http_fault fault = framing_byte(b, p[i++]);
+
+		if (fault)
+			return fault;
+	}
+	*skip = i;
+	if (b->state == DATA) {
+		*run = run_take(b, n - i);
+		if (b->left == 0)
+			b->state = DATA_CR;
+	}
+	return FAULT_NONE;
+}
+
+enum http_fault http_body_next(struct http_body *b, const char *p, size_t n, size_t *skip, size_t *run)
+{
+	*skip = *run = 0;
+	switch ((enum http_framing)b->framing) {
+	case FRAMING_NONE:
+		break;
+	case FRAMING_LENGTH:
+		*run = run_take(b, n);
+		break;
+	case FRAMING_CHUNKED:
+		return chunked_next(b, p, n, skip, run);
+	case FRAMING_CLOSE:
+		*run = n;
+		break;
+	}
+	return FAULT_NONE;
+}

@@ -1,0 +1,20 @@
+// The body of a message as a stream: takes the framing off (RFC 9112 6 and 7). A state machine over bytes,
+// resumable at any of them; no allocation.
+#pragma once
+#include "http/head.h"
+#include "http/parse.h"
+
+struct http_body {
+	uint8_t framing; // enum http_framing
+	uint8_t state;
+	uint16_t line; // bytes seen of a chunk-size line or of trailers, for the limits
+	uint64_t left; // of the body or of the chunk
+};
+
+void http_body_init(struct http_body *b, enum http_framing framing, uint64_t length);
+// No byte of it is missing: FRAMING_NONE, length used up, or last chunk and trailers seen.
+bool http_body_done(const struct http_body *b);
+// Looks at the n bytes at p, which follow what was looked at before: the first *skip bytes are framing to be
+// dropped, the next *run bytes are payload; what is behind them is looked at by the next call. *skip + *run is
+// 0 only when the body is done, n is 0. Trailers are dropped. FAULT_NONE, or what is wrong.
+enum http_fault http_body_next(struct http_body *b, const char *p, size_t n, size_t *skip, size_t *run);

@@ -1,0 +1,207 @@
+// The field section (RFC 9112 5), and what its fields say about the message.
+#include "http/fields.h"
+#include "http/fold.h"
+#include "http/scan.h"
+
+int line_end_parse(struct lex *l, enum http_fault bad)
+{
+	if (l->p == l->end)
+		return STEP_MORE;
+	if (*l->p != '\r')
+		return *l->p == '\n' ? -FAULT_bad_line_end : -(int)bad;
+	if (l->end - l->p < 2)
+		return STEP_MORE;
+	if (l->p[1] != '\n')
+		return -FAULT_bad_line_end;
+	l->p += 2;
+	return STEP_DONE;
+}
+
+int version_parse(struct lex *l, struct http_head *h, enum http_fault bad)
+{
+	static const char name[] = "HTTP/";
+	const char *p = l->p;
+
+	if (l->end - p >= 8 && memcmp(p, "HTTP/1.1", 8) == 0) {
+		h->minor = 1;
+		l->p = p + 8;
+		return STEP_DONE;
+	}
+	for (unsigned i = 0; i < 5; i++, p++) {
+		if (p == l->end)
+			return STEP_MORE;
+		if (*p != name[i])
+			return -(int)bad;
+	}
+	if (p == l->end)
+		return STEP_MORE;
+	if (!(scan_class[(uint8_t)*p] & SCAN_DIGIT))
+		return -(int)bad;
+	if (*p != '1')
+		return -FAULT_bad_version;
+	if (++p == l->end)
+		return STEP_MORE;
+	if (*p != '.')
+		return -(int)bad;
+	if (++p == l->end)
+		return STEP_MORE;
+	if (!(scan_class[(uint8_t)*p] & SCAN_DIGIT))
+		return -(int)bad;
+	// A higher minor version is read as the highest that we know (RFC 9110 2.5).
+	h->minor = *p != '0';
+	l->p = p + 1;
+	return STEP_DONE;
+}
+
+// One or more digits, nothing else (RFC 9110 8.6); what does not fit 63 bits is refused.
+static enum http_fault length_parse(struct slice v, uint64_t *length)
+{
+	uint64_t sum = 0;
+
+	if (v.n == 0)
+		return FAULT_bad_length;
+	for (size_t i = 0; i < v.n; i++) {
+		if (!(scan_class[(uint8_t)v.p[i]] & SCAN_DIGIT) || sum > (INT64_MAX - 9) / 10)
+			return FAULT_bad_length;
+		sum = sum * 10 + (uint64_t)(v.p[i] - '0');
+	}
+	*length = sum;
+	return FAULT_NONE;
+}
+
+// A comma-separated list; blanks and empty elements are skipped (RFC 9110 5.6.1.2).
+static enum http_fault connection_parse(struct slice v, struct fields_seen *seen)
+{
+	struct slice option;
+
+	while (http_list_next(&v, &option)) {
+		if (++seen->options > CONNECTION_OPTIONS_MAX)
+			return FAULT_too_many_fields;
+		if (FOLDED(option, "close"))
+			seen->close = true;
+		else if (FOLDED(option, "keep-alive"))
+			seen->keep_alive = true;
+		else if (FOLDED(option, "upgrade"))
+			seen->upgrade_option = true;
+	}
+	return FAULT_NONE;
+}
+
+static enum http_fault field_note(struct http_head *h, struct fields_seen *seen, const struct http_field *f,
+				  bool request)
+{
+	switch ((enum http_header)f->id) {
+	case HDR_content_length:
+		// A repeated length is refused even where the values agree (RFC 9110 8.6 lets us).
+		if (seen->length)
+			return FAULT_several_lengths;
+		seen->length = true;
+		return length_parse(f->value, &h->length);
+	case HDR_transfer_encoding:
+		if (seen->chunked || !FOLDED(f->value, "chunked"))
+			return FAULT_bad_transfer_encoding;
+		seen->chunked = true;
+		return FAULT_NONE;
+	case HDR_connection:
+		return connection_parse(f->value, seen);
+	case HDR_upgrade:
+		seen->upgrade = true;
+		return FAULT_NONE;
+	case HDR_host:
+		if (!request)
+			return FAULT_NONE;
+		if (seen->host)
+			return FAULT_several_hosts;
+		seen->host = true;
+		seen->host_value = f->value;
+		return FAULT_NONE;
+	case HDR_expect:
+		if (!request)
+			return FAULT_NONE;
+		if (!FOLDED(f->value, "100-continue"))
+			return FAULT_bad_expect;
+		h->expect_continue = true;
+		return FAULT_NONE;
+	default:
+		return FAULT_NONE;
+	}
+}
+
+// What follows from all fields together.
+static enum http_fault fields_conclude(struct http_head *h, const struct fields_seen *seen)
+{
+	// RFC 9112 6.1 and 6.3: both at once is how requests are smuggled; 1.0 knows no transfer coding.
+	if (seen->length && seen->chunked)
+		return FAULT_length_and_chunked;
+	if (seen->chunked && h->minor == 0)
+		return FAULT_chunked_in_1_0;
+	h->framing = seen->chunked ? FRAMING_CHUNKED : seen->length ? FRAMING_LENGTH : FRAMING_NONE;
+	// RFC 9112 9.3
+	h->keep_alive = !seen->close && (h->minor >= 1 || seen->keep_alive);
+	// RFC 9110 7.8 and 10.1.1: a 1.0 client is not held to either.
+	h->upgrade = seen->upgrade && seen->upgrade_option && h->minor >= 1;
+	h->expect_continue = h->expect_continue && h->minor >= 1;
+	return FAULT_NONE;
+}
+
+// One field line at l->p. The caller's lex is a copy that never leaves its registers.
+static inline __attribute__((always_inline)) int field_parse(struct lex *l, struct http_head *h,
+							     struct fields_seen *seen, bool request)
+{
+	const char *name = l->p, *colon, *value, *end, *cr;
+	struct http_field *f = &h->field[h->n];
+
+	colon = scan_token(l->begin, name, l->end);
+	if (colon == l->end)
+		return h->n < HTTP_FIELDS_MAX ? STEP_MORE : -FAULT_too_many_fields;
+	if (colon == name && (*name == ' ' || *name == '\t')) // RFC 9112 5.2
+		return -FAULT_obs_fold;
+	if (h->n == HTTP_FIELDS_MAX)
+		return -FAULT_too_many_fields;
+	if (*colon != ':' || colon == name)
+		return -FAULT_bad_field_name;
+	for (value = colon + 1; value < l->end && (*value == ' ' || *value == '\t');)
+		value++;
+	// From the name on, which belongs to the class too: so this search need not wait for the colon's.
+	cr = end = scan_value(l->begin, name, l->end);
+	if (cr == l->end || (*cr == '\r' && l->end - cr < 2))
+		return STEP_MORE;
+	if (*cr != '\r')
+		return *cr == '\n' ? -FAULT_bad_line_end : -FAULT_bad_field_value;
+	if (cr[1] != '\n')
+		return -FAULT_bad_line_end;
+	while (end > value && (end[-1] == ' ' || end[-1] == '\t'))
+		end--;
+	f->name = slice_of(name, (size_t)(colon - name));
+	f->value = slice_of(value, (size_t)(end - value));
+	f->id = (uint8_t)http_header_of(f->name);
+	f->dropped = false;
+	if (f->id != HDR_OTHER) {
+		enum http_fault fault = field_note(h, seen, f, request);
+
+		if (fault)
+			return -(int)fault;
+	}
+	h->n++;
+	l->p = cr + 2;
+	return STEP_DONE;
+}
+
+int fields_parse(struct lex *from, struct http_head *h, struct fields_seen *seen, bool request)
+{
+	struct lex l = *from;
+	int step;
+
+	for (;;) {
+		if (l.p == l.end)
+			return STEP_MORE;
+		if (*l.p == '\r' || *l.p == '\n')
+			break;
+		step = field_parse(&l, h, seen, request);
+		if (step != STEP_DONE)
+			return step;
+	}
+	from->p = l.p;
+	step = line_end_parse(from, FAULT_bad_line_end);
+	return step == STEP_DONE ? -(int)fields_conclude(h, seen) ?: STEP_DONE : step;
+}

@@ -1,0 +1,295 @@
+// The request line and the target (RFC 9112 3).
+//
+// A strict left-to-right pass: whether a byte is refused depends on the bytes before it only, so a head cut
+// anywhere gives HTTP_MORE, or the fault that the whole head gives.
+#include "http/fields.h"
+#include "http/scan.h"
+
+struct target {
+	struct slice text;
+	const char *query;        // behind the first '?', NULL: none
+	bool encoded_dot;         // "%2e" somewhere in the path
+	struct authority written; // of absolute-form and authority-form
+	int32_t default_port;     // of absolute-form's scheme, -1: the target names no authority
+};
+
+static bool hex_digit(char c)
+{
+	return (c >= '0' && c <= '9') || (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'f');
+}
+
+// "%" HEXDIG HEXDIG at p.
+static int percent_parse(const struct lex *l, const char *p, struct target *t)
+{
+	for (unsigned i = 1; i <= 2; i++) {
+		if (p + i == l->end)
+			return STEP_MORE;
+		if (!hex_digit(p[i]))
+			return -FAULT_bad_target;
+	}
+	if (!t->query && p[1] == '2' && ascii_lower(p[2]) == 'e')
+		t->encoded_dot = true;
+	return STEP_DONE;
+}
+
+// The target's bytes through the space behind them. Beyond RFC 3986's we take [ ] { } | ^ ` anywhere and
+// a backslash in the query, since browsers send them unencoded; a backslash in the path would be a slash to
+// some servers. No fragment is ever sent (RFC 9112 3.2.1).
+static int target_scan(struct lex *l, struct target *t)
+{
+	const char *begin = l->p, *p = begin;
+	int step;
+
+	for (;;) {
+		p = scan_target(l->begin, p, l->end);
+		if (p == l->end)
+			return STEP_MORE;
+		switch (*p) {
+		case ' ':
+			if (p == begin)
+				return -FAULT_bad_request_line;
+			t->text = slice_of(begin, (size_t)(p - begin));
+			l->p = p + 1;
+			return STEP_DONE;
+		case '%':
+			step = percent_parse(l, p, t);
+			if (step != STEP_DONE)
+				return step;
+			p += 3;
+			break;
+		case '?':
+			p++;
+			if (!t->query)
+				t->query = p;
+			break;
+		case '\\':
+			if (!t->query)
+				return -FAULT_bad_target;
+			p++;
+			break;
+		case '\r':
+		case '\n': // HTTP/0.9, or cut short
+			return -FAULT_bad_request_line;
+		default:
+			return -FAULT_bad_target;
+		}
+	}
+}
+
+// "." and ".." as whole segments, plain or encoded, have no meaning but in relative references (RFC 3986 3.3),
+// and would lead a server that resolves them out of the route that was matched. Some servers cut a segment
+// at ';' before they look.
+static bool path_has_dot_segment(struct slice path)
+{
+	const char *end = path.p + path.n;
+
+	for (const char *p = path.p; p < end;) {
+		unsigned dots = 0;
+
+		if (*p++ != '/')
+			continue;
+		for (; p < end; dots++) {
+			if (*p == '.')
+				p++;
+			else if (*p == '%' && p[1] == '2' && ascii_lower(p[2]) == 'e')
+				p += 3;
+			else
+				break;
+		}
+		if ((dots == 1 || dots == 2) && (p == end || *p == '/' || *p == ';'))
+			return true;
+	}
+	return false;
+}
+
+// Most paths have no segment that begins with a dot, and are done after a look.
+static bool path_may_have_dot_segment(struct slice path)
+{
+	const char *end = path.p + path.n, *dot = path.p;
+
+	while ((dot = memchr(dot, '.', (size_t)(end - dot)))) {
+		if (dot > path.p && dot[-1] == '/')
+			return true;
+		dot++;
+	}
+	return false;
+}
+
+// Sets path and query from what follows the authority, at p.
+static enum http_fault path_split(struct http_head *h, const struct target *t, const char *p)
+{
+	const char *end = t->text.p + t->text.n, *path_end = t->query ? t->query - 1 : end;
+
+	h->path = slice_of(p, (size_t)(path_end - p));
+	if (t->query)
+		h->query = slice_of(t->query, (size_t)(end - t->query));
+	if ((t->encoded_dot || path_may_have_dot_segment(h->path)) && path_has_dot_segment(h->path))
+		return FAULT_bad_target;
+	return FAULT_NONE;
+}
+
+static bool scheme_take(struct slice text, struct slice scheme)
+{
+	return text.n >= scheme.n && slice_ieq(slice_of(text.p, scheme.n), scheme);
+}
+
+// http://authority/path?query (RFC 9112 3.2.2)
+static enum http_fault absolute_form(struct http_head *h, struct target *t)
+{
+	const char *end = t->text.p + t->text.n, *authority, *p;
+
+	if (scheme_take(t->text, SLICE("http://"))) {
+		authority = t->text.p + 7;
+		t->default_port = 80;
+	} else if (scheme_take(t->text, SLICE("https://"))) {
+		authority = t->text.p + 8;
+		t->default_port = 443;
+	} else {
+		return FAULT_bad_target;
+	}
+	for (p = authority; p < end && *p != '/' && *p != '?';)
+		p++;
+	h->authority = slice_of(authority, (size_t)(p - authority));
+	if (!authority_parse(t->text.p, h->authority,
+			     &t->written)) // user information is refused here too (RFC 9110 4.2.4)
+		return FAULT_bad_target;
+	if (p < end && *p == '/')
+		return path_split(h, t, p);
+	// An empty path: "/", and "*" for OPTIONS (RFC 9112 3.2.4).
+	h->path = h->method == METHOD_OPTIONS && !t->query ? SLICE("*") : SLICE("/");
+	if (t->query)
+		h->query = slice_of(t->query, (size_t)(end - t->query));
+	return FAULT_NONE;
+}
+
+// host:port (RFC 9112 3.2.3); the port must be there.
+static enum http_fault authority_form(struct http_head *h, struct target *t)
+{
+	h->authority = t->text;
+	if (t->query || !authority_parse(t->text.p, t->text, &t->written) || t->written.port < 0)
+		return FAULT_bad_target;
+	t->default_port = t->written.port;
+	h->path = slice_of(t->text.p + t->text.n, 0);
+	return FAULT_NONE;
+}
+
+static enum http_fault target_parse(struct http_head *h, struct target *t)
+{
+	h->target = t->text;
+	h->authority = h->host = slice_of(t->text.p, 0);
+	h->query = (struct slice){NULL, 0};
+	if (h->method == METHOD_CONNECT)
+		return authority_form(h, t);
+	if (t->text.p[0] == '/')
+		return path_split(h, t, t->text.p);
+	if (slice_eq(t->text, SLICE("*"))) { // RFC 9112 3.2.4
+		h->path = t->text;
+		return h->method == METHOD_OPTIONS ? FAULT_NONE : FAULT_bad_target;
+	}
+	return absolute_form(h, t);
+}
+
+// RFC 9112 3.2: 1.1 wants exactly one Host. Where the target names an authority too, both must agree, as two
+// servers on the way might each believe another one.
+static enum http_fault host_conclude(struct http_head *h, const struct fields_seen *seen,
+				     const struct target *t)
+{
+	struct authority host;
+
+	if (!seen->host && h->minor >= 1)
+		return FAULT_no_host;
+	if (seen->host && !authority_parse(h->target.p, seen->host_value, &host))
+		return FAULT_bad_host;
+	if (t->default_port >= 0) {
+		if (seen->host && !authority_agree(&host, &t->written, t->default_port))
+			return FAULT_bad_host;
+		h->host = t->written.host;
+	} else if (seen->host) {
+		h->host = host.host;
+		h->authority = seen->host_value;
+	}
+	return FAULT_NONE;
+}
+
+// Empty lines that a client left behind its last body (RFC 9112 2.2).
+static int empty_lines_skip(struct lex *l)
+{
+	for (unsigned i = 0; l->p < l->end && (*l->p == '\r' || *l->p == '\n'); i++) {
+		int step = i < 2 ? line_end_parse(l, FAULT_bad_line_end) : -FAULT_bad_request_line;
+
+		if (step != STEP_DONE)
+			return step;
+	}
+	return STEP_DONE;
+}
+
+// The method and the space behind it.
+static int method_parse(struct lex *l, struct http_head *h)
+{
+	const char *p;
+
+	if (l->end - l->p >= 4 && memcmp(l->p, "GET ", 4) == 0) { // most are, and then no search is waited for
+		h->method_text = slice_of(l->p, 3);
+		h->method = METHOD_GET;
+		l->p += 4;
+		return STEP_DONE;
+	}
+	p = scan_token(l->begin, l->p, l->end);
+	if (p == l->end)
+		return STEP_MORE;
+	if (*p != ' ' || p == l->p)
+		return -FAULT_bad_method;
+	h->method_text = slice_of(l->p, (size_t)(p - l->p));
+	h->method = (uint8_t)http_method_of(h->method_text);
+	l->p = p + 1;
+	return STEP_DONE;
+}
+
+// in_target: the bytes ran out there, which decides how a head beyond the limit is called.
+static int request_line_parse(struct lex *l, struct http_head *h, struct target *t, bool *in_target)
+{
+	int step;
+
+	step = empty_lines_skip(l);
+	if (step != STEP_DONE)
+		return step;
+	step = method_parse(l, h);
+	if (step != STEP_DONE)
+		return step;
+	*in_target = true;
+	step = target_scan(l, t);
+	if (step != STEP_DONE)
+		return step;
+	*in_target = false;
+	step = version_parse(l, h, FAULT_bad_request_line);
+	if (step != STEP_DONE)
+		return step;
+	step = line_end_parse(l, FAULT_bad_request_line);
+	if (step != STEP_DONE)
+		return step;
+	return -(int)target_parse(h, t) ?: STEP_DONE;
+}
+
+int http_parse_request(const char *p, size_t n, size_t max, struct http_head *h)
+{
+	struct lex l = {p, p, p + (n < max ? n : max)};
+	struct target t = {.default_port = -1};
+	struct fields_seen seen = {0};
+	bool in_target = false;
+	enum http_fault fault;
+	int step;
+
+	h->n = h->status = 0;
+	h->expect_continue = false;
+	h->length = 0;
+	h->reason = slice_of(p, 0);
+	step = request_line_parse(&l, h, &t, &in_target);
+	if (step == STEP_DONE)
+		step = fields_parse(&l, h, &seen, true);
+	if (step == STEP_MORE && n >= max)
+		return in_target ? -FAULT_uri_too_long : -FAULT_head_too_large;
+	if (step != STEP_DONE)
+		return step;
+	fault = host_conclude(h, &seen, &t);
+	return fault ? -(int)fault : (int)(l.p - p);
+}

@@ -1,0 +1,23 @@
+// Internet Control Message Protocol (RFC 792, RFC 1122 3.2.2). Within net/ only.
+#pragma once
+#include "net/net.h"
+
+enum icmp_type {
+	ICMP_ECHO_REPLY = 0,
+	ICMP_UNREACHABLE = 3,
+	ICMP_ECHO = 8,
+	ICMP_TIME_EXCEEDED = 11,
+	ICMP_PARAMETER = 12
+};
+enum icmp_unreachable_code {
+	ICMP_HOST_UNREACHABLE = 1,
+	ICMP_PROTOCOL_UNREACHABLE = 2,
+	ICMP_PORT_UNREACHABLE = 3,
+	ICMP_FRAGMENTATION_NEEDED = 4,
+};
+
+// Consumes the packet, whose data begins at the ICMP header.
+void icmp_input(struct net *n, struct net_seg *seg);
+// Tells the sender of p (a valid, unfragmented unicast IPv4 packet, from its IP header on, but no ICMP) that it
+// was not delivered. p stays the caller's.
+void icmp_refuse(struct net *n, uint16_t port, const struct pkt *p, enum icmp_unreachable_code code);

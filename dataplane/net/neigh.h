@@ -1,0 +1,54 @@
+// The neighbours of one worker: next hops with their hardware addresses, for either family (RFC 1122 2.3.2;
+// the states are those of RFC 4861 7.3.2, which serve ARP as well). Within net/ only.
+//
+// Entries are found by (port, address) when a path is made, and by index from then on, so that a changed
+// hardware address holds for every path at once. Those that no path refers to are taken for new ones when the
+// table is full, the longest unused first.
+#pragma once
+#include "net/ethernet.h"
+
+// Packets that wait for one neighbour: a burst of connections to a backend that was not yet talked to. For all
+// neighbours together there is a bound too, so that asking for many that are not there does not use up buffers.
+#define NEIGH_QUEUE   64
+#define NEIGH_WAITING 1024
+
+enum neigh_state {
+	NEIGH_FREE,
+	NEIGH_INCOMPLETE, // asked by broadcast, packets wait
+	NEIGH_REACHABLE,  // confirmed not long ago
+	NEIGH_STALE,      // not confirmed lately, and not used since
+	NEIGH_PROBE,      // used, and asked by unicast to confirm; packets go out
+	NEIGH_FAILED,     // did not answer; packets are dropped until the hold-down ends or it is heard of
+};
+
+struct net_neigh {
+	// What each packet sent reads.
+	_Alignas(64) uint8_t mac[MAC_LEN];
+	uint8_t state, tries;
+	uint16_t port;
+	uint16_t next;         // in its hash chain, or in the free list
+	uint16_t older, newer; // among the unreferenced
+	struct addr addr;
+	uint64_t used, confirmed; // ns
+	uint32_t refs;
+	uint32_t queued;
+	// What happens while it is resolved.
+	_Alignas(64) struct timer timer;
+	struct pkt *queue[NEIGH_QUEUE]; // from the IP header on, oldest first
+};
+
+int neigh_init(struct net *n, struct arena *a, uint32_t entries);
+void neigh_fini(struct net *n);
+
+// Finds or makes the entry and takes a reference; resolution begins with a new one. 0: no entry left.
+uint16_t neigh_get(struct net *n, uint16_t port, struct addr addr);
+void neigh_ref(struct net *n, uint16_t index);
+void neigh_put(struct net *n, uint16_t index);
+
+// Puts the Ethernet header in front and sends, or lets p (an IP packet) wait, or drops it. Consumes p.
+void neigh_output(struct net *n, uint16_t index, struct pkt *p, uint16_t type);
+
+// A station told its hardware address. create: make an entry if there is none. tell: other workers should hear
+// of it even if nothing changed here, since the answer may be to a question of theirs.
+void neigh_heard(struct net *n, uint16_t port, struct addr addr, const uint8_t mac[MAC_LEN], bool create,
+		 bool tell);

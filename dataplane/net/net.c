@@ -1,0 +1,56 @@
+#include "net/net.h"
+#include "net/arp.h"
+#include "net/neigh.h"
+
+int net_init(struct net *n, struct arena *a, struct pkt_pool *pool, struct worker_stats *stats,
+	     struct port_stats *port_stats, struct wheel *wheel, struct hash_key key, uint32_t neighbours)
+{
+	*n = (struct net){
+		.pool = pool,
+		.stats = stats,
+		.wheel = wheel,
+		.port_stats = port_stats,
+		.key = key,
+	};
+	return neigh_init(n, a, neighbours);
+}
+
+void net_fini(struct net *n)
+{
+	neigh_fini(n);
+	for (uint32_t p = 0; p < SNAP_PORTS_MAX; p++) {
+		for (uint32_t i = 0; i < n->tx[p].n; i++)
+			pkt_free_chain(n->tx[p].v[i]);
+		n->tx[p].n = 0;
+	}
+}
+
+static bool had(const struct snap_address *v, uint32_t count, struct addr addr)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (addr_eq(v[i].addr, addr))
+			return true;
+	return false;
+}
+
+void net_configure(struct net *n, const struct snapshot *s)
+{
+	const struct snap_port *conf = snap_at(s, s->ports);
+
+	n->n_ports = s->ports.n < SNAP_PORTS_MAX ? s->ports.n : SNAP_PORTS_MAX;
+	for (uint32_t p = 0; p < n->n_ports; p++) {
+		struct net_port *np = &n->port[p], old = *np;
+
+		np->vlan = conf[p].vlan;
+		if (np->mtu == 0)
+			np->mtu = conf[p].mtu;
+		np->addresses = snap_at(s, conf[p].addresses);
+		np->n_addresses = conf[p].addresses.n;
+		np->routes = snap_at(s, conf[p].routes);
+		np->n_routes = conf[p].routes.n;
+		for (uint32_t i = 0; i < np->n_addresses; i++)
+			if (addr_is_v4(np->addresses[i].addr) &&
+			    !had(old.addresses, old.n_addresses, np->addresses[i].addr))
+				arp_announce(n, (uint16_t)p, np->addresses[i].addr);
+	}
+}

@@ -1,0 +1,143 @@
+#include "net/route.h"
+#include "net/ethernet.h"
+#include "net/neigh.h"
+#include <errno.h>
+
+// An IPv6 prefix shorter than 96 bits never means an IPv4-mapped address.
+static bool covers(struct addr net, uint32_t prefix, struct addr addr)
+{
+	return addr_is_v4(net) == addr_is_v4(addr) && addr_in_prefix(addr, net, prefix);
+}
+
+bool net_is_local(const struct net *n, uint16_t port, struct addr addr)
+{
+	uint32_t from = port == UINT16_MAX ? 0 : port, to = port == UINT16_MAX ? n->n_ports : port + 1u;
+
+	for (uint32_t p = from; p < to; p++)
+		for (uint32_t i = 0; i < n->port[p].n_addresses; i++)
+			if (addr_eq(n->port[p].addresses[i].addr, addr))
+				return true;
+	return false;
+}
+
+// The prefix of this port that covers addr, the longest; NULL: it is not on this link.
+static const struct snap_address *on_link(const struct net_port *np, struct addr addr)
+{
+	const struct snap_address *best = NULL;
+
+	for (uint32_t i = 0; i < np->n_addresses; i++) {
+		const struct snap_address *a = &np->addresses[i];
+
+		if (covers(a->addr, a->prefix, addr) && (!best || a->prefix > best->prefix))
+			best = a;
+	}
+	return best;
+}
+
+bool route_is_broadcast(const struct net *n, uint16_t port, struct addr addr)
+{
+	const struct net_port *np = &n->port[port];
+
+	for (uint32_t i = 0; i < np->n_addresses; i++) {
+		const struct snap_address *a = &np->addresses[i];
+		uint32_t host, v;
+
+		// A prefix of 31 bits has no broadcast address (RFC 3021), one of 32 no room for it.
+		if (!addr_is_v4(addr) || !addr_is_v4(a->addr) || a->prefix > 96 + 30 ||
+		    !addr_in_prefix(addr, a->addr, a->prefix))
+			continue;
+		host = UINT32_MAX >> (a->prefix - 96);
+		v = __builtin_bswap32(addr_v4(addr)) & host;
+		if (v == host || v == 0)
+			return true;
+	}
+	return false;
+}
+
+bool route_is_host(struct addr addr)
+{
+	if (addr_is_v4(addr)) // RFC 1122 3.2.1.3, RFC 1112 4: 0/8, 127/8, 224/4 and 240/4
+		return addr.b[12] != 0 && addr.b[12] != 127 && addr.b[12] < 224;
+	return addr.b[0] != 0xff && !addr_is_any(addr) &&
+	       !(addr.w[0] == 0 && addr.w[1] == __builtin_bswap64(1));
+}
+
+bool route_is_neighbour(const struct net *n, uint16_t port, struct addr addr)
+{
+	return route_is_host(addr) && on_link(&n->port[port], addr) && !net_is_local(n, port, addr) &&
+	       !route_is_broadcast(n, port, addr);
+}
+
+bool route_source(const struct net *n, uint16_t port, struct addr neighbour, struct addr *out)
+{
+	const struct net_port *np = &n->port[port];
+	const struct snap_address *a = on_link(np, neighbour);
+
+	for (uint32_t i = 0; !a && i < np->n_addresses; i++)
+		if (addr_is_v4(np->addresses[i].addr) == addr_is_v4(neighbour))
+			a = &np->addresses[i];
+	if (a)
+		*out = a->addr;
+	return a != NULL;
+}
+
+// The length of the longest prefix through which this port reaches remote, and the next hop on it; -1: none.
+static int next_hop(const struct net_port *np, struct addr remote, struct addr *hop)
+{
+	const struct snap_address *a = on_link(np, remote);
+	int best = a ? (int)a->prefix : -1;
+
+	*hop = remote;
+	for (uint32_t i = 0; i < np->n_routes; i++) {
+		const struct snap_netroute *r = &np->routes[i];
+
+		if ((int)r->prefix > best && covers(r->dst, r->prefix, remote)) {
+			best = (int)r->prefix;
+			*hop = r->gateway;
+		}
+	}
+	return best;
+}
+
+int net_path_init(struct net *n, struct net_path *p, uint16_t port, struct addr local, struct addr remote,
+		  uint16_t hint)
+{
+	uint32_t from = port == UINT16_MAX ? 0 : port, to = port == UINT16_MAX ? n->n_ports : port + 1u;
+	struct addr hop = remote, h;
+	int best = -1, len;
+
+	for (uint32_t i = from; i < to && i < n->n_ports; i++) {
+		len = next_hop(&n->port[i], remote, &h);
+		if (len > best) {
+			best = len;
+			hop = h;
+			port = (uint16_t)i;
+		}
+	}
+	if (best < 0 || !addr_is_v4(remote) || !route_is_host(remote) || route_is_broadcast(n, port, remote) ||
+	    net_is_local(n, UINT16_MAX, remote) ||
+	    (addr_is_any(local) && !route_source(n, port, hop, &local))) {
+		net_count(n, CTR_ip_no_route);
+		return -ENETUNREACH;
+	}
+	*p = (struct net_path){.local = local, .remote = remote, .port = port, .mtu = n->port[port].mtu};
+	if (hint > 0 && hint < n->n_neigh && n->neigh[hint].state != NEIGH_FREE &&
+	    n->neigh[hint].port == port && addr_eq(n->neigh[hint].addr, hop)) {
+		neigh_ref(n, hint);
+		p->neigh = hint;
+		return 0;
+	}
+	p->neigh = neigh_get(n, port, hop);
+	if (p->neigh == 0) {
+		net_count(n, CTR_neigh_table_full);
+		return -ENOBUFS;
+	}
+	return 0;
+}
+
+void net_path_release(struct net *n, struct net_path *p)
+{
+	if (p->neigh != 0)
+		neigh_put(n, p->neigh);
+	p->neigh = 0;
+}

@@ -1,0 +1,12 @@
+// Where a packet goes: the addresses and routes of a port, read straight from the snapshot. Within net/ only.
+#pragma once
+#include "net/net.h"
+
+// An address that a single host may have: not unspecified, multicast, broadcast, loopback or reserved.
+bool route_is_host(struct addr addr);
+// A unicast address of a prefix that this port is on, and not our own.
+bool route_is_neighbour(const struct net *n, uint16_t port, struct addr addr);
+// Our address to speak from to a neighbour; false: the port has none of its family.
+bool route_source(const struct net *n, uint16_t port, struct addr neighbour, struct addr *out);
+// The all-ones (or all-zeros) host of an IPv4 prefix of this port (RFC 1122 3.2.1.3).
+bool route_is_broadcast(const struct net *n, uint16_t port, struct addr addr);

@@ -1,0 +1,18 @@
+// Record of the `headers` stage in a route: edits in the order remove, set, add.
+//   request_headers: {set: {Name: value}, add: {Name: value}, remove: [Name]}, and response_headers likewise.
+#pragma once
+#include "contract/snapshot.h"
+
+enum headers_op { HEADERS_REMOVE, HEADERS_SET, HEADERS_ADD };
+
+struct headers_edit {
+	struct snap_ref name, value; // text
+	uint32_t op;                 // enum headers_op
+	uint32_t pad;
+};
+
+#define HEADERS_EDITS_MAX 16 // for each direction
+
+struct headers_conf {
+	struct snap_ref request, response; // struct headers_edit
+};

@@ -1,0 +1,9 @@
+// Packet pools under AddressSanitizer; used by pkt.c alone. See pkt_debug.c.
+#pragma once
+#include <rte_mempool.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+const char *pkt_debug_ops(void); // name of the mempool operations, registered at the first call
+void pkt_debug_pool_begin(struct rte_mempool *mp);
+void pkt_debug_pool_end(struct rte_mempool *mp);
+#endif

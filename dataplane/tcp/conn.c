@@ -1,0 +1,355 @@
+// A connection's life, and what owners ask of it.
+#include "tcp/conn.h"
+#include <errno.h>
+
+static void list_push(struct list *l, uint32_t index, uint32_t *next, uint32_t *tail_next)
+{
+	*next = 0;
+	if (l->tail)
+		*tail_next = index + 1;
+	else
+		l->head = index + 1;
+	l->tail = index + 1;
+}
+
+void conn_dirty(struct tcp_conn *c)
+{
+	struct tcp *t = c->tcp;
+
+	if (c->flags & CONN_IN_DIRTY)
+		return;
+	c->flags |= CONN_IN_DIRTY;
+	list_push(&t->dirty, conn_index(t, c), &c->next_dirty,
+		  t->dirty.tail ? &conn_at(t, t->dirty.tail - 1)->next_dirty : NULL);
+}
+
+void conn_notify(struct tcp_conn *c, unsigned events)
+{
+	struct tcp *t = c->tcp;
+
+	if (c->flags & (CONN_ORPHAN | CONN_DEAD))
+		return;
+	c->events |= (uint8_t)events;
+	if (c->flags & CONN_IN_READY)
+		return;
+	c->flags |= CONN_IN_READY;
+	list_push(&t->ready, conn_index(t, c), &c->next_ready,
+		  t->ready.tail ? &conn_at(t, t->ready.tail - 1)->next_ready : NULL);
+}
+
+// RFC 6528: a clock of 4 us (4.096 here) plus a keyed hash of the ends.
+uint32_t conn_isn(const struct tcp *t, const struct flow_ends *ends)
+{
+	struct {
+		struct addr local, remote;
+		uint16_t local_port, remote_port;
+		uint32_t purpose;
+	} in = {ends->local, ends->remote, ends->local_port, ends->remote_port, 1};
+
+	return (uint32_t)(t->now >> 12) + (uint32_t)siphash(t->secret, &in, sizeof(in));
+}
+
+// RFC 7323 5.4 and 7.1: timestamps do not tell our clock, but rise over all incarnations of one flow.
+uint32_t conn_ts_offset(const struct tcp *t, const struct flow_ends *ends)
+{
+	struct {
+		struct addr local, remote;
+		uint16_t local_port, remote_port;
+		uint32_t purpose;
+	} in = {ends->local, ends->remote, ends->local_port, ends->remote_port, 2};
+
+	return (uint32_t)siphash(t->secret, &in, sizeof(in));
+}
+
+uint8_t conn_wscale(uint32_t rcv_buf)
+{
+	uint8_t shift = 0;
+
+	while (shift < 14 && (65535u << shift) < rcv_buf)
+		shift++;
+	return shift;
+}
+
+struct tcp_conn *conn_create(struct tcp *t, struct addr local, struct addr remote, uint16_t local_port,
+			     uint16_t remote_port, uint16_t port, uint16_t hint, int *err)
+{
+	struct tcp_conn *c = slab_get(&t->conns);
+
+	if (!c) {
+		*err = -ENOMEM;
+		return NULL;
+	}
+	*c = (struct tcp_conn){
+		.local_port = local_port,
+		.remote_port = remote_port,
+		.state = TCP_CLOSED,
+		.tcp = t,
+		.rcv_buf = t->conf.rcv_buf,
+		.opened = (uint32_t)(t->now >> 27),
+		.last_rx = tick_now(t),
+		.last_tx = tick_now(t),
+	};
+	*err = net_path_init(t->net, &c->path, port, local, remote, hint);
+	if (*err) {
+		slab_put(&t->conns, c);
+		return NULL;
+	}
+	c->flags |= CONN_HAS_PATH;
+	uint32_t index = conn_index(t, c);
+	t->conn_used[index / 64] |= 1ull << (index % 64);
+	c->rcv_wscale = conn_wscale(c->rcv_buf);
+	c->ts_offset = conn_ts_offset(t, (const struct flow_ends *)c);
+	conn_set_mss(c, 0);
+	return c;
+}
+
+void conn_set_mss(struct tcp_conn *c, uint16_t peer)
+{
+	bool v4 = addr_is_v4(c->path.remote);
+	uint32_t room = c->path.mtu - (v4 ? 40u : 60u);
+
+	// RFC 9293 3.7.1: without the option 536 or 1220. Less than 64 would let a peer cost us a packet for
+	// each few bytes.
+	if (peer == 0)
+		peer = v4 ? 536 : 1220;
+	if (peer < 64)
+		peer = 64;
+	uint32_t mss = peer < room ? peer : room;
+	if (c->flags & CONN_TS)
+		mss -= OPT_TS_LEN;
+	c->mss = (uint16_t)mss;
+}
+
+void conn_established(struct tcp_conn *c)
+{
+	struct tcp *t = c->tcp;
+
+	if (c->flags & CONN_HALF_OPEN)
+		half_open_remove(t, c);
+	c->state = c->flags & CONN_FIN_QUEUED ? TCP_FIN_WAIT_1 : TCP_ESTABLISHED;
+	c->flags |= CONN_OPENED;
+	c->flags &= ~CONN_SYN_DUE;
+	c->backoff = c->retries = 0;
+	c->due_rexmt = 0;
+	c->recover = c->snd_una;
+	t->cc->init(c);
+	// RFC 5681 3.1: a lost SYN means a window of one segment to begin with.
+	if (c->flags & CONN_SYN_AGAIN)
+		c->cwnd = c->mss;
+	tcp_count(t, c->flags & CONN_ACCEPTED ? CTR_tcp_accepted : CTR_tcp_connected);
+	c->flags |= CONN_TOLD;
+	conn_notify(c, EV_OPEN);
+	conn_dirty(c);
+}
+
+void conn_detach(struct tcp_conn *c)
+{
+	struct tcp *t = c->tcp;
+	uint32_t index = conn_index(t, c);
+
+	if (c->flags & CONN_HALF_OPEN)
+		half_open_remove(t, c);
+	if (c->flags & CONN_IN_FLOW)
+		flow_remove(&t->flows,
+			    flow_hash(&t->flows, c->path.local, c->path.remote, c->local_port, c->remote_port),
+			    index);
+	if (c->flags & CONN_HAS_PATH)
+		net_path_release(t->net, &c->path);
+	c->flags &=
+		~(CONN_IN_FLOW | CONN_HAS_PATH | CONN_ACK_NOW | CONN_SYN_DUE | CONN_RESEND | CONN_PROBE_DUE);
+	c->state = TCP_CLOSED;
+	c->due_rexmt = c->due_delack = 0;
+	sendq_clear(c);
+}
+
+void conn_release(struct tcp_conn *c)
+{
+	struct tcp *t = c->tcp;
+	uint32_t index = conn_index(t, c);
+
+	if (c->flags & CONN_DEAD)
+		return;
+	if (c->state != TCP_CLOSED || (c->flags & (CONN_IN_FLOW | CONN_HAS_PATH)))
+		conn_detach(c);
+	recvq_clear(c);
+	timer_cancel(t->wheel, &c->timer);
+	t->conn_used[index / 64] &= ~(1ull << (index % 64));
+	c->flags |= CONN_DEAD;
+	if (!(c->flags & CONN_LISTS))
+		slab_put(&t->conns, c);
+}
+
+void conn_fail(struct tcp_conn *c, int error)
+{
+	if (!conn_owned(c)) {
+		conn_release(c);
+		return;
+	}
+	c->error = (uint8_t)error;
+	conn_detach(c);
+	conn_notify(c, EV_ERROR);
+}
+
+void conn_finished(struct tcp_conn *c)
+{
+	if (conn_owned(c))
+		conn_detach(c);
+	else
+		conn_release(c);
+}
+
+struct tcp_conn *tcp_connect(struct tcp *t, uint16_t port, struct addr remote, uint16_t remote_port,
+			     tcp_event_fn *fn, void *ctx, void *user, int *err)
+{
+	struct addr any = {.w = {0, 0}};
+	struct tcp_conn *c = conn_create(t, any, remote, 0, remote_port, port, 0, err);
+
+	if (!c) {
+		if (*err == -ENOBUFS)
+			*err = -ENOMEM;
+		return NULL;
+	}
+	c->local_port = ports_choose(t, c->path.port, c->path.local, remote, remote_port);
+	if (c->local_port == 0) {
+		tcp_count(t, CTR_tcp_no_port_left);
+		*err = -EADDRNOTAVAIL;
+		goto give_up;
+	}
+	uint64_t hash = flow_hash(&t->flows, c->path.local, remote, c->local_port, remote_port);
+	if (!flow_insert(&t->flows, hash, conn_index(t, c))) {
+		*err = -ENOMEM;
+		goto give_up;
+	}
+	c->flags |= CONN_IN_FLOW | CONN_SYN_DUE | CONN_TOLD;
+	c->ts_offset = conn_ts_offset(t, (const struct flow_ends *)c);
+	c->fn = fn;
+	c->ctx = ctx;
+	c->user = user;
+	c->snd_una = c->snd_nxt = c->snd_max = conn_isn(t, (const struct flow_ends *)c);
+	c->snd_end = c->snd_una + 1;
+	c->recover = c->snd_una;
+	c->state = TCP_SYN_SENT;
+	conn_dirty(c);
+	return c;
+give_up:
+	conn_release(c);
+	return NULL;
+}
+
+void tcp_shutdown(struct tcp_conn *c)
+{
+	if (c->flags & (CONN_FIN_QUEUED | CONN_DEAD))
+		return;
+	switch (c->state) {
+	case TCP_CLOSED:
+	case TCP_TIME_WAIT:
+		return;
+	case TCP_ESTABLISHED:
+		c->state = TCP_FIN_WAIT_1;
+		break;
+	case TCP_CLOSE_WAIT:
+		c->state = TCP_LAST_ACK;
+		break;
+	default: // not yet established: conn_established() sees the flag
+		break;
+	}
+	c->flags |= CONN_FIN_QUEUED;
+	if (c->flags & CONN_OPENED)
+		conn_dirty(c);
+}
+
+// RST with the sequence number that the peer takes (RFC 9293 3.10.5).
+static void conn_reset(struct tcp_conn *c)
+{
+	if (c->state >= TCP_SYN_RECEIVED && c->state != TCP_TIME_WAIT)
+		conn_send_control(c->tcp, c, TCP_RST | TCP_ACK);
+}
+
+void tcp_close(struct tcp_conn *c)
+{
+	struct tcp *t = c->tcp;
+
+	if (c->flags & (CONN_ORPHAN | CONN_DEAD))
+		return;
+	c->flags |= CONN_ORPHAN;
+	c->due_user = 0;
+	switch (c->state) {
+	case TCP_CLOSED:
+	case TCP_SYN_SENT:
+		conn_release(c);
+		return;
+	case TCP_TIME_WAIT:
+		time_wait_enter(t, c);
+		return;
+	default:
+		break;
+	}
+	if (c->rcv_len || c->ooo_count) {
+		conn_reset(c);
+		conn_release(c);
+		return;
+	}
+	tcp_shutdown(c);
+	if (c->state == TCP_FIN_WAIT_2)
+		conn_set_rexmt(t, c, FIN_WAIT_2_TIME);
+}
+
+void tcp_abort(struct tcp_conn *c)
+{
+	if (c->flags & (CONN_ORPHAN | CONN_DEAD))
+		return;
+	c->flags |= CONN_ORPHAN;
+	conn_reset(c);
+	conn_release(c);
+}
+
+void tcp_set_timer(struct tcp_conn *c, uint64_t at)
+{
+	struct tcp *t = c->tcp;
+
+	if (c->flags & (CONN_ORPHAN | CONN_DEAD))
+		return;
+	// Ticks are compared modulo 2^32: 13 days is the longest.
+	if (at > t->now + (1ull << 50))
+		at = t->now + (1ull << 50);
+	c->due_user = at == 0 ? 0 : tick_at(at > t->now ? at : t->now);
+	if (at)
+		conn_arm(t, c);
+}
+
+void tcp_set_user(struct tcp_conn *c, void *user)
+{
+	c->user = user;
+}
+
+void *tcp_user(const struct tcp_conn *c)
+{
+	return c->user;
+}
+
+void tcp_set_handler(struct tcp_conn *c, tcp_event_fn *fn, void *ctx, void *user)
+{
+	c->fn = fn;
+	c->ctx = ctx;
+	c->user = user;
+}
+
+uint32_t tcp_conn_tag(const struct tcp_conn *c)
+{
+	return c->tag;
+}
+
+int tcp_error(const struct tcp_conn *c)
+{
+	return c->error;
+}
+
+struct addr tcp_remote(const struct tcp_conn *c)
+{
+	return c->path.remote;
+}
+
+uint16_t tcp_remote_port(const struct tcp_conn *c)
+{
+	return c->remote_port;
+}

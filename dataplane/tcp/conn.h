@@ -1,0 +1,310 @@
+// A connection, the stack, and what the files of this folder say to each other. Not for other folders (but for
+// tests).
+//
+// Life: conn_create() → in the flow table, in any state but CLOSED → conn_detach() takes it out of the table
+// and gives up its timers and send queue → once the owner has let go (CONN_ORPHAN) conn_release() → freed at
+// once, or, while it stands in the ready or dirty list, when that list next meets it (CONN_DEAD).
+//
+// Owners may do anything to any connection from within an event, so after telling one nothing of the connection
+// is touched.
+#pragma once
+#include "base/slab.h"
+#include "base/wheel.h"
+#include "tcp/cc.h"
+#include "tcp/flow.h"
+#include "tcp/header.h"
+#include "tcp/seq.h"
+#include "tcp/tcp.h"
+
+#define CONN_ACCEPTED   (1u << 0)  // opened by the peer
+#define CONN_TS         (1u << 1)  // timestamps agreed on
+#define CONN_WSCALE     (1u << 2)  // window scale agreed on
+#define CONN_ORPHAN     (1u << 3)  // no owner: not yet told, or it has closed
+#define CONN_OPENED     (1u << 4)  // was established
+#define CONN_FIN_QUEUED (1u << 5)  // FIN follows the send queue
+#define CONN_FIN_SEEN   (1u << 6)  // the peer's FIN is part of rcv_nxt
+#define CONN_FIN_AHEAD  (1u << 7)  // it came out of order and stands at fin_seq
+#define CONN_ACK_NOW    (1u << 8)  // an acknowledgement is due with this flush
+#define CONN_SYN_DUE    (1u << 9)  // SYN or SYN-ACK to be sent
+#define CONN_SYN_AGAIN  (1u << 10) // it was sent more than once
+#define CONN_RESEND     (1u << 11) // the segment at snd_una is to be sent again
+#define CONN_RTT        (1u << 12) // rtt_seq is being timed
+#define CONN_PERSIST    (1u << 13) // due_rexmt is a zero-window probe
+#define CONN_PROBE_DUE  (1u << 14) // a probe is to be sent
+#define CONN_SND_FULL   (1u << 15) // the owner waits for EV_WRITABLE
+#define CONN_RECOVERY   (1u << 16) // fast recovery (RFC 6582)
+#define CONN_IN_READY   (1u << 17)
+#define CONN_IN_DIRTY   (1u << 18)
+#define CONN_IN_FLOW    (1u << 19)
+#define CONN_HALF_OPEN  (1u << 20) // in the list of accepted but not established ones
+#define CONN_HAS_PATH   (1u << 21)
+#define CONN_DEAD       (1u << 22) // freed as soon as no list holds it
+#define CONN_NO_BUFFER  (1u << 23) // due_delack is the retry of a segment that found no buffer
+#define CONN_TOLD       (1u << 24) // the owner has had an event, or made the connection
+
+#define CONN_LISTS (CONN_IN_READY | CONN_IN_DIRTY)
+
+struct tcp_conn {
+	// Who, and the receive side. The ends never change; the rest is written by input and output.
+	struct net_path path;
+	uint16_t local_port, remote_port;
+	uint32_t flags;
+	uint8_t state, events;
+	uint8_t snd_wscale, rcv_wscale;
+	uint32_t rcv_nxt;
+	uint32_t rcv_adv;  // right edge of the window as advertised; never moves back
+	uint32_t last_ack; // rcv_nxt as last sent (Last.ACK.sent of RFC 7323)
+
+	// The send side (RFC 9293 3.3.1). snd_nxt goes back to snd_una after a timeout, snd_max does not.
+	uint32_t snd_una, snd_nxt, snd_max;
+	uint32_t snd_end; // behind the last byte queued; a FIN would stand there
+	uint32_t snd_wnd, snd_wl1;
+	uint32_t cwnd, ssthresh, recover;
+	uint32_t ts_recent, ts_offset;
+	uint16_t mss; // payload bytes of a full segment, timestamps allowed for
+	uint8_t dupacks;
+	uint8_t segs_unacked;            // received with payload since the last ACK
+	uint8_t backoff;                 // doublings of the RTO or of the probe interval
+	uint8_t retries;                 // without an answer
+	uint8_t error;                   // errno, after EV_ERROR
+	uint8_t ooo_count;               // buffers
+	uint32_t next_ready, next_dirty; // index + 1; 0: end
+
+	// Queues, linked through the buffers' private room (sendq.c, recvq.c).
+	struct pkt *snd_head, *snd_tail;
+	struct pkt *snd_cur; // where sending goes on; NULL: search from the head
+	struct pkt *rcv_head, *rcv_tail;
+	struct pkt *ooo_head;
+	uint32_t snd_held, rcv_held; // buffer bytes, of both receive queues together
+	uint32_t rcv_len;            // payload bytes in order
+	uint32_t rcv_buf;
+
+	// Time. due_* are ticks of 2^20 ns, 0: none; the timer is armed for the earliest of them or before.
+	struct timer timer;
+	uint32_t due_rexmt, due_delack, due_user;
+	uint32_t srtt, rttvar; // us; srtt 0: no sample yet
+	uint32_t rtt_seq, rtt_at;
+	uint32_t last_rx, last_tx; // ticks
+	uint32_t max_wnd;          // largest window the peer ever offered
+
+	// The owner, and what is rarely touched.
+	struct tcp *tcp;
+	tcp_event_fn *fn;
+	void *ctx;
+	union {
+		void *user;
+		struct {
+			uint32_t next, prev; // index + 1, in the half-open list: no owner yet
+		} half_open;
+	};
+	uint64_t bytes_in, bytes_out;
+	uint32_t tag;
+	uint32_t fin_seq;
+	uint32_t opened; // ticks of 2^27 ns
+	uint16_t retransmits;
+	uint16_t challenged; // when the last challenge ACK was sent, ticks of 2^29 ns
+};
+_Static_assert(sizeof(struct tcp_conn) == 320, "five cache lines");
+
+// What is left of a connection in TIME_WAIT. The ends stand where they do in struct tcp_conn.
+struct time_wait {
+	struct addr local, remote;
+	uint16_t port;
+	uint8_t has_ts;
+	uint8_t rcv_wscale;
+	uint32_t rcv_nxt;
+	uint16_t local_port, remote_port;
+	uint32_t snd_nxt;
+	uint32_t ts_recent;
+	uint32_t due;        // ticks
+	uint32_t next, prev; // by age; index + 1
+};
+_Static_assert(sizeof(struct time_wait) == 64, "one cache line");
+_Static_assert(offsetof(struct time_wait, local_port) == offsetof(struct tcp_conn, local_port), "flow_ends");
+
+struct flow_ends {
+	struct addr local, remote;
+	uint64_t other;
+	uint16_t local_port, remote_port;
+};
+_Static_assert(offsetof(struct flow_ends, local_port) == offsetof(struct tcp_conn, local_port), "flow_ends");
+
+struct list {
+	uint32_t head, tail; // index + 1
+};
+
+// Tokens that come back over time: `rate` per second, at most `rate` at once.
+struct bucket {
+	uint32_t tokens, rate;
+	uint64_t refilled;
+};
+
+#define PORT_COUNTERS 64
+
+struct tcp {
+	uint64_t now;
+	struct tcp_config conf;
+	struct net *net;
+	struct wheel *wheel;
+	struct worker_stats *stats;
+	const struct cc_ops *cc;
+	struct slab conns, waits;
+	uint64_t *conn_used; // bit for each connection, for listings
+	struct flow_table flows;
+	struct list ready, dirty, half_open, wait_list;
+	uint32_t n_half_open;
+	struct timer wait_timer;
+	struct hash_key secret;
+	struct bucket rst_bucket;
+	uint32_t port_counter[PORT_COUNTERS];
+};
+
+static inline void tcp_count(struct tcp *t, enum counter c)
+{
+	stat_add(&t->stats->c[c], 1);
+}
+
+// Ticks.
+#define TICK_SHIFT 20
+static inline uint32_t tick_now(const struct tcp *t)
+{
+	return (uint32_t)(t->now >> TICK_SHIFT);
+}
+static inline uint32_t tick_at(uint64_t ns) // rounded up; never 0
+{
+	uint32_t tick = (uint32_t)((ns + (1u << TICK_SHIFT) - 1) >> TICK_SHIFT);
+	return tick ? tick : 1;
+}
+static inline bool tick_passed(const struct tcp *t, uint32_t due)
+{
+	return due && (int32_t)(tick_now(t) - due) >= 0;
+}
+
+static inline struct tcp_conn *conn_at(const struct tcp *t, uint32_t index)
+{
+	return (struct tcp_conn *)t->conns.mem + index;
+}
+static inline uint32_t conn_index(const struct tcp *t, const struct tcp_conn *c)
+{
+	return (uint32_t)(c - (const struct tcp_conn *)t->conns.mem);
+}
+static inline bool conn_owned(const struct tcp_conn *c)
+{
+	return (c->flags & (CONN_TOLD | CONN_ORPHAN)) == CONN_TOLD;
+}
+// Payload and FIN on the wire that is not acknowledged.
+static inline uint32_t conn_flight(const struct tcp_conn *c)
+{
+	return c->snd_nxt - c->snd_una;
+}
+static inline bool conn_fin_acked(const struct tcp_conn *c)
+{
+	return (c->flags & CONN_FIN_QUEUED) && c->snd_una == c->snd_end + 1;
+}
+static inline uint32_t conn_tsval(const struct tcp *t, uint32_t offset)
+{
+	return tick_now(t) + offset;
+}
+
+// conn.c
+struct tcp_conn *conn_create(struct tcp *t, struct addr local, struct addr remote, uint16_t local_port,
+			     uint16_t remote_port, uint16_t port, uint16_t hint, int *err);
+void conn_established(struct tcp_conn *c);
+// Reset, timed out, refused: the owner is told, or, where there is none, all is freed. c may be gone
+// afterwards.
+void conn_fail(struct tcp_conn *c, int error);
+// Out of the flow table, no timer but the owner's, nothing more to send.
+void conn_detach(struct tcp_conn *c);
+void conn_release(struct tcp_conn *c);
+void conn_notify(struct tcp_conn *c, unsigned events);
+void conn_dirty(struct tcp_conn *c);
+// Both sides have sent FIN and ours is acknowledged, or nothing is left to wait for. c may be gone afterwards.
+void conn_finished(struct tcp_conn *c);
+// A new MSS from the peer's option, the path and the options in use.
+void conn_set_mss(struct tcp_conn *c, uint16_t peer);
+uint8_t conn_wscale(uint32_t rcv_buf);
+uint32_t conn_isn(const struct tcp *t, const struct flow_ends *ends);
+uint32_t conn_ts_offset(const struct tcp *t, const struct flow_ends *ends);
+
+// find.c: FLOW_NONE, or the index of a connection (below conns.capacity) or of a TIME_WAIT record (above).
+uint32_t flow_find(const struct tcp *t, uint64_t hash, struct addr local, struct addr remote,
+		   uint16_t local_port, uint16_t remote_port);
+void *flow_object(const struct tcp *t, uint32_t index);
+
+// segment.c: false (counted) where it is malformed or damaged; the packet stays the caller's, in n->pkt.
+bool segment_parse(struct tcp *t, struct net_seg *n, struct segment *s);
+
+// input.c: a packet that is still in s->pkt afterwards is the caller's to free.
+void conn_syn_options(struct tcp_conn *c, const struct segment *s, uint32_t rcv_buf);
+void conn_input(struct tcp *t, struct tcp_conn *c, struct segment *s);
+// Takes the header off; what is left of the chain belongs to the caller.
+struct pkt *segment_strip(struct segment *s);
+
+// listen.c
+void listen_input(struct tcp *t, struct segment *s, uint32_t isn_floor);
+void half_open_remove(struct tcp *t, struct tcp_conn *c);
+
+// output.c
+void conn_output(struct tcp *t, struct tcp_conn *c);
+// Sends an empty segment with these flags at once: RST, or an ACK that cannot wait. False without a buffer.
+bool conn_send_control(struct tcp *t, struct tcp_conn *c, uint8_t flags);
+
+// reply.c: segments that belong to no connection.
+void reply_rst(struct tcp *t, const struct segment *s);
+void reply_ack(struct tcp *t, const struct segment *s, uint32_t seq, uint32_t ack, uint16_t wnd, bool has_ts,
+	       uint32_t tsval, uint32_t tsecr);
+// An ACK for something that should not have come, at most two in a second for each connection (RFC 5961 7).
+void conn_challenge(struct tcp *t, struct tcp_conn *c);
+
+bool bucket_take(struct bucket *b, uint64_t now);
+
+// sendq.c
+struct pkt *sendq_find(struct tcp_conn *c, uint32_t seq);
+// How many payload bytes the segment at seq should have: at most max, ending with a buffer where possible.
+uint32_t sendq_segment(struct tcp_conn *c, uint32_t seq, uint32_t max);
+// A packet with these bytes as its data and room for headers: the queue's own buffer with one more reference,
+// or a copy. NULL: no buffer left.
+struct pkt *sendq_packet(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint32_t len, uint32_t headers);
+void sendq_acked(struct tcp_conn *c, uint32_t una);
+void sendq_clear(struct tcp_conn *c);
+
+// recvq.c
+// Takes the payload (a chain) at seq; what lies outside of the window is dropped. True when rcv_nxt has moved.
+bool recvq_add(struct tcp *t, struct tcp_conn *c, struct pkt *p, uint32_t seq);
+void recvq_clear(struct tcp_conn *c);
+// The window to be offered now (bytes; RFC 9293 3.8.6.2.2), at least what was offered before.
+uint32_t recvq_window(const struct tcp_conn *c);
+
+// timer.c
+#define FIN_WAIT_2_TIME 60000000000ull       // ns, once the owner has closed
+#define DELACK_TIME     40000000ull          // ns
+#define NO_BUFFER_TIME  10000000ull          // ns until a segment that found no buffer is tried again
+uint64_t conn_rto(const struct tcp_conn *c); // ns, backed off
+void conn_rtt_sample(struct tcp_conn *c, uint32_t us);
+void conn_set_rexmt(struct tcp *t, struct tcp_conn *c, uint64_t delay);
+void conn_set_delack(struct tcp *t, struct tcp_conn *c, uint64_t delay);
+// Arms the wheel for the earliest deadline, where it is not armed for that or before.
+void conn_arm(struct tcp *t, struct tcp_conn *c);
+void conn_timer(struct tcp *t, struct tcp_conn *c);
+
+// loss.c: what was lost, and the window while that is mended.
+void loss_dupack(struct tcp *t, struct tcp_conn *c);
+void loss_acked(struct tcp *t, struct tcp_conn *c, uint32_t bytes, uint32_t flight);
+void loss_timeout(struct tcp *t, struct tcp_conn *c);
+uint32_t loss_window(const struct tcp_conn *c); // cwnd, with what limited transmit adds (RFC 3042)
+
+// timewait.c
+#define TIME_WAIT_DEFAULT 65536
+void time_wait_enter(struct tcp *t, struct tcp_conn *c);
+// Both FINs are acknowledged. False: c is gone.
+bool time_wait_begin(struct tcp *t, struct tcp_conn *c);
+void time_wait_input(struct tcp *t, struct time_wait *w, struct segment *s);
+void time_wait_timer(struct tcp *t);
+void time_wait_clear(struct tcp *t);
+
+// info.c: what a connection must fulfil between bursts: NULL, or what is wrong.
+const char *conn_check(const struct tcp_conn *c);
+
+// ports.c: a free local port whose flow steers to this worker, or 0.
+uint16_t ports_choose(struct tcp *t, uint16_t port, struct addr local, struct addr remote,
+		      uint16_t remote_port);

@@ -1,0 +1,338 @@
+// A segment for a connection, in the order of RFC 9293 3.10.7.3 and 3.10.7.4, with PAWS (RFC 7323 5) first and
+// the checks of RFC 5961.
+#include "tcp/conn.h"
+#include <errno.h>
+
+#define PAWS_IDLE (24ull * 86400 * 1000000000) // RFC 7323 5.5: after this ts_recent says nothing
+
+// What the peer's SYN agrees on; rcv_nxt and the window begin here.
+void conn_syn_options(struct tcp_conn *c, const struct segment *s, uint32_t rcv_buf)
+{
+	if (rcv_buf) {
+		c->rcv_buf = rcv_buf;
+		c->rcv_wscale = conn_wscale(rcv_buf);
+	}
+	if (s->opt.has_wscale) {
+		c->flags |= CONN_WSCALE;
+		c->snd_wscale = s->opt.wscale;
+	} else {
+		c->rcv_wscale = 0;
+	}
+	if (s->opt.has_ts) {
+		c->flags |= CONN_TS;
+		c->ts_recent = s->opt.tsval;
+	}
+	conn_set_mss(c, s->opt.mss);
+	c->rcv_nxt = c->last_ack = s->seq + 1;
+	c->rcv_adv = c->rcv_nxt + (c->rcv_buf < UINT16_MAX ? c->rcv_buf : UINT16_MAX);
+	c->snd_wnd = c->max_wnd = s->wnd;
+	c->snd_wl1 = s->seq;
+}
+
+static void ack_now(struct tcp_conn *c)
+{
+	c->flags |= CONN_ACK_NOW;
+	conn_dirty(c);
+}
+
+// An answer to something that does not fit. Only segments without payload can make two ends answer each other
+// for ever.
+static void ack_unacceptable(struct tcp *t, struct tcp_conn *c, const struct segment *s)
+{
+	if (s->len || (s->flags & TCP_FIN))
+		ack_now(c);
+	else
+		conn_challenge(t, c);
+}
+
+// RFC 6298 4 and 5.7: what was sent twice is not timed, and the backed-off RTO stays until something else was.
+// Timestamps tell the copies apart (RFC 7323 4.1), but only an echo of the last of them counts: an ACK that a
+// duplicate called forth may carry the stamp of one long before it.
+static void rtt_measure(struct tcp *t, struct tcp_conn *c, const struct segment *s)
+{
+	if ((c->flags & CONN_RTT) && seq_ge(s->ack, c->rtt_seq)) {
+		c->flags &= ~CONN_RTT;
+		conn_rtt_sample(c, (uint32_t)(t->now / 1000) - c->rtt_at);
+	} else if (c->retries && (c->flags & CONN_TS) && s->opt.has_ts &&
+		   seq_ge(s->opt.tsecr, c->last_tx + c->ts_offset) &&
+		   seq_le(s->opt.tsecr, conn_tsval(t, c->ts_offset))) {
+		conn_rtt_sample(c, (conn_tsval(t, c->ts_offset) - s->opt.tsecr + 1) * 1049);
+	} else if (c->retries) {
+		return;
+	}
+	c->backoff = 0;
+}
+
+static void syn_sent_input(struct tcp *t, struct tcp_conn *c, struct segment *s)
+{
+	bool ack = s->flags & TCP_ACK;
+
+	if (ack && (seq_le(s->ack, c->snd_una) || seq_gt(s->ack, c->snd_max))) {
+		tcp_count(t, CTR_tcp_bad_ack);
+		reply_rst(t, s);
+		return;
+	}
+	if (s->flags & TCP_RST) {
+		if (ack) {
+			tcp_count(t, CTR_tcp_reset_rx);
+			conn_fail(c, ECONNREFUSED);
+		}
+		return;
+	}
+	if (!(s->flags & TCP_SYN))
+		return;
+	conn_syn_options(c, s, 0);
+	c->last_rx = tick_now(t);
+	if (!ack) { // both sides open at once
+		c->state = TCP_SYN_RECEIVED;
+		c->flags |= CONN_SYN_DUE;
+		conn_dirty(c);
+		return;
+	}
+	rtt_measure(t, c, s);
+	c->snd_una = s->ack;
+	conn_established(c);
+	ack_now(c);
+}
+
+// False: dealt with.
+static bool paws_check(struct tcp *t, struct tcp_conn *c, const struct segment *s)
+{
+	if (!(c->flags & CONN_TS) || (s->flags & TCP_RST))
+		return true;
+	if (!s->opt.has_ts) { // RFC 7323 3.2
+		tcp_count(t, CTR_tcp_paws);
+		return false;
+	}
+	if (seq_ge(s->opt.tsval, c->ts_recent) ||
+	    (uint64_t)(tick_now(t) - c->last_rx) << TICK_SHIFT > PAWS_IDLE)
+		return true;
+	tcp_count(t, CTR_tcp_paws);
+	ack_unacceptable(t, c, s);
+	return false;
+}
+
+// Old acknowledgements that were overtaken are taken as long as they reach to what we acknowledged last; their
+// payload is trimmed later.
+static bool sequence_check(struct tcp *t, struct tcp_conn *c, const struct segment *s)
+{
+	uint32_t end = s->seq + segment_span(s), edge = seq_max(c->rcv_adv, c->rcv_nxt);
+
+	if (seq_ge(end, c->last_ack) && seq_le(s->seq, edge))
+		return true;
+	tcp_count(t, seq_le(end, c->rcv_nxt) ? CTR_tcp_duplicate : CTR_tcp_out_of_window);
+	if (s->flags & TCP_RST)
+		return false;
+	ack_unacceptable(t, c, s);
+	return false;
+}
+
+// RFC 5961 3.2 and 4.2. False: dealt with; c may be gone.
+static bool reset_and_syn_check(struct tcp *t, struct tcp_conn *c, const struct segment *s)
+{
+	if (s->flags & TCP_RST) {
+		if (c->state == TCP_TIME_WAIT) // RFC 1337
+			return false;
+		if (s->seq != c->rcv_nxt) {
+			conn_challenge(t, c);
+			return false;
+		}
+		tcp_count(t, CTR_tcp_reset_rx);
+		conn_fail(c, c->state == TCP_SYN_RECEIVED ? ECONNREFUSED : ECONNRESET);
+		return false;
+	}
+	if (s->flags & TCP_SYN) {
+		if (c->state == TCP_SYN_RECEIVED && s->seq + 1 == c->rcv_nxt && !(s->flags & TCP_ACK)) {
+			c->flags |= CONN_SYN_DUE | CONN_SYN_AGAIN; // our SYN-ACK was lost
+			conn_dirty(c);
+			return false;
+		}
+		// Both opened at once: the peer's SYN-ACK acknowledges our SYN.
+		if (c->state == TCP_SYN_RECEIVED && s->seq + 1 == c->rcv_nxt)
+			return true;
+		conn_challenge(t, c);
+		return false;
+	}
+	return s->flags & TCP_ACK;
+}
+
+static void window_update(struct tcp_conn *c, const struct segment *s, bool advances)
+{
+	uint32_t wnd = s->flags & TCP_SYN ? s->wnd : (uint32_t)s->wnd << c->snd_wscale;
+
+	if (!advances && !seq_gt(s->seq, c->snd_wl1) && !(s->seq == c->snd_wl1 && wnd > c->snd_wnd))
+		return;
+	if (wnd > c->snd_wnd)
+		conn_dirty(c);
+	c->snd_wnd = wnd;
+	c->snd_wl1 = s->seq;
+	if (wnd > c->max_wnd)
+		c->max_wnd = wnd;
+}
+
+static void duplicate_ack(struct tcp *t, struct tcp_conn *c, const struct segment *s)
+{
+	uint32_t wnd = (uint32_t)s->wnd << c->snd_wscale;
+
+	if (c->flags & CONN_PERSIST)
+		c->retries = 0; // it answers probes
+	// RFC 5681 2: something is under way, nothing comes with it, and the window is the same.
+	if (s->ack == c->snd_una && s->len == 0 && !(s->flags & TCP_FIN) && wnd == c->snd_wnd && conn_flight(c))
+		loss_dupack(t, c);
+	else if (s->ack == c->snd_una) // one that was overtaken has an old window, too
+		window_update(c, s, false);
+}
+
+// Our FIN is acknowledged. False: c is gone.
+static bool fin_acked(struct tcp *t, struct tcp_conn *c)
+{
+	switch (c->state) {
+	case TCP_FIN_WAIT_1:
+		c->state = TCP_FIN_WAIT_2;
+		if (c->flags & CONN_ORPHAN)
+			conn_set_rexmt(t, c, FIN_WAIT_2_TIME);
+		return true;
+	case TCP_CLOSING:
+		return time_wait_begin(t, c);
+	case TCP_LAST_ACK:
+		conn_finished(c);
+		return false;
+	default:
+		return true;
+	}
+}
+
+// False: the segment goes no further; c may be gone.
+static bool ack_input(struct tcp *t, struct tcp_conn *c, const struct segment *s)
+{
+	if (seq_gt(s->ack, c->snd_max) || seq_lt(s->ack, c->snd_una - c->max_wnd)) { // RFC 5961 5.2
+		tcp_count(t, CTR_tcp_bad_ack);
+		ack_unacceptable(t, c, s);
+		return false;
+	}
+	if (seq_le(s->ack, c->snd_una)) {
+		duplicate_ack(t, c, s);
+		return true;
+	}
+	uint32_t bytes = s->ack - c->snd_una, flight = c->snd_max - c->snd_una;
+
+	if (c->flags & CONN_PERSIST)
+		c->retries = 0;
+	rtt_measure(t, c, s);
+	c->snd_una = s->ack;
+	c->snd_nxt = seq_max(c->snd_nxt, s->ack);
+	c->retries = 0;
+	sendq_acked(c, s->ack);
+	loss_acked(t, c, bytes, flight);
+	window_update(c, s, true);
+	// RFC 6298 5.2 and 5.3.
+	c->flags &= ~CONN_PERSIST;
+	c->due_rexmt = 0;
+	if (conn_flight(c))
+		conn_set_rexmt(t, c, conn_rto(c));
+	if (seq_lt(c->snd_nxt, c->snd_end) || (c->flags & (CONN_FIN_QUEUED | CONN_RESEND)))
+		conn_dirty(c);
+	return !conn_fin_acked(c) || fin_acked(t, c);
+}
+
+// The acknowledgement that completes the handshake. False: the segment goes no further; c may be gone.
+static bool handshake_ack(struct tcp *t, struct tcp_conn *c, const struct segment *s)
+{
+	if (seq_le(s->ack, c->snd_una) || seq_gt(s->ack, c->snd_max)) {
+		tcp_count(t, CTR_tcp_bad_ack);
+		reply_rst(t, s);
+		return false;
+	}
+	rtt_measure(t, c, s);
+	c->snd_una = c->snd_una + 1;
+	c->snd_nxt = seq_max(c->snd_nxt, c->snd_una);
+	conn_established(c);
+	window_update(c, s, true);
+	if (s->flags & TCP_SYN)
+		ack_now(c);
+	return true;
+}
+
+// The peer's FIN is next in order. False: c is gone.
+static bool fin_input(struct tcp *t, struct tcp_conn *c)
+{
+	c->flags = (c->flags & ~CONN_FIN_AHEAD) | CONN_FIN_SEEN;
+	c->rcv_nxt++;
+	ack_now(c);
+	conn_notify(c, EV_EOF);
+	switch (c->state) {
+	case TCP_ESTABLISHED:
+		c->state = TCP_CLOSE_WAIT;
+		return true;
+	case TCP_FIN_WAIT_1:
+		c->state = TCP_CLOSING;
+		return true;
+	case TCP_FIN_WAIT_2:
+		return time_wait_begin(t, c);
+	default:
+		return true;
+	}
+}
+
+// RFC 9293 3.8.6.3: every second segment at least; at once for what is out of order or fills a gap (RFC 5681
+// 4.2), so that the peer finds losses soon.
+static void ack_schedule(struct tcp *t, struct tcp_conn *c, bool moved, bool gap)
+{
+	if (!moved || gap || ++c->segs_unacked >= 2)
+		ack_now(c);
+	else if (c->due_delack == 0)
+		conn_set_delack(t, c, DELACK_TIME);
+}
+
+static void payload_input(struct tcp *t, struct tcp_conn *c, struct segment *s)
+{
+	uint32_t end = s->seq + s->len, edge = seq_max(c->rcv_adv, c->rcv_nxt);
+
+	if (c->state != TCP_ESTABLISHED && c->state != TCP_FIN_WAIT_1 && c->state != TCP_FIN_WAIT_2) {
+		tcp_count(t, seq_gt(end, c->rcv_nxt) ? CTR_tcp_after_close : CTR_tcp_duplicate);
+		ack_now(c);
+		return;
+	}
+	if ((c->flags & CONN_ORPHAN) && seq_gt(end, c->rcv_nxt)) {
+		// Nobody will read it (RFC 9293 3.6.1, RFC 2525 2.17).
+		tcp_count(t, CTR_tcp_after_close);
+		conn_send_control(t, c, TCP_RST | TCP_ACK);
+		conn_release(c);
+		return;
+	}
+	if ((s->flags & TCP_FIN) && !(c->flags & CONN_FIN_AHEAD) && seq_le(end, edge) &&
+	    seq_ge(end, c->rcv_nxt)) {
+		c->flags |= CONN_FIN_AHEAD;
+		c->fin_seq = end;
+	}
+	if (s->len) {
+		bool gap = c->ooo_count > 0, moved = recvq_add(t, c, segment_strip(s), s->seq);
+		if (moved)
+			conn_notify(c, EV_READABLE);
+		ack_schedule(t, c, moved, gap || c->ooo_count);
+	} else {
+		ack_now(c);
+	}
+	if ((c->flags & CONN_FIN_AHEAD) && seq_ge(c->rcv_nxt, c->fin_seq))
+		fin_input(t, c);
+}
+
+void conn_input(struct tcp *t, struct tcp_conn *c, struct segment *s)
+{
+	if (c->state == TCP_SYN_SENT) {
+		syn_sent_input(t, c, s);
+		return;
+	}
+	if (!paws_check(t, c, s) || !sequence_check(t, c, s) || !reset_and_syn_check(t, c, s))
+		return;
+	c->last_rx = tick_now(t);
+	// RFC 7323 4.3.
+	if (s->opt.has_ts && seq_le(s->seq, c->last_ack) && seq_ge(s->opt.tsval, c->ts_recent))
+		c->ts_recent = s->opt.tsval;
+	if (c->state == TCP_SYN_RECEIVED && !handshake_ack(t, c, s))
+		return;
+	if (!ack_input(t, c, s))
+		return;
+	if (s->len || (s->flags & TCP_FIN))
+		payload_input(t, c, s);
+}

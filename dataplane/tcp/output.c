@@ -1,0 +1,260 @@
+// What a connection sends: SYN, data in as many segments as the windows let out, probes, acknowledgements.
+#include "tcp/conn.h"
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+static void header_put(struct tcp_conn *c, struct pkt *p, uint32_t seq, uint8_t flags, uint16_t wnd,
+		       const uint8_t *options, uint32_t n)
+{
+	struct tcp_header *h = (struct tcp_header *)pkt_prepend(p, TCP_HEADER + n);
+
+	h->src = htons(c->local_port);
+	h->dst = htons(c->remote_port);
+	h->seq = htonl(seq);
+	h->ack = flags & TCP_ACK ? htonl(c->rcv_nxt) : 0;
+	h->off = (uint8_t)((TCP_HEADER + n) / 4 << 4);
+	h->flags = flags;
+	h->wnd = htons(wnd);
+	h->sum = 0;
+	h->urg = 0;
+	memcpy(h + 1, options, n);
+}
+
+static void no_buffer(struct tcp *t, struct tcp_conn *c)
+{
+	tcp_count(t, CTR_tcp_no_buffer);
+	c->flags |= CONN_NO_BUFFER;
+	conn_set_delack(t, c, NO_BUFFER_TIME);
+}
+
+// The window field, and what it promises.
+static uint16_t window_offer(struct tcp_conn *c)
+{
+	uint32_t field = recvq_window(c) >> c->rcv_wscale;
+
+	if (field > UINT16_MAX)
+		field = UINT16_MAX;
+	c->rcv_adv = seq_max(c->rcv_adv, c->rcv_nxt + (field << c->rcv_wscale));
+	return (uint16_t)field;
+}
+
+static void acked_by(struct tcp_conn *c)
+{
+	c->last_ack = c->rcv_nxt;
+	c->flags &= ~CONN_ACK_NOW;
+	c->segs_unacked = 0;
+	if (!(c->flags & CONN_NO_BUFFER))
+		c->due_delack = 0;
+}
+
+// A segment with len bytes of the send queue from seq on. False: no buffer; it is tried again by timer.
+static bool segment_send(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint32_t len, uint8_t flags)
+{
+	uint8_t options[OPT_TS_LEN];
+	uint32_t n =
+		c->flags & CONN_TS ? options_put_ts(options, conn_tsval(t, c->ts_offset), c->ts_recent) : 0;
+	struct pkt *p =
+		len ? sendq_packet(t, c, seq, len, NET_HEADERS + TCP_HEADER + n) : pkt_alloc(t->net->pool);
+
+	if (!p) {
+		no_buffer(t, c);
+		return false;
+	}
+	header_put(c, p, seq, flags, flags & TCP_RST ? 0 : window_offer(c), options, n);
+	acked_by(c);
+	tcp_count(t, flags & TCP_RST ? CTR_tcp_reset_tx : CTR_tcp_tx);
+	net_output(t->net, &c->path, p, IPPROTO_TCP, 0);
+	return true;
+}
+
+// The number of an empty segment: what the peer expects next, as far as we know. Not snd_nxt, which a timeout
+// moves back to where the peer may take it for old and ignore the acknowledgement with it; and not beyond the
+// peer's window.
+bool conn_send_control(struct tcp *t, struct tcp_conn *c, uint8_t flags)
+{
+	uint32_t edge = c->snd_una + c->snd_wnd;
+
+	return segment_send(t, c, seq_lt(edge, c->snd_max) ? edge : c->snd_max, 0, flags);
+}
+
+static void syn_send(struct tcp *t, struct tcp_conn *c)
+{
+	bool answer = c->state == TCP_SYN_RECEIVED;
+	uint32_t room = c->path.mtu - (addr_is_v4(c->path.remote) ? 40u : 60u), n;
+	uint8_t options[OPT_SYN_MAX];
+	struct pkt *p = pkt_alloc(t->net->pool);
+
+	if (!p) {
+		no_buffer(t, c);
+		return;
+	}
+	n = options_put_mss(options, (uint16_t)room);
+	if (!answer || (c->flags & CONN_WSCALE))
+		n += options_put_wscale(options + n, c->rcv_wscale);
+	if (!answer || (c->flags & CONN_TS))
+		n += options_put_ts(options + n, conn_tsval(t, c->ts_offset), c->ts_recent);
+	// RFC 7323 2.2: the window of a SYN is never scaled.
+	uint16_t wnd = (uint16_t)(c->rcv_buf < UINT16_MAX ? c->rcv_buf : UINT16_MAX);
+	header_put(c, p, c->snd_una, answer ? TCP_SYN | TCP_ACK : TCP_SYN, wnd, options, n);
+	if (answer) {
+		c->rcv_adv = seq_max(c->rcv_adv, c->rcv_nxt + wnd);
+		acked_by(c);
+	}
+	c->snd_nxt = c->snd_max = c->snd_una + 1;
+	c->flags &= ~(CONN_SYN_DUE | CONN_RTT);
+	if (c->flags & CONN_SYN_AGAIN) {
+		tcp_count(t, CTR_tcp_retransmit);
+		if (c->retransmits < UINT16_MAX)
+			c->retransmits++;
+	} else {
+		c->flags |= CONN_RTT;
+		c->rtt_seq = c->snd_nxt;
+		c->rtt_at = (uint32_t)(t->now / 1000);
+	}
+	c->last_tx = tick_now(t);
+	conn_set_rexmt(t, c, conn_rto(c));
+	tcp_count(t, CTR_tcp_tx);
+	net_output(t->net, &c->path, p, IPPROTO_TCP, 0);
+}
+
+// Bookkeeping for payload or FIN just sent from seq to end.
+static void data_sent(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint32_t end)
+{
+	if (seq_lt(seq, c->snd_max)) {
+		c->flags &= ~CONN_RTT; // Karn's rule: what is sent twice is not timed
+		tcp_count(t, CTR_tcp_retransmit);
+		if (c->retransmits < UINT16_MAX)
+			c->retransmits++;
+	} else if (!(c->flags & CONN_RTT)) {
+		c->flags |= CONN_RTT;
+		c->rtt_seq = end;
+		c->rtt_at = (uint32_t)(t->now / 1000);
+	}
+	if (seq_gt(end, c->snd_max)) {
+		c->bytes_out += end - c->snd_max - (end == c->snd_end + 1);
+		c->snd_max = end;
+	}
+	c->last_tx = tick_now(t);
+}
+
+static uint8_t data_flags(const struct tcp_conn *c, uint32_t end, bool fin)
+{
+	return (uint8_t)(TCP_ACK | (end == c->snd_end ? TCP_PSH : 0) | (fin ? TCP_FIN : 0));
+}
+
+// Fast retransmit, or the next hole after a partial acknowledgement: one segment from snd_una.
+static bool resend(struct tcp *t, struct tcp_conn *c)
+{
+	uint32_t una = c->snd_una, end = seq_lt(c->snd_max, c->snd_end) ? c->snd_max : c->snd_end;
+	uint32_t max = end - una < c->mss ? end - una : c->mss;
+
+	if (seq_ge(una, c->snd_max))
+		goto done;
+	uint32_t len = sendq_segment(c, una, max);
+	bool fin = una + len == c->snd_end && c->snd_max == c->snd_end + 1;
+	if (!segment_send(t, c, una, len, data_flags(c, una + len, fin)))
+		return false;
+	data_sent(t, c, una, una + len + fin);
+	c->snd_nxt = seq_max(c->snd_nxt, una + len + fin);
+	conn_set_rexmt(t, c, conn_rto(c));
+done:
+	c->flags &= ~CONN_RESEND;
+	return true;
+}
+
+// RFC 9293 3.8.6.1: at least one byte (or the FIN) although the window is shut; if it is open by less than
+// silly window avoidance would use, all that fits.
+static bool probe(struct tcp *t, struct tcp_conn *c)
+{
+	uint32_t una = c->snd_una, unsent = seq_lt(una, c->snd_end) ? c->snd_end - una : 0;
+	uint32_t max = c->snd_wnd < c->mss ? c->snd_wnd : c->mss;
+
+	if (conn_flight(c) || (unsent == 0 && !(c->flags & CONN_FIN_QUEUED)))
+		goto done;
+	uint32_t len = sendq_segment(c, una, max ? max : 1);
+	bool fin = unsent == 0;
+	if (!segment_send(t, c, una, len, data_flags(c, una + len, fin)))
+		return false;
+	tcp_count(t, CTR_tcp_probe);
+	data_sent(t, c, una, una + len + fin);
+	c->flags &= ~CONN_RTT;
+	if (max)
+		c->snd_nxt = una + len + fin;
+	else
+		c->flags |= CONN_PERSIST;
+	conn_set_rexmt(t, c, conn_rto(c));
+done:
+	c->flags &= ~CONN_PROBE_DUE;
+	return true;
+}
+
+// New data, and after a timeout old data again. False: no buffer.
+static bool data_send(struct tcp *t, struct tcp_conn *c)
+{
+	while (seq_lt(c->snd_nxt, c->snd_end) || ((c->flags & CONN_FIN_QUEUED) && c->snd_nxt == c->snd_end)) {
+		uint32_t nxt = c->snd_nxt, flight = conn_flight(c), unsent = c->snd_end - nxt;
+		uint32_t cwnd = loss_window(c), wnd = c->snd_wnd < cwnd ? c->snd_wnd : cwnd, len = 0;
+
+		if (flight >= wnd)
+			break;
+		wnd -= flight;
+		if (unsent) {
+			uint32_t max = unsent < c->mss ? unsent : c->mss;
+			// Sender's silly window avoidance (RFC 9293 3.8.6.2.1), without Nagle's algorithm.
+			if (wnd < max && wnd < c->max_wnd / 2)
+				break;
+			len = sendq_segment(c, nxt, wnd < max ? wnd : max);
+		}
+		bool fin = (c->flags & CONN_FIN_QUEUED) && len == unsent && wnd > len;
+		if (!segment_send(t, c, nxt, len, data_flags(c, nxt + len, fin)))
+			return false;
+		data_sent(t, c, nxt, nxt + len + fin);
+		c->snd_nxt = nxt + len + fin;
+		if (c->due_rexmt == 0 || (c->flags & CONN_PERSIST)) {
+			if (c->flags & CONN_PERSIST)
+				c->backoff = 0; // the doublings were those of probes
+			c->flags &= ~CONN_PERSIST;
+			conn_set_rexmt(t, c, conn_rto(c));
+		}
+	}
+	return true;
+}
+
+void conn_output(struct tcp *t, struct tcp_conn *c)
+{
+	bool ok = true;
+
+	c->flags &= ~CONN_NO_BUFFER;
+	switch (c->state) {
+	case TCP_CLOSED:
+		return;
+	case TCP_SYN_SENT:
+	case TCP_SYN_RECEIVED:
+		if (c->flags & CONN_SYN_DUE)
+			syn_send(t, c);
+		else if ((c->flags & CONN_ACK_NOW) && c->state == TCP_SYN_RECEIVED)
+			conn_send_control(t, c, TCP_ACK);
+		return;
+	default:
+		break;
+	}
+	if (conn_flight(c) == 0 && (uint64_t)(tick_now(t) - c->last_tx) << TICK_SHIFT > conn_rto(c) &&
+	    !(c->flags & CONN_RECOVERY))
+		t->cc->idle(c);
+	if (c->flags & CONN_PROBE_DUE)
+		ok = probe(t, c);
+	if (ok && (c->flags & CONN_RESEND))
+		ok = resend(t, c);
+	if (ok)
+		ok = data_send(t, c);
+	// Something is left, nothing is under way: the window is shut. A timeout still running becomes a
+	// probe's.
+	if (ok && conn_flight(c) == 0 && !conn_fin_acked(c) && !(c->flags & CONN_PERSIST) &&
+	    (seq_lt(c->snd_nxt, c->snd_end) || (c->flags & CONN_FIN_QUEUED))) {
+		c->flags |= CONN_PERSIST;
+		if (c->due_rexmt == 0)
+			conn_set_rexmt(t, c, conn_rto(c));
+	}
+	if (c->flags & CONN_ACK_NOW)
+		conn_send_control(t, c, TCP_ACK);
+}

@@ -1,0 +1,268 @@
+// The receive queues: payload in order, waiting for the owner, and out of order, waiting for what is missing.
+// Both hold single buffers whose data is payload.
+//
+// What limits them is buffer memory, not payload: a segment of one byte pins a whole buffer. So small payload
+// is copied behind the last buffer, the window shrinks when more than twice rcv_buf is held, and beyond four
+// times payload is refused.
+#include "tcp/conn.h"
+
+struct recvq_item {
+	struct pkt *next;
+	uint32_t seq; // of the first byte; only kept for those out of order
+};
+_Static_assert(sizeof(struct recvq_item) <= PKT_PRIV, "private room");
+
+#define COLLAPSE_MAX 512 // bytes; larger payload is worth its buffer
+
+static struct recvq_item *item(const struct pkt *p)
+{
+	return pkt_priv(p);
+}
+
+static void in_order(struct tcp_conn *c, struct pkt *p)
+{
+	uint32_t n = pkt_len(p);
+	struct pkt *tail = c->rcv_tail;
+
+	c->rcv_nxt += n;
+	c->rcv_len += n;
+	c->bytes_in += n;
+	if (tail && n <= pkt_tailroom(tail) && pkt_exclusive(tail) &&
+	    (n <= COLLAPSE_MAX || c->rcv_held > 2 * c->rcv_buf)) {
+		memcpy(pkt_append(tail, n), pkt_data(p), n);
+		pkt_free(p);
+		return;
+	}
+	item(p)->next = NULL;
+	if (tail)
+		item(tail)->next = p;
+	else
+		c->rcv_head = p;
+	c->rcv_tail = p;
+	c->rcv_held += pkt_truesize(p);
+}
+
+static void ooo_unlink(struct tcp_conn *c, struct pkt **at)
+{
+	struct pkt *p = *at;
+
+	*at = item(p)->next;
+	c->ooo_count--;
+	c->rcv_held -= pkt_truesize(p);
+}
+
+static void ooo_drop_last(struct tcp_conn *c, struct pkt **from)
+{
+	while (item(*from)->next)
+		from = &item(*from)->next;
+	struct pkt *far = *from;
+	ooo_unlink(c, from);
+	pkt_free(far);
+}
+
+// What is out of order must not keep out what comes next. False: that was not the reason.
+static bool ooo_prune(struct tcp_conn *c)
+{
+	while (c->ooo_head && c->rcv_held > 4 * c->rcv_buf)
+		ooo_drop_last(c, &c->ooo_head);
+	return c->rcv_held <= 4 * c->rcv_buf;
+}
+
+// The queue is sorted by seq; neighbours may overlap, but none lies within another.
+static void out_of_order(struct tcp *t, struct tcp_conn *c, struct pkt *p, uint32_t seq)
+{
+	uint32_t end = seq + pkt_len(p);
+	struct pkt **at = &c->ooo_head;
+
+	for (; *at && seq_le(item(*at)->seq, seq); at = &item(*at)->next) {
+		if (seq_ge(item(*at)->seq + pkt_len(*at), end)) {
+			tcp_count(t, CTR_tcp_duplicate);
+			pkt_free(p);
+			return;
+		}
+		if (item(*at)->seq == seq)
+			break;
+	}
+	while (*at && seq_le(item(*at)->seq + pkt_len(*at), end)) {
+		struct pkt *covered = *at;
+		ooo_unlink(c, at);
+		pkt_free(covered);
+	}
+	if (c->ooo_count >= t->conf.ooo_max) {
+		// What is nearer to rcv_nxt is worth more.
+		tcp_count(t, CTR_tcp_ooo_full);
+		if (!*at) {
+			pkt_free(p);
+			return;
+		}
+		ooo_drop_last(c, at);
+	}
+	item(p)->seq = seq;
+	item(p)->next = *at;
+	*at = p;
+	c->ooo_count++;
+	c->rcv_held += pkt_truesize(p);
+	tcp_count(t, CTR_tcp_ooo);
+}
+
+// One buffer. Trims it to the window.
+static void recvq_add_one(struct tcp *t, struct tcp_conn *c, struct pkt *p, uint32_t seq)
+{
+	uint32_t end = seq + pkt_len(p);
+
+	if (seq_le(end, c->rcv_nxt)) {
+		if (pkt_len(p))
+			tcp_count(t, CTR_tcp_duplicate);
+		pkt_free(p);
+		return;
+	}
+	if (seq_ge(seq, c->rcv_adv)) {
+		tcp_count(t, CTR_tcp_out_of_window);
+		pkt_free(p);
+		return;
+	}
+	if (c->rcv_held > 4 * c->rcv_buf && !(seq_le(seq, c->rcv_nxt) && ooo_prune(c))) {
+		tcp_count(t, CTR_tcp_rcv_full);
+		pkt_free(p);
+		return;
+	}
+	if (seq_gt(end, c->rcv_adv))
+		pkt_trim(p, end - c->rcv_adv);
+	if (seq_lt(seq, c->rcv_nxt)) {
+		pkt_adj(p, c->rcv_nxt - seq);
+		seq = c->rcv_nxt;
+	}
+	if (seq == c->rcv_nxt)
+		in_order(c, p);
+	else
+		out_of_order(t, c, p, seq);
+}
+
+bool recvq_add(struct tcp *t, struct tcp_conn *c, struct pkt *p, uint32_t seq)
+{
+	uint32_t before = c->rcv_nxt;
+
+	while (p) {
+		struct pkt *rest = pkt_unchain(p);
+		uint32_t n = pkt_len(p);
+		recvq_add_one(t, c, p, seq);
+		seq += n;
+		p = rest;
+	}
+	while ((p = c->ooo_head) && seq_le(item(p)->seq, c->rcv_nxt)) {
+		ooo_unlink(c, &c->ooo_head);
+		uint32_t old = c->rcv_nxt - item(p)->seq;
+		if (old >= pkt_len(p)) {
+			pkt_free(p);
+			continue;
+		}
+		pkt_adj(p, old);
+		in_order(c, p);
+	}
+	return c->rcv_nxt != before;
+}
+
+void recvq_clear(struct tcp_conn *c)
+{
+	struct pkt *p;
+
+	while ((p = c->rcv_head)) {
+		c->rcv_head = item(p)->next;
+		pkt_free(p);
+	}
+	while ((p = c->ooo_head)) {
+		c->ooo_head = item(p)->next;
+		pkt_free(p);
+	}
+	c->rcv_tail = NULL;
+	c->rcv_len = c->rcv_held = 0;
+	c->ooo_count = 0;
+}
+
+// Room for payload, as far as payload and memory allow.
+static uint32_t recvq_room(const struct tcp_conn *c)
+{
+	uint32_t room = c->rcv_len < c->rcv_buf ? c->rcv_buf - c->rcv_len : 0;
+	uint32_t memory = c->rcv_held < 2 * c->rcv_buf ? (2 * c->rcv_buf - c->rcv_held) / 2 : 0;
+
+	return room < memory ? room : memory;
+}
+
+uint32_t recvq_window(const struct tcp_conn *c)
+{
+	uint32_t offered = seq_gt(c->rcv_adv, c->rcv_nxt) ? c->rcv_adv - c->rcv_nxt : 0;
+	uint32_t room = recvq_room(c), step = c->rcv_buf / 2 < c->mss ? c->rcv_buf / 2 : c->mss;
+
+	return room >= offered + step ? room : offered;
+}
+
+uint32_t tcp_recv_len(const struct tcp_conn *c)
+{
+	return c->rcv_len;
+}
+
+struct pkt *tcp_recv_peek(const struct tcp_conn *c)
+{
+	return c->rcv_head;
+}
+
+struct pkt *tcp_recv_peek_next(const struct pkt *p)
+{
+	return item(p)->next;
+}
+
+// The owner has made room: does the peer need to know?
+static void recvq_read(struct tcp_conn *c)
+{
+	uint32_t offered = seq_gt(c->rcv_adv, c->rcv_nxt) ? c->rcv_adv - c->rcv_nxt : 0;
+	uint32_t step = c->rcv_buf / 2 < 2u * c->mss ? c->rcv_buf / 2 : 2u * c->mss;
+
+	if (c->state == TCP_CLOSED || (c->flags & CONN_FIN_SEEN) || recvq_room(c) < offered + step)
+		return;
+	// A window that is still wide can wait for the next segment to tell of it.
+	if (offered > c->rcv_buf / 2)
+		return;
+	c->flags |= CONN_ACK_NOW;
+	conn_dirty(c);
+}
+
+struct pkt *tcp_recv_take(struct tcp_conn *c)
+{
+	struct pkt *p = c->rcv_head;
+
+	if (!p)
+		return NULL;
+	c->rcv_head = item(p)->next;
+	if (!c->rcv_head)
+		c->rcv_tail = NULL;
+	c->rcv_len -= pkt_len(p);
+	c->rcv_held -= pkt_truesize(p);
+	recvq_read(c);
+	return p;
+}
+
+void tcp_recv_skip(struct tcp_conn *c, uint32_t n)
+{
+	struct pkt *p;
+
+	while (n && (p = c->rcv_head)) {
+		if (n < pkt_len(p)) {
+			pkt_adj(p, n);
+			c->rcv_len -= n;
+			break;
+		}
+		n -= pkt_len(p);
+		c->rcv_head = item(p)->next;
+		if (!c->rcv_head)
+			c->rcv_tail = NULL;
+		c->rcv_len -= pkt_len(p);
+		c->rcv_held -= pkt_truesize(p);
+		pkt_free(p);
+	}
+	recvq_read(c);
+}
+
+bool tcp_recv_eof(const struct tcp_conn *c)
+{
+	return (c->flags & CONN_FIN_SEEN) && c->rcv_len == 0;
+}

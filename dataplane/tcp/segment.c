@@ -1,0 +1,104 @@
+// Reading a segment: is it whole and unharmed, and where does its payload begin.
+#include "base/checksum.h"
+#include "tcp/conn.h"
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+static uint64_t checksum_pseudo(const struct net_seg *n, uint32_t len)
+{
+	uint8_t tail[8] = {
+		(uint8_t)(len >> 24), (uint8_t)(len >> 16), (uint8_t)(len >> 8), (uint8_t)len, 0, 0, 0,
+		IPPROTO_TCP};
+	uint64_t sum;
+
+	if (addr_is_v4(n->src)) {
+		sum = checksum_add(0, &n->src.b[12], 4);
+		sum = checksum_add(sum, &n->dst.b[12], 4);
+	} else {
+		sum = checksum_add(0, n->src.b, 16);
+		sum = checksum_add(sum, n->dst.b, 16);
+	}
+	return checksum_add(sum, tail, sizeof(tail));
+}
+
+static bool checksum_right(const struct net_seg *n)
+{
+	uint64_t sum = checksum_pseudo(n, pkt_chain_len(n->pkt));
+	bool odd = false;
+
+	for (const struct pkt *p = n->pkt; p; p = pkt_next(p)) {
+		if (!odd) {
+			sum = checksum_add(sum, pkt_data(p), pkt_len(p));
+		} else {
+			// A piece that begins at an odd offset counts with its bytes swapped (RFC 1071 2 B).
+			uint16_t part = (uint16_t)~checksum_fold(checksum_add(0, pkt_data(p), pkt_len(p)));
+			part = (uint16_t)(part << 8 | part >> 8);
+			sum = checksum_add(sum, &part, sizeof(part));
+		}
+		odd ^= pkt_len(p) & 1;
+	}
+	return checksum_fold(sum) == 0;
+}
+
+static uint8_t header_length(const struct tcp_header *h)
+{
+	return (uint8_t)(h->off >> 4 << 2);
+}
+
+// The whole header must stand in the first buffer; drivers that split frames rarely do it before its end.
+static bool header_gather(struct tcp *t, struct net_seg *n)
+{
+	uint32_t len = pkt_len(n->pkt);
+	struct pkt *whole;
+
+	if (!pkt_next(n->pkt))
+		return true;
+	if (len >= TCP_HEADER && len >= header_length((const struct tcp_header *)pkt_data(n->pkt)))
+		return true;
+	whole = pkt_copy(n->pkt, t->net->pool);
+	if (!whole)
+		return false;
+	pkt_free_chain(n->pkt);
+	n->pkt = whole;
+	return true;
+}
+
+bool segment_parse(struct tcp *t, struct net_seg *n, struct segment *s)
+{
+	const struct tcp_header *h;
+
+	*s = (struct segment){.net = n};
+	if (!header_gather(t, n) || pkt_len(n->pkt) < TCP_HEADER)
+		goto bad;
+	h = (const struct tcp_header *)pkt_data(n->pkt);
+	s->header = header_length(h);
+	if (s->header < TCP_HEADER || s->header > pkt_len(n->pkt) || h->src == 0 || h->dst == 0)
+		goto bad;
+	if (!n->checked && !checksum_right(n)) {
+		tcp_count(t, CTR_tcp_bad_checksum);
+		return false;
+	}
+	s->pkt = n->pkt;
+	s->src_port = ntohs(h->src);
+	s->dst_port = ntohs(h->dst);
+	s->seq = ntohl(h->seq);
+	s->ack = ntohl(h->ack);
+	s->wnd = ntohs(h->wnd);
+	s->flags = h->flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_PSH | TCP_ACK);
+	s->len = pkt_chain_len(n->pkt) - s->header;
+	options_parse(&s->opt, (const uint8_t *)(h + 1), s->header - TCP_HEADER);
+	s->hash = flow_hash(&t->flows, n->dst, n->src, s->dst_port, s->src_port);
+	return true;
+bad:
+	tcp_count(t, CTR_tcp_bad_header);
+	return false;
+}
+
+struct pkt *segment_strip(struct segment *s)
+{
+	struct pkt *p = s->pkt;
+
+	s->pkt = NULL;
+	pkt_adj(p, s->header);
+	return p;
+}

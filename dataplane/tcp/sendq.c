@@ -1,0 +1,240 @@
+// The send queue: payload in the packet buffers it came in, until it is acknowledged.
+//
+// Each buffer's own idea of its data changes when headers are put in front of it for sending in place, so the
+// queue keeps the place of the payload for itself. While a driver still holds the buffer (not exclusive) its
+// bytes stay as they are: what must be sent again then is copied.
+#include "tcp/conn.h"
+#include <errno.h>
+
+struct sendq_item {
+	struct pkt *next;
+	uint32_t seq;
+	uint16_t off; // of the payload, from the buffer's begin
+	uint16_t len;
+};
+_Static_assert(sizeof(struct sendq_item) <= PKT_PRIV, "private room");
+
+#define SEND_SMALL 256 // bytes; up to this a copy costs less than a buffer of its own
+
+static struct sendq_item *item(const struct pkt *p)
+{
+	return pkt_priv(p);
+}
+
+struct pkt *sendq_find(struct tcp_conn *c, uint32_t seq)
+{
+	struct pkt *p = c->snd_cur && seq_le(item(c->snd_cur)->seq, seq) ? c->snd_cur : c->snd_head;
+
+	while (p && seq_le(item(p)->seq + item(p)->len, seq))
+		p = item(p)->next;
+	if (p)
+		c->snd_cur = p;
+	return p;
+}
+
+uint32_t sendq_segment(struct tcp_conn *c, uint32_t seq, uint32_t max)
+{
+	struct pkt *p = sendq_find(c, seq);
+
+	if (!p || max == 0)
+		return 0;
+	uint32_t off = seq - item(p)->seq, n = item(p)->len - off;
+	if (n >= max)
+		return max;
+	// A whole buffer of good size goes alone, in place; small ones and rests share a segment.
+	if (off == 0 && n >= c->mss / 2u)
+		return n;
+	while ((p = item(p)->next) && n + item(p)->len <= max)
+		n += item(p)->len;
+	return n;
+}
+
+static struct pkt *packet_in_place(struct pkt *p, uint32_t headers)
+{
+	if (item(p)->off < headers || !pkt_exclusive(p))
+		return NULL;
+	pkt_set_view(p, item(p)->off, item(p)->len);
+	pkt_ref(p);
+	return p;
+}
+
+struct pkt *sendq_packet(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint32_t len, uint32_t headers)
+{
+	struct pkt *p = sendq_find(c, seq), *copy;
+
+	if (p && item(p)->seq == seq && item(p)->len == len && (copy = packet_in_place(p, headers))) {
+		tcp_count(t, CTR_tcp_in_place);
+		return copy;
+	}
+	copy = pkt_alloc(t->net->pool);
+	if (!copy)
+		return NULL;
+	if (len)
+		tcp_count(t, CTR_tcp_copied);
+	while (len) {
+		uint32_t off = seq - item(p)->seq, n = item(p)->len - off;
+		if (n > len)
+			n = len;
+		memcpy(pkt_append(copy, n), pkt_at(p, item(p)->off + off), n);
+		seq += n;
+		len -= n;
+		p = item(p)->next;
+	}
+	return copy;
+}
+
+static void sendq_pop(struct tcp_conn *c)
+{
+	struct pkt *p = c->snd_head;
+
+	c->snd_head = item(p)->next;
+	if (!c->snd_head)
+		c->snd_tail = NULL;
+	if (c->snd_cur == p)
+		c->snd_cur = NULL;
+	c->snd_held -= pkt_truesize(p);
+	pkt_free(p);
+}
+
+void sendq_acked(struct tcp_conn *c, uint32_t una)
+{
+	while (c->snd_head && seq_le(item(c->snd_head)->seq + item(c->snd_head)->len, una))
+		sendq_pop(c);
+	if ((c->flags & CONN_SND_FULL) && c->snd_held <= c->tcp->conf.snd_buf / 2) {
+		c->flags &= ~CONN_SND_FULL;
+		conn_notify(c, EV_WRITABLE);
+	}
+}
+
+void sendq_clear(struct tcp_conn *c)
+{
+	while (c->snd_head)
+		sendq_pop(c);
+	c->flags &= ~CONN_SND_FULL;
+}
+
+static void sendq_push(struct tcp_conn *c, struct pkt *p)
+{
+	*item(p) = (struct sendq_item){
+		.seq = c->snd_end, .off = (uint16_t)pkt_headroom(p), .len = (uint16_t)pkt_len(p)};
+	if (c->snd_tail)
+		item(c->snd_tail)->next = p;
+	else
+		c->snd_head = p;
+	c->snd_tail = p;
+	c->snd_end += pkt_len(p);
+	c->snd_held += pkt_truesize(p);
+}
+
+// What is copied into one buffer: no more than one segment takes, so that the buffer can go out in place.
+static uint32_t fill_limit(const struct tcp_conn *c)
+{
+	return c->flags & CONN_OPENED ? c->mss : PKT_ROOM;
+}
+
+// How many bytes can be copied behind the last buffer, which must not have been sent, not even in part.
+static uint32_t tail_room(const struct tcp_conn *c)
+{
+	struct pkt *p = c->snd_tail;
+
+	if (!p || seq_lt(item(p)->seq, c->snd_max) || !pkt_exclusive(p))
+		return 0;
+	uint32_t room = pkt_tailroom(p), limit = fill_limit(c);
+	if (item(p)->len >= limit)
+		return 0;
+	limit -= item(p)->len;
+	return room < limit ? room : limit;
+}
+
+static void tail_append(struct tcp_conn *c, const void *data, uint32_t n)
+{
+	memcpy(pkt_append(c->snd_tail, n), data, n);
+	item(c->snd_tail)->len = (uint16_t)(item(c->snd_tail)->len + n);
+	c->snd_end += n;
+}
+
+static bool may_send(const struct tcp_conn *c)
+{
+	return c->state != TCP_CLOSED && !(c->flags & (CONN_FIN_QUEUED | CONN_DEAD));
+}
+
+static void sent(struct tcp_conn *c)
+{
+	if (c->snd_held >= c->tcp->conf.snd_buf)
+		c->flags |= CONN_SND_FULL;
+	if (c->flags & CONN_OPENED)
+		conn_dirty(c);
+}
+
+void tcp_send(struct tcp_conn *c, struct pkt *p)
+{
+	uint32_t n = pkt_len(p);
+
+	if (n == 0 || !may_send(c)) {
+		pkt_free(p);
+		return;
+	}
+	if (n <= SEND_SMALL && n <= tail_room(c)) {
+		tail_append(c, pkt_data(p), n);
+		pkt_free(p);
+	} else {
+		sendq_push(c, p);
+	}
+	sent(c);
+}
+
+int tcp_send_copy(struct tcp_conn *c, const void *data, uint32_t n)
+{
+	struct pkt *first = NULL, *last = NULL, *p;
+	uint32_t here = tail_room(c), done;
+
+	if (!may_send(c) || n == 0)
+		return 0;
+	if (here > n)
+		here = n;
+	// All buffers first, so that nothing was taken when one is missing.
+	for (done = here; done < n;) {
+		uint32_t part;
+		p = pkt_alloc(c->tcp->net->pool);
+		if (!p)
+			goto no_buffer;
+		part = fill_limit(c) < pkt_tailroom(p) ? fill_limit(c) : pkt_tailroom(p);
+		part = n - done < part ? n - done : part;
+		memcpy(pkt_append(p, part), (const char *)data + done, part);
+		item(p)->next = NULL;
+		if (last)
+			item(last)->next = p;
+		else
+			first = p;
+		last = p;
+		done += part;
+	}
+	if (here)
+		tail_append(c, data, here);
+	while ((p = first)) {
+		first = item(p)->next;
+		sendq_push(c, p);
+	}
+	sent(c);
+	return 0;
+no_buffer:
+	while ((p = first)) {
+		first = item(p)->next;
+		pkt_free(p);
+	}
+	return -ENOBUFS;
+}
+
+uint32_t tcp_send_space(const struct tcp_conn *c)
+{
+	uint32_t size = c->tcp->conf.snd_buf;
+
+	return c->snd_held < size && may_send(c) ? size - c->snd_held : 0;
+}
+
+uint32_t tcp_send_queued(const struct tcp_conn *c)
+{
+	uint32_t una = c->snd_una + (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RECEIVED);
+
+	return c->state != TCP_CLOSED && seq_lt(una, c->snd_end) ? c->snd_end - una : 0;
+}

@@ -1,0 +1,184 @@
+// The stack: start, bursts in, owners told, bursts out, end.
+#include "tcp/tcp.h"
+#include "tcp/conn.h"
+#include <errno.h>
+
+#define KIB          1024u
+#define MSL          30000000000ull // ns; TIME_WAIT lasts a minute, as with other stacks
+#define RST_RATE     1000           // a second, for strangers
+#define DEFAULT_CONN 1024
+
+static struct tcp_config config_complete(const struct tcp_config *conf)
+{
+	struct tcp_config c = *conf;
+
+	c.max_conns = c.max_conns ? c.max_conns : DEFAULT_CONN;
+	c.max_time_wait = c.max_time_wait ? c.max_time_wait : TIME_WAIT_DEFAULT;
+	c.rcv_buf = c.rcv_buf ? c.rcv_buf : 256 * KIB;
+	c.snd_buf = c.snd_buf ? c.snd_buf : 256 * KIB;
+	c.ooo_max = c.ooo_max ? c.ooo_max : 64;
+	c.ooo_max = c.ooo_max < UINT8_MAX ? c.ooo_max : UINT8_MAX;
+	c.msl = c.msl ? c.msl : MSL;
+	c.syn_retries = c.syn_retries ? c.syn_retries : 5;
+	c.data_retries = c.data_retries ? c.data_retries : 10;
+	return c;
+}
+
+size_t tcp_memory(const struct tcp_config *conf)
+{
+	struct tcp_config c = config_complete(conf);
+
+	return sizeof(struct tcp) + (size_t)c.max_conns * sizeof(struct tcp_conn) +
+	       (size_t)c.max_time_wait * sizeof(struct time_wait) + (c.max_conns / 64 + 1) * 8ul +
+	       flow_memory(c.max_conns + c.max_time_wait) + 1024;
+}
+
+struct tcp *tcp_create(struct arena *a, const struct tcp_config *conf, struct net *net, struct wheel *wheel,
+		       struct worker_stats *stats)
+{
+	struct tcp *t = arena_alloc(a, sizeof(*t), 64);
+
+	if (!t)
+		return NULL;
+	t->conf = config_complete(conf);
+	t->net = net;
+	t->wheel = wheel;
+	t->stats = stats;
+	t->cc = &cc_newreno;
+	t->secret = (struct hash_key){conf->secret[0], conf->secret[1]};
+	t->rst_bucket = (struct bucket){.rate = RST_RATE, .tokens = RST_RATE};
+	t->conn_used = arena_alloc(a, (t->conf.max_conns / 64 + 1) * 8ul, 64);
+	if (!t->conn_used || slab_init(&t->conns, a, t->conf.max_conns, sizeof(struct tcp_conn), 64) ||
+	    slab_init(&t->waits, a, t->conf.max_time_wait, sizeof(struct time_wait), 64) ||
+	    flow_init(&t->flows, a, t->conf.max_conns + t->conf.max_time_wait, t->secret))
+		return NULL;
+	return t;
+}
+
+void tcp_set_now(struct tcp *t, uint64_t now)
+{
+	t->now = now;
+}
+
+static struct tcp_conn *list_pop(struct tcp *t, struct list *l, bool ready)
+{
+	struct tcp_conn *c;
+
+	if (!l->head)
+		return NULL;
+	c = conn_at(t, l->head - 1);
+	l->head = ready ? c->next_ready : c->next_dirty;
+	if (!l->head)
+		l->tail = 0;
+	c->flags &= ~(ready ? CONN_IN_READY : CONN_IN_DIRTY);
+	return c;
+}
+
+// A connection that was given up while it stood in a list is freed by the last list that meets it.
+static bool list_reap(struct tcp *t, struct tcp_conn *c)
+{
+	if (!(c->flags & CONN_DEAD))
+		return false;
+	if (!(c->flags & CONN_LISTS))
+		slab_put(&t->conns, c);
+	return true;
+}
+
+unsigned tcp_dispatch(struct tcp *t)
+{
+	struct tcp_conn *c;
+	unsigned told = 0;
+
+	while ((c = list_pop(t, &t->ready, true))) {
+		unsigned events = c->events;
+
+		if (list_reap(t, c) || !conn_owned(c) || events == 0)
+			continue;
+		c->events = 0;
+		told++;
+		c->fn(c->ctx, c, c->user, events); // c may be gone
+	}
+	return told;
+}
+
+void tcp_flush(struct tcp *t)
+{
+	struct tcp_conn *c;
+
+	while ((c = list_pop(t, &t->dirty, false)))
+		if (!list_reap(t, c))
+			conn_output(t, c);
+}
+
+void tcp_destroy(struct tcp *t)
+{
+	struct tcp_conn *c;
+
+	for (uint32_t i = 0; i < t->conns.capacity; i++)
+		if (t->conn_used[i / 64] >> (i % 64) & 1)
+			conn_release(conn_at(t, i));
+	while ((c = list_pop(t, &t->ready, true)))
+		list_reap(t, c);
+	while ((c = list_pop(t, &t->dirty, false)))
+		list_reap(t, c);
+	time_wait_clear(t);
+}
+
+static void segment_input(struct tcp *t, struct segment *s)
+{
+	uint32_t index = flow_find(t, s->hash, s->net->dst, s->net->src, s->dst_port, s->src_port);
+
+	tcp_count(t, CTR_tcp_rx);
+	if (index == FLOW_NONE)
+		listen_input(t, s, 0);
+	else if (index < t->conns.capacity)
+		conn_input(t, conn_at(t, index), s);
+	else
+		time_wait_input(t, flow_object(t, index), s);
+	if (s->pkt)
+		pkt_free_chain(s->pkt);
+}
+
+void tcp_input(void *tcp, struct net_seg *v, unsigned n)
+{
+	struct segment seg[NET_BURST];
+	struct tcp *t = tcp;
+
+	// The burst goes through three passes, so that table and connections are on their way into the cache
+	// before they are needed.
+	for (unsigned i = 0; i < n; i++) {
+		if (segment_parse(t, &v[i], &seg[i]))
+			flow_prefetch(&t->flows, seg[i].hash);
+		else
+			pkt_free_chain(v[i].pkt);
+	}
+	for (unsigned i = 0; i < n; i++) {
+		if (!seg[i].pkt)
+			continue;
+		uint32_t index = flow_guess(&t->flows, seg[i].hash);
+		if (index != FLOW_NONE) {
+			const char *object = flow_object(t, index);
+			__builtin_prefetch(object);
+			__builtin_prefetch(object + 64);
+			__builtin_prefetch(object + 128);
+		}
+	}
+	for (unsigned i = 0; i < n; i++)
+		if (seg[i].pkt)
+			segment_input(t, &seg[i]);
+}
+
+bool tcp_owns_timer(const struct tcp *t, const struct timer *timer)
+{
+	const char *p = (const char *)timer, *begin = t->conns.mem;
+
+	return timer == &t->wait_timer || (p >= begin && p < begin + (size_t)t->conns.capacity * t->conns.size);
+}
+
+void tcp_timer(struct tcp *t, struct timer *timer)
+{
+	if (timer == &t->wait_timer)
+		time_wait_timer(t);
+	else
+		conn_timer(t, (struct tcp_conn *)((char *)timer - offsetof(struct tcp_conn, timer)));
+}

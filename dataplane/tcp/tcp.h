@@ -1,0 +1,158 @@
+// TCP (RFC 9293) for both roles: accepting clients and opening to upstreams. One stack for each worker; nothing
+// here is shared, blocks, allocates from the heap, reads a clock or knows HTTP.
+//
+// Use: packets go in through tcp_input() (net's ops), time through tcp->now. Input only changes connections
+// and notes what happened; after a burst the worker calls tcp_dispatch(), which tells each connection's owner
+// once, with all its events together; then tcp_flush() sends what is due, so that acknowledgements ride on
+// answers. Owners may call any function below on any connection from within an event, and at any other time
+// between bursts.
+//
+// A connection belongs to its owner from on_event's first call (EV_OPEN) or from tcp_connect() until the owner
+// calls tcp_close() or tcp_abort(), after which no event comes and the pointer must not be used; the stack
+// finishes (FIN, TIME_WAIT) on its own. EV_ERROR tells that the connection is dead (reset, timed out,
+// unreachable); the owner must still call tcp_close().
+#pragma once
+#include "base/addr.h"
+#include "base/arena.h"
+#include "base/hash.h"
+#include "base/random.h"
+#include "net/net.h"
+#include "port/steer.h"
+
+struct tcp;
+struct tcp_conn;
+
+enum tcp_state {
+	TCP_CLOSED,
+	TCP_SYN_SENT,
+	TCP_SYN_RECEIVED,
+	TCP_ESTABLISHED,
+	TCP_FIN_WAIT_1,
+	TCP_FIN_WAIT_2,
+	TCP_CLOSE_WAIT,
+	TCP_CLOSING,
+	TCP_LAST_ACK,
+	TCP_TIME_WAIT,
+	TCP_STATES
+};
+extern const char *const tcp_state_name[TCP_STATES];
+
+enum tcp_event {
+	EV_OPEN = 1,     // established (accepted: the first event; connected: after tcp_connect)
+	EV_READABLE = 2, // in-order data, or more of it
+	EV_WRITABLE = 4, // tcp_send_space() has become large again after it was too small
+	EV_EOF = 8,      // the peer sent FIN and everything before it is in the receive queue
+	EV_ERROR = 16,   // dead; tcp_error() says why
+	EV_TIMER = 32,   // the owner's timer (tcp_set_timer) has run out
+};
+
+typedef void tcp_event_fn(void *ctx, struct tcp_conn *c, void *user, unsigned events);
+
+// A listener. The stack asks on each SYN; the answer must be quick and have no effect.
+struct tcp_accept {
+	tcp_event_fn *on_event;
+	void *ctx;
+	uint32_t tag;     // for tcp_conn_tag(): which listener it was
+	uint32_t rcv_buf; // bytes; 0: default
+};
+// Fills *out and returns true where (port, local address, local TCP port) is listened on.
+typedef bool tcp_listen_fn(void *ctx, uint16_t port, struct addr local, uint16_t local_port,
+			   struct tcp_accept *out);
+
+struct tcp_config {
+	uint32_t max_conns;                 // connections in any state but TIME_WAIT
+	uint32_t max_time_wait;             // compact records; 0: a default
+	uint32_t rcv_buf;                   // payload bytes offered as window, default 256 KiB
+	uint32_t snd_buf;                   // buffer bytes held in the send queue, default 256 KiB
+	uint32_t ooo_max;                   // out-of-order buffers kept for each connection, default 64
+	uint64_t msl;                       // ns; TIME_WAIT lasts 2 MSL; default 30 s
+	uint32_t syn_retries, data_retries; // defaults 5 and 10
+	tcp_listen_fn *listen;
+	void *listen_ctx;
+	const struct steer *steer[SNAP_PORTS_MAX]; // of each port
+	unsigned worker;
+	uint64_t secret[2]; // keys sequence numbers and the flow table
+};
+
+// The stack as one worker owns it; opaque but for `now`.
+struct tcp *tcp_create(struct arena *a, const struct tcp_config *conf, struct net *net, struct wheel *wheel,
+		       struct worker_stats *stats);
+size_t tcp_memory(const struct tcp_config *conf); // arena bytes tcp_create() will take, at most
+// Resets and frees everything, silently. Afterwards no packet is held.
+void tcp_destroy(struct tcp *t);
+
+void tcp_input(void *tcp, struct net_seg *v, unsigned n); // as net_ops.tcp
+void tcp_unreachable(void *tcp, struct addr local, struct addr remote, uint16_t local_port,
+		     uint16_t remote_port, uint32_t seq, uint8_t type, uint8_t code, uint16_t mtu);
+void tcp_set_now(struct tcp *t, uint64_t now);
+// Tells owners what happened, until nothing is left to tell. Returns how many events were told.
+unsigned tcp_dispatch(struct tcp *t);
+// Sends what is due: data, acknowledgements, window updates.
+void tcp_flush(struct tcp *t);
+bool tcp_owns_timer(const struct tcp *t, const struct timer *timer);
+void tcp_timer(struct tcp *t, struct timer *timer);
+
+// Opens to remote. local port chosen here so that the answers steer to this worker, and not one that is in
+// TIME_WAIT. NULL with *err = -ENETUNREACH, -EADDRNOTAVAIL (no port left), -ENOMEM (no connection left).
+struct tcp_conn *tcp_connect(struct tcp *t, uint16_t port, struct addr remote, uint16_t remote_port,
+			     tcp_event_fn *fn, void *ctx, void *user, int *err);
+
+void tcp_set_user(struct tcp_conn *c, void *user);
+void *tcp_user(const struct tcp_conn *c);
+// Takes over the connection's events (from the listener's or connect's function).
+void tcp_set_handler(struct tcp_conn *c, tcp_event_fn *fn, void *ctx, void *user);
+uint32_t tcp_conn_tag(const struct tcp_conn *c);
+
+// Receive queue: in-order payload, in packet buffers.
+uint32_t tcp_recv_len(const struct tcp_conn *c);     // payload bytes
+struct pkt *tcp_recv_peek(const struct tcp_conn *c); // first buffer (unchained), not removed; NULL: none
+struct pkt *tcp_recv_peek_next(const struct pkt *p); // the one behind it in the queue
+void tcp_recv_skip(struct tcp_conn *c, uint32_t n);  // drops n payload bytes from the front
+struct pkt *tcp_recv_take(struct tcp_conn *c);       // removes the first buffer; it is the caller's
+bool tcp_recv_eof(const struct tcp_conn *c);         // FIN seen and the queue is empty
+
+// Send queue. tcp_send() takes over a buffer (unchained) with payload as its data; small ones may be copied
+// into the buffer before. It always succeeds: callers look at tcp_send_space() first and stop when it is 0.
+// After tcp_shutdown() nothing may be sent.
+uint32_t tcp_send_space(const struct tcp_conn *c);  // buffer bytes it may still take; 0: full
+uint32_t tcp_send_queued(const struct tcp_conn *c); // payload bytes not yet acknowledged
+void tcp_send(struct tcp_conn *c, struct pkt *p);
+// Copies; 0, or -ENOBUFS (nothing was taken).
+int tcp_send_copy(struct tcp_conn *c, const void *data, uint32_t n);
+// No more data will be sent: FIN after what is queued. Receiving goes on.
+void tcp_shutdown(struct tcp_conn *c);
+// Gives the connection up: what is queued is still sent, then FIN; unread or later data is answered with RST
+// (RFC 9293 3.6.1, RFC 2525 2.17).
+void tcp_close(struct tcp_conn *c);
+// RST at once.
+void tcp_abort(struct tcp_conn *c);
+
+// EV_TIMER at `at` (ns); 0 cancels. One for each connection.
+void tcp_set_timer(struct tcp_conn *c, uint64_t at);
+
+struct tcp_info {
+	struct addr local, remote;
+	uint16_t local_port, remote_port, port;
+	enum tcp_state state;
+	uint64_t opened, last_rx; // ns
+	uint64_t bytes_in, bytes_out;
+	uint32_t queued_in, queued_out; // buffer bytes
+	uint32_t srtt_us, rto_us, cwnd, mss, retransmits;
+	bool accepted;
+};
+void tcp_get_info(const struct tcp_conn *c, struct tcp_info *info);
+int tcp_error(const struct tcp_conn *c); // after EV_ERROR: ECONNREFUSED, ECONNRESET, ETIMEDOUT, EHOSTUNREACH
+struct addr tcp_remote(const struct tcp_conn *c);
+uint16_t tcp_remote_port(const struct tcp_conn *c);
+
+// Listing in bounded slices: fills up to n from *cursor (0 at first) on and moves it; 0 again at the end.
+unsigned tcp_list(const struct tcp *t, uint64_t *cursor, struct tcp_info *out, unsigned n);
+
+// The next connection from *cursor on (0 at first) whose events go to fn; NULL at the end. Owners may end it.
+struct tcp_conn *tcp_next(const struct tcp *t, uint64_t *cursor, tcp_event_fn *fn);
+
+struct tcp_pools {
+	uint32_t conns_used, conns_high, conns_size;
+	uint32_t time_wait_used, time_wait_high, time_wait_size;
+};
+void tcp_pools(const struct tcp *t, struct tcp_pools *out);

@@ -1,0 +1,166 @@
+// Deadlines. Each connection has one timer in the wheel, armed for its earliest deadline or before: deadlines
+// move with nearly every segment, the timer seldom.
+#include "tcp/conn.h"
+#include <errno.h>
+
+#define MS            1000000ull
+#define RTO_INITIAL   (1000 * MS) // RFC 6298 2.1
+#define RTO_AFTER_SYN (3000 * MS) // RFC 6298 5.7
+// RFC 6298 2.4 asks for a minimum of 1 s, against clocks of coarse granularity and long delayed ACKs; with
+// ours of 1 ms, and peers that delay 40 ms, 200 ms is what other stacks use.
+#define RTO_MIN   (200 * MS)
+#define RTO_MAX   (60000 * MS) // RFC 6298 2.5
+#define RTO_GRAIN 1049u        // us, one tick
+
+uint64_t conn_rto(const struct tcp_conn *c)
+{
+	uint64_t rto;
+
+	if (c->srtt == 0) {
+		rto = (c->flags & (CONN_OPENED | CONN_SYN_AGAIN)) == (CONN_OPENED | CONN_SYN_AGAIN)
+			      ? RTO_AFTER_SYN
+			      : RTO_INITIAL;
+	} else {
+		uint64_t var = 4ull * c->rttvar > RTO_GRAIN ? 4ull * c->rttvar : RTO_GRAIN;
+		rto = (c->srtt + var) * 1000;
+		if (rto < RTO_MIN)
+			rto = RTO_MIN;
+	}
+	if (rto > RTO_MAX || c->backoff > 15 || rto << c->backoff > RTO_MAX)
+		return RTO_MAX;
+	return rto << c->backoff;
+}
+
+void conn_rtt_sample(struct tcp_conn *c, uint32_t us)
+{
+	if (us == 0)
+		us = 1;
+	if (us > 60000000)
+		us = 60000000;
+	if (c->srtt == 0) {
+		c->srtt = us;
+		c->rttvar = us / 2;
+		return;
+	}
+	uint32_t diff = us > c->srtt ? us - c->srtt : c->srtt - us;
+	c->rttvar = (3 * c->rttvar + diff) / 4;
+	c->srtt = (7 * c->srtt + us) / 8;
+	if (c->srtt == 0)
+		c->srtt = 1;
+}
+
+void conn_arm(struct tcp *t, struct tcp_conn *c)
+{
+	const uint32_t due[] = {c->due_rexmt, c->due_delack, c->due_user};
+	uint32_t now = tick_now(t);
+	int32_t least = INT32_MAX;
+
+	for (unsigned i = 0; i < 3; i++)
+		if (due[i] && (int32_t)(due[i] - now) < least)
+			least = (int32_t)(due[i] - now);
+	if (least == INT32_MAX)
+		return;
+	uint64_t at = (uint64_t)((int64_t)(t->now >> TICK_SHIFT) + least) << TICK_SHIFT;
+	if (!timer_armed(&c->timer) || at < c->timer.at)
+		timer_arm(t->wheel, &c->timer, at);
+}
+
+void conn_set_rexmt(struct tcp *t, struct tcp_conn *c, uint64_t delay)
+{
+	c->due_rexmt = tick_at(t->now + delay);
+	conn_arm(t, c);
+}
+
+void conn_set_delack(struct tcp *t, struct tcp_conn *c, uint64_t delay)
+{
+	c->due_delack = tick_at(t->now + delay);
+	conn_arm(t, c);
+}
+
+static void give_up(struct tcp *t, struct tcp_conn *c)
+{
+	tcp_count(t, CTR_tcp_timeout);
+	if (c->state >= TCP_SYN_RECEIVED)
+		conn_send_control(t, c, TCP_RST | TCP_ACK);
+	conn_fail(c, ETIMEDOUT);
+}
+
+static void syn_timeout(struct tcp *t, struct tcp_conn *c)
+{
+	if (c->retries >= t->conf.syn_retries) {
+		tcp_count(t, CTR_tcp_timeout);
+		conn_fail(c, ETIMEDOUT);
+		return;
+	}
+	c->retries++;
+	c->backoff++;
+	c->flags |= CONN_SYN_DUE | CONN_SYN_AGAIN;
+	tcp_count(t, CTR_tcp_rto);
+	conn_dirty(c);
+}
+
+// RFC 9293 3.8.6.1: a peer that answers probes may keep its window shut for ever, as long as somebody here
+// still wants to send to it.
+static void persist_timeout(struct tcp *t, struct tcp_conn *c)
+{
+	bool alone = (c->flags & CONN_ORPHAN) && c->backoff >= t->conf.data_retries;
+
+	if (alone || c->retries >= t->conf.data_retries) {
+		give_up(t, c);
+		return;
+	}
+	c->retries++;
+	if (c->backoff < UINT8_MAX)
+		c->backoff++;
+	c->flags &= ~CONN_PERSIST;
+	c->flags |= CONN_PROBE_DUE;
+	conn_dirty(c);
+}
+
+static void rexmt_timeout(struct tcp *t, struct tcp_conn *c)
+{
+	if (c->state == TCP_FIN_WAIT_2) {
+		if (c->flags & CONN_ORPHAN)
+			conn_release(c);
+		return;
+	}
+	if (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RECEIVED) {
+		syn_timeout(t, c);
+		return;
+	}
+	if (c->flags & CONN_PERSIST) {
+		persist_timeout(t, c);
+		return;
+	}
+	if (c->retries >= t->conf.data_retries) {
+		give_up(t, c);
+		return;
+	}
+	c->retries++;
+	loss_timeout(t, c);
+	if (c->backoff < UINT8_MAX)
+		c->backoff++; // RFC 6298 5.5
+	tcp_count(t, CTR_tcp_rto);
+	conn_set_rexmt(t, c, conn_rto(c));
+	conn_dirty(c);
+}
+
+void conn_timer(struct tcp *t, struct tcp_conn *c)
+{
+	if (tick_passed(t, c->due_user)) {
+		c->due_user = 0;
+		conn_notify(c, EV_TIMER);
+	}
+	if (tick_passed(t, c->due_delack)) {
+		c->due_delack = 0;
+		if (!(c->flags & CONN_NO_BUFFER) || c->rcv_nxt != c->last_ack)
+			c->flags |= CONN_ACK_NOW;
+		c->flags &= ~CONN_NO_BUFFER;
+		conn_dirty(c);
+	}
+	conn_arm(t, c);
+	if (tick_passed(t, c->due_rexmt)) {
+		c->due_rexmt = 0;
+		rexmt_timeout(t, c); // may free c
+	}
+}

@@ -1,0 +1,162 @@
+// TIME_WAIT: a record of one cache line keeps the ends of a closed connection busy for 2 MSL, so that old
+// segments meet no new connection and a lost last ACK can be sent again (RFC 9293 3.6.1). All records live
+// equally long, so the list by age is also the list by deadline, and one timer serves them all.
+#include "tcp/conn.h"
+
+static struct time_wait *wait_at(const struct tcp *t, uint32_t index)
+{
+	return (struct time_wait *)t->waits.mem + index;
+}
+static uint32_t wait_index(const struct tcp *t, const struct time_wait *w)
+{
+	return (uint32_t)(w - (const struct time_wait *)t->waits.mem);
+}
+
+static uint64_t wait_hash(const struct tcp *t, const struct time_wait *w)
+{
+	return flow_hash(&t->flows, w->local, w->remote, w->local_port, w->remote_port);
+}
+
+static void wait_append(struct tcp *t, struct time_wait *w)
+{
+	uint32_t self = wait_index(t, w) + 1;
+
+	w->due = tick_at(t->now + 2 * t->conf.msl);
+	w->next = 0;
+	w->prev = t->wait_list.tail;
+	if (w->prev)
+		wait_at(t, w->prev - 1)->next = self;
+	else
+		t->wait_list.head = self;
+	t->wait_list.tail = self;
+	if (!timer_armed(&t->wait_timer))
+		timer_arm(t->wheel, &t->wait_timer, t->now + 2 * t->conf.msl);
+}
+
+static void wait_unlink(struct tcp *t, struct time_wait *w)
+{
+	if (w->prev)
+		wait_at(t, w->prev - 1)->next = w->next;
+	else
+		t->wait_list.head = w->next;
+	if (w->next)
+		wait_at(t, w->next - 1)->prev = w->prev;
+	else
+		t->wait_list.tail = w->prev;
+}
+
+static void wait_free(struct tcp *t, struct time_wait *w)
+{
+	wait_unlink(t, w);
+	flow_remove(&t->flows, wait_hash(t, w), t->conns.capacity + wait_index(t, w));
+	slab_put(&t->waits, w);
+}
+
+void time_wait_enter(struct tcp *t, struct tcp_conn *c)
+{
+	struct time_wait *w;
+
+	if (t->wait_list.head && t->waits.used == t->waits.capacity) {
+		tcp_count(t, CTR_tcp_time_wait_recycled);
+		wait_free(t, wait_at(t, t->wait_list.head - 1));
+	}
+	if (c->last_ack != c->rcv_nxt || (c->flags & CONN_ACK_NOW))
+		conn_send_control(t, c, TCP_ACK);
+	w = slab_get(&t->waits);
+	if (w) {
+		*w = (struct time_wait){
+			.local = c->path.local,
+			.remote = c->path.remote,
+			.port = c->path.port,
+			.local_port = c->local_port,
+			.remote_port = c->remote_port,
+			.has_ts = (c->flags & CONN_TS) != 0,
+			.rcv_wscale = c->rcv_wscale,
+			.rcv_nxt = c->rcv_nxt,
+			.snd_nxt = c->snd_nxt,
+			.ts_recent = c->ts_recent,
+		};
+	}
+	conn_release(c);
+	if (!w)
+		return;
+	tcp_count(t, CTR_tcp_time_wait);
+	if (!flow_insert(&t->flows, wait_hash(t, w), t->conns.capacity + wait_index(t, w))) {
+		slab_put(&t->waits, w);
+		return;
+	}
+	wait_append(t, w);
+}
+
+bool time_wait_begin(struct tcp *t, struct tcp_conn *c)
+{
+	c->state = TCP_TIME_WAIT;
+	c->due_rexmt = 0;
+	c->flags &= ~CONN_PERSIST;
+	if (conn_owned(c)) // the record takes over when the owner closes
+		return true;
+	time_wait_enter(t, c);
+	return false;
+}
+
+void time_wait_input(struct tcp *t, struct time_wait *w, struct segment *s)
+{
+	bool ts = w->has_ts && s->opt.has_ts;
+
+	if (s->flags & TCP_RST) // RFC 1337: no assassination
+		return;
+	if ((s->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN) {
+		// RFC 6191: a new incarnation if its clock or its sequence numbers are ahead.
+		bool later = ts ? seq_gt(s->opt.tsval, w->ts_recent) ||
+					     (s->opt.tsval == w->ts_recent && seq_gt(s->seq, w->rcv_nxt))
+				: seq_gt(s->seq, w->rcv_nxt);
+		if (later) {
+			uint32_t floor = w->snd_nxt;
+			tcp_count(t, CTR_tcp_time_wait_reused);
+			wait_free(t, w);
+			listen_input(t, s, floor ? floor : 1);
+			return;
+		}
+	}
+	if (ts && seq_lt(s->opt.tsval, w->ts_recent))
+		tcp_count(t, CTR_tcp_paws);
+	else if (ts && seq_le(s->seq, w->rcv_nxt))
+		w->ts_recent = s->opt.tsval;
+	if (s->len == 0 && !(s->flags & (TCP_FIN | TCP_SYN))) {
+		if (s->seq == w->rcv_nxt)
+			return;
+		if (!bucket_take(&t->rst_bucket, t->now)) {
+			tcp_count(t, CTR_tcp_challenge_limited);
+			return;
+		}
+	}
+	if ((s->flags & TCP_FIN) && s->seq + segment_span(s) == w->rcv_nxt) {
+		wait_unlink(t, w);
+		wait_append(t, w);
+	}
+	uint32_t offset = conn_ts_offset(t, (const struct flow_ends *)w);
+	reply_ack(t, s, w->snd_nxt, w->rcv_nxt, (uint16_t)(UINT16_MAX >> w->rcv_wscale), w->has_ts,
+		  conn_tsval(t, offset), w->ts_recent);
+}
+
+void time_wait_timer(struct tcp *t)
+{
+	struct time_wait *w;
+
+	while (t->wait_list.head) {
+		w = wait_at(t, t->wait_list.head - 1);
+		if (!tick_passed(t, w->due)) {
+			timer_arm(t->wheel, &t->wait_timer,
+				  ((t->now >> TICK_SHIFT) + (w->due - tick_now(t))) << TICK_SHIFT);
+			return;
+		}
+		wait_free(t, w);
+	}
+}
+
+void time_wait_clear(struct tcp *t)
+{
+	while (t->wait_list.head)
+		wait_free(t, wait_at(t, t->wait_list.head - 1));
+	timer_cancel(t->wheel, &t->wait_timer);
+}

@@ -1,0 +1,115 @@
+// Which endpoint takes the next attempt.
+#include "upstream/upstream.h"
+
+struct candidate {
+	struct upstream_pool *p;
+	const struct snap_upstream *u;
+	const struct snap_endpoint *e; // all of them
+	uint64_t avoid, now;
+	bool full;
+};
+
+static bool usable(struct candidate *k, uint32_t i)
+{
+	const struct snap_endpoint *e = &k->e[i];
+	const struct upstream_endpoint *rt = &k->p->endpoint[e->slot];
+
+	if (i < 64 && (k->avoid >> i & 1))
+		return false;
+	if (atomic_load_explicit(&region_endpoints(k->p->region)[e->slot].admin, memory_order_relaxed) !=
+	    ADMIN_READY)
+		return false;
+	// A trial of one that was down holds off the others until its outcome is known.
+	if (rt->health == HEALTH_DOWN && (k->now < rt->down_until || rt->active))
+		return false;
+	if (k->u->max_connections && !rt->idle && rt->connections >= k->u->max_connections) {
+		k->full = true;
+		return false;
+	}
+	return true;
+}
+
+static uint32_t weight_of(const struct candidate *k, uint32_t i)
+{
+	int32_t by_hand = atomic_load_explicit(&region_endpoints(k->p->region)[k->e[i].slot].weight,
+					       memory_order_relaxed);
+
+	return by_hand >= 0 ? (uint32_t)by_hand : k->e[i].weight;
+}
+
+// Smooth weighted round robin: each gains its weight, the richest is taken and pays the total. With equal
+// weights this is plain rotation, whose turn is enough to remember.
+static int round_robin(struct candidate *k, uint32_t n)
+{
+	int best = -1;
+	int64_t total = 0;
+	bool equal = true;
+
+	for (uint32_t i = 1; i < n && equal; i++)
+		equal = weight_of(k, i) == weight_of(k, 0);
+	if (equal) {
+		uint32_t *turn = &k->p->turn[k->u->stat_slot];
+
+		for (uint32_t tried = 0; tried < n; tried++) {
+			uint32_t i = (*turn)++ % n;
+
+			if (usable(k, i))
+				return (int)i;
+		}
+		return -1;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		struct upstream_endpoint *rt = &k->p->endpoint[k->e[i].slot];
+		uint32_t w = weight_of(k, i);
+
+		if (w == 0 || !usable(k, i))
+			continue;
+		rt->current += (int32_t)w;
+		total += w;
+		if (best < 0 || rt->current > k->p->endpoint[k->e[best].slot].current)
+			best = (int)i;
+	}
+	if (best >= 0)
+		k->p->endpoint[k->e[best].slot].current -= (int32_t)total;
+	return best;
+}
+
+// Fewest attempts in flight for its weight; of equals, one at random start. Up to 16 endpoints are all looked
+// at, of more two random ones (power of two choices), so that the cost stays bounded.
+static int least_request(struct candidate *k, uint32_t n)
+{
+	int best = -1;
+	uint64_t best_load = UINT64_MAX;
+	uint32_t look = n <= 16 ? n : 2, start = random_below(k->p->random, n);
+
+	for (uint32_t tried = 0; tried < n && look > 0; tried++) {
+		uint32_t i = (start + tried) % n, w = weight_of(k, i);
+		uint64_t load;
+
+		if (w == 0 || !usable(k, i))
+			continue;
+		load = ((uint64_t)k->p->endpoint[k->e[i].slot].active << 16) / w;
+		if (load < best_load) {
+			best_load = load;
+			best = (int)i;
+		}
+		look--;
+		if (n > 16)
+			start = random_below(k->p->random, n);
+	}
+	return best;
+}
+
+const struct snap_endpoint *upstream_pick(struct upstream_pool *p, const struct snapshot *s,
+					  const struct snap_upstream *u, uint64_t avoid, uint64_t now,
+					  bool *full)
+{
+	struct candidate k = {.p = p, .u = u, .e = snap_at(s, u->endpoints), .avoid = avoid, .now = now};
+	int i = -1;
+
+	if (u->endpoints.n)
+		i = u->balance == BALANCE_LEAST_REQUEST ? least_request(&k, u->endpoints.n)
+							: round_robin(&k, u->endpoints.n);
+	*full = k.full;
+	return i < 0 ? NULL : &k.e[i];
+}

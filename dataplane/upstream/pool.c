@@ -1,0 +1,192 @@
+// Connections to endpoints: opening, reuse (most recently used first, so that what is not needed grows old and
+// goes), release.
+#include "upstream/upstream.h"
+#include <errno.h>
+
+size_t upstream_memory(uint32_t max_conns)
+{
+	return (size_t)max_conns * sizeof(struct upstream_conn) +
+	       REGION_ENDPOINTS * sizeof(struct upstream_endpoint) + STATS_UPSTREAMS * sizeof(uint32_t) + 4096;
+}
+
+int upstream_init(struct upstream_pool *p, struct arena *a, uint32_t max_conns, struct tcp *tcp,
+		  struct region *region, unsigned worker, struct worker_stats *stats,
+		  struct upstream_stats *up_stats, struct random *random)
+{
+	*p = (struct upstream_pool){
+		.tcp = tcp, .region = region, .stats = stats, .up_stats = up_stats, .random = random};
+	p->health = region_health(region) + (size_t)worker * REGION_ENDPOINTS;
+	p->endpoint = arena_alloc(a, REGION_ENDPOINTS * sizeof(*p->endpoint), 64);
+	p->turn = arena_alloc(a, STATS_UPSTREAMS * sizeof(*p->turn), 64);
+	if (!p->endpoint || !p->turn)
+		return -ENOMEM;
+	return slab_init(&p->conns, a, max_conns, sizeof(struct upstream_conn), 8);
+}
+
+static void idle_unlink(struct upstream_conn *c)
+{
+	*c->pprev = c->next;
+	if (c->next)
+		c->next->pprev = c->pprev;
+	c->pprev = NULL;
+}
+
+// The endpoint state that the connection counts in; NULL where the slot has meanwhile another owner.
+static struct upstream_endpoint *endpoint_of(struct upstream_pool *p, const struct upstream_conn *c)
+{
+	struct upstream_endpoint *e = &p->endpoint[c->slot];
+
+	return e->epoch == c->epoch ? e : NULL;
+}
+
+static void set_health(struct upstream_pool *p, uint32_t slot, enum endpoint_health h)
+{
+	p->endpoint[slot].health = (uint8_t)h;
+	atomic_store_explicit(&p->health[slot], (uint8_t)h, memory_order_relaxed);
+}
+
+static void close_idle(struct upstream_pool *p, uint32_t slot)
+{
+	while (p->endpoint[slot].idle)
+		upstream_close(p, p->endpoint[slot].idle, false);
+}
+
+void upstream_configure(struct upstream_pool *p, const struct snapshot *s)
+{
+	const struct snap_upstream *u = snap_at(s, s->upstreams);
+
+	for (uint32_t i = 0; i < s->upstreams.n; i++) {
+		const struct snap_endpoint *e = snap_at(s, u[i].endpoints);
+
+		for (uint32_t j = 0; j < u[i].endpoints.n; j++) {
+			struct upstream_endpoint *rt = &p->endpoint[e[j].slot];
+
+			if (rt->epoch != e[j].epoch) {
+				close_idle(p, e[j].slot);
+				*rt = (struct upstream_endpoint){.epoch = e[j].epoch};
+				set_health(p, e[j].slot, HEALTH_UP);
+			}
+			rt->generation = s->generation;
+		}
+	}
+	for (uint32_t slot = 1; slot < REGION_ENDPOINTS; slot++)
+		if (p->endpoint[slot].idle && p->endpoint[slot].generation != s->generation)
+			close_idle(p, slot);
+	p->snapshot = s;
+}
+
+struct upstream_conn *upstream_reuse(struct upstream_pool *p, const struct snap_endpoint *e, void *owner)
+{
+	struct upstream_endpoint *rt = &p->endpoint[e->slot];
+	struct upstream_conn *c = rt->idle;
+
+	if (!c)
+		return NULL;
+	idle_unlink(c);
+	c->owner = owner;
+	c->state = UPSTREAM_BUSY;
+	tcp_set_timer(c->tcp, 0);
+	rt->active++;
+	stat_add(&p->up_stats[c->stat_slot].idle, (uint64_t)-1);
+	stat_add(&p->stats->c[CTR_up_pool_reuse], 1);
+	return c;
+}
+
+struct upstream_conn *upstream_open(struct upstream_pool *p, const struct snap_upstream *u,
+				    const struct snap_endpoint *e, tcp_event_fn *fn, void *ctx, void *owner,
+				    int *err)
+{
+	struct upstream_conn *c = slab_get(&p->conns);
+
+	if (!c) {
+		*err = -ENOMEM;
+		return NULL;
+	}
+	*c = (struct upstream_conn){.owner = owner,
+				    .slot = e->slot,
+				    .epoch = e->epoch,
+				    .stat_slot = u->stat_slot,
+				    .state = UPSTREAM_CONNECTING};
+	c->tcp = tcp_connect(p->tcp, u->port, e->addr, e->tcp_port, fn, ctx, c, err);
+	if (!c->tcp) {
+		slab_put(&p->conns, c);
+		return NULL;
+	}
+	p->endpoint[e->slot].active++;
+	p->endpoint[e->slot].connections++;
+	stat_add(&p->up_stats[u->stat_slot].connects, 1);
+	stat_add(&p->up_stats[u->stat_slot].connections, 1);
+	return c;
+}
+
+void upstream_opened(struct upstream_pool *p, struct upstream_conn *c)
+{
+	struct upstream_endpoint *rt = endpoint_of(p, c);
+
+	c->state = UPSTREAM_BUSY;
+	if (!rt)
+		return;
+	rt->failures = 0;
+	if (rt->health != HEALTH_UP)
+		set_health(p, c->slot, HEALTH_UP);
+}
+
+void upstream_release(struct upstream_pool *p, struct upstream_conn *c, uint64_t idle_until)
+{
+	struct upstream_endpoint *rt = endpoint_of(p, c);
+
+	if (!rt || rt->generation != p->snapshot->generation ||
+	    atomic_load_explicit(&region_endpoints(p->region)[c->slot].admin, memory_order_relaxed) !=
+		    ADMIN_READY) {
+		upstream_close(p, c, false);
+		return;
+	}
+	rt->active--;
+	c->owner = NULL;
+	c->state = UPSTREAM_IDLE;
+	c->served++;
+	c->next = rt->idle;
+	c->pprev = &rt->idle;
+	if (c->next)
+		c->next->pprev = &c->next;
+	rt->idle = c;
+	tcp_set_timer(c->tcp, idle_until);
+	stat_add(&p->up_stats[c->stat_slot].idle, 1);
+}
+
+void upstream_close(struct upstream_pool *p, struct upstream_conn *c, bool abort)
+{
+	struct upstream_endpoint *rt = endpoint_of(p, c);
+
+	if (c->state == UPSTREAM_IDLE) {
+		idle_unlink(c);
+		stat_add(&p->up_stats[c->stat_slot].idle, (uint64_t)-1);
+	} else if (rt)
+		rt->active--;
+	if (rt)
+		rt->connections--;
+	stat_add(&p->up_stats[c->stat_slot].connections, (uint64_t)-1);
+	if (abort)
+		tcp_abort(c->tcp);
+	else
+		tcp_close(c->tcp);
+	slab_put(&p->conns, c);
+}
+
+void upstream_failed(struct upstream_pool *p, const struct snap_upstream *u, const struct snap_endpoint *e,
+		     uint64_t now)
+{
+	struct upstream_endpoint *rt = &p->endpoint[e->slot];
+
+	if (rt->epoch != e->epoch)
+		return;
+	stat_add(&p->up_stats[u->stat_slot].connect_failures, 1);
+	rt->failures++;
+	if (u->down_after == 0 || rt->failures < u->down_after)
+		return;
+	if (rt->health == HEALTH_UP) {
+		set_health(p, e->slot, HEALTH_DOWN);
+		stat_add(&p->stats->c[CTR_up_marked_down], 1);
+	}
+	rt->down_until = now + u->down_for;
+}

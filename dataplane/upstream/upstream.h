@@ -1,0 +1,80 @@
+// Upstreams as one worker sees them: which endpoint takes the next request, its connections, its health.
+//
+// Runtime state is found by the slots that control has chosen by stable names (snapshot.h), so it survives a
+// new generation. Single-threaded. The pool knows TCP connections only; what is said over them is the
+// gateway's.
+#pragma once
+#include "base/random.h"
+#include "base/slab.h"
+#include "contract/region.h"
+#include "contract/snapshot.h"
+#include "contract/stats.h"
+#include "tcp/tcp.h"
+
+struct upstream_conn;
+
+// One endpoint, by its region slot.
+struct upstream_endpoint {
+	uint32_t epoch;             // of the slot; another one: another endpoint
+	uint32_t active;            // attempts that hold one of its connections
+	uint32_t connections;       // open or opening
+	uint32_t failures;          // connect failures in a row
+	uint64_t down_until;        // ns; HEALTH_DOWN until then, then one attempt may try
+	uint64_t generation;        // the last one that named it
+	struct upstream_conn *idle; // most recently used first
+	int32_t current;            // smooth weighted round robin
+	uint8_t health;             // enum endpoint_health
+};
+
+enum upstream_conn_state { UPSTREAM_CONNECTING, UPSTREAM_BUSY, UPSTREAM_IDLE };
+
+// A connection to an endpoint; a slab object.
+struct upstream_conn {
+	struct upstream_conn *next, **pprev; // idle list of its endpoint
+	struct tcp_conn *tcp;
+	void *owner;          // the attempt that uses it; NULL when idle
+	uint32_t slot, epoch; // endpoint
+	uint32_t stat_slot;   // upstream
+	uint32_t served;      // requests answered on it
+	uint8_t state;        // enum upstream_conn_state
+};
+
+struct upstream_pool {
+	struct tcp *tcp;
+	struct region *region;
+	struct worker_stats *stats;
+	struct upstream_stats *up_stats;    // [STATS_UPSTREAMS] of this worker
+	_Atomic uint8_t *health;            // [REGION_ENDPOINTS] of this worker
+	struct upstream_endpoint *endpoint; // [REGION_ENDPOINTS]
+	uint32_t *turn;                     // [STATS_UPSTREAMS] round robin position
+	struct slab conns;
+	struct random *random;
+	const struct snapshot *snapshot;
+};
+
+int upstream_init(struct upstream_pool *p, struct arena *a, uint32_t max_conns, struct tcp *tcp,
+		  struct region *region, unsigned worker, struct worker_stats *stats,
+		  struct upstream_stats *up_stats, struct random *random);
+size_t upstream_memory(uint32_t max_conns);
+// A new generation: forgets endpoints that were replaced, closes idle connections of those that are gone.
+void upstream_configure(struct upstream_pool *p, const struct snapshot *s);
+
+// The endpoint for the next attempt of an upstream: by its balance among those that are ready, up (or due for a
+// trial) and not in `avoid` (bit i: i-th endpoint, first 64). NULL: none. *full: some would do, but all of them
+// have max_connections.
+const struct snap_endpoint *upstream_pick(struct upstream_pool *p, const struct snapshot *s,
+					  const struct snap_upstream *u, uint64_t avoid, uint64_t now,
+					  bool *full);
+// A pooled connection, or NULL.
+struct upstream_conn *upstream_reuse(struct upstream_pool *p, const struct snap_endpoint *e, void *owner);
+// A new one, connecting; NULL with *err as tcp_connect().
+struct upstream_conn *upstream_open(struct upstream_pool *p, const struct snap_upstream *u,
+				    const struct snap_endpoint *e, tcp_event_fn *fn, void *ctx, void *owner,
+				    int *err);
+void upstream_opened(struct upstream_pool *p, struct upstream_conn *c); // EV_OPEN came
+// The attempt is over: pools the connection until `idle_until` (ns), or closes (abort: resets) it.
+void upstream_release(struct upstream_pool *p, struct upstream_conn *c, uint64_t idle_until);
+void upstream_close(struct upstream_pool *p, struct upstream_conn *c, bool abort);
+// A connect failed (or succeeded): health by the upstream's down_after and down_for.
+void upstream_failed(struct upstream_pool *p, const struct snap_upstream *u, const struct snap_endpoint *e,
+		     uint64_t now);

@@ -1,0 +1,326 @@
+// The loop's body: the whole pipeline on one screen, and a worker's beginning and end.
+#include "worker.h"
+#include "base/random.h"
+#include "contract/record.h"
+#include "gateway/gateway.h"
+#include "tcp/tcp.h"
+#include <errno.h>
+
+#define NEIGHBOURS   4096
+#define LIST_SLICE   32     // connections listed in one turn
+#define HANDED_LEARN 0xffff // port of a hand-over that is not a frame but a struct learned
+
+struct learned { // what one worker tells the others of a neighbour
+	struct addr addr;
+	uint16_t port;
+	uint8_t mac[6];
+};
+
+void worker_receive(struct worker *w, uint64_t now, uint16_t port, struct pkt **v, unsigned n)
+{
+	struct pkt *mine[NET_BURST];
+	unsigned k = 0;
+
+	w->now = now;
+	w->net.now = now;
+	tcp_set_now(w->tcp, now);
+	gateway_set_now(w->gateway, now);
+	if (w->n_workers == 1 || w->steer[port]->kind != STEER_PORTBITS) {
+		net_input(&w->net, port, v, n);
+		return;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		unsigned owner = steer_frame(w->steer[port], pkt_data(v[i]), pkt_len(v[i]), w->id);
+
+		if (owner == w->id) {
+			mine[k++] = v[i];
+			continue;
+		}
+		pkt_set_port(v[i], port);
+		if (ptr_ring_push(w->to[owner], (void **)&v[i], 1) == 1) {
+			stat_add(&w->stats->c[CTR_rx_handover], 1);
+		} else {
+			stat_add(&w->stats->c[CTR_rx_handover_full], 1);
+			pkt_free_chain(v[i]);
+		}
+	}
+	if (k)
+		net_input(&w->net, port, mine, k);
+}
+
+static unsigned take_handed(struct worker *w)
+{
+	unsigned total = 0;
+
+	for (unsigned i = 0; i < w->n_workers; i++) {
+		struct pkt *v[NET_BURST];
+		unsigned n = w->from[i] ? ptr_ring_pop(w->from[i], (void **)v, NET_BURST) : 0, begin = 0;
+
+		total += n;
+		// Runs of one port go in together.
+		for (unsigned k = 0; k < n; k++) {
+			if (pkt_port(v[k]) == HANDED_LEARN) {
+				const struct learned *l = (const struct learned *)pkt_data(v[k]);
+
+				if (k > begin)
+					net_input(&w->net, pkt_port(v[begin]), v + begin, k - begin);
+				net_learn(&w->net, l->port, l->addr, l->mac);
+				pkt_free(v[k]);
+				begin = k + 1;
+			} else if (k > begin && pkt_port(v[k]) != pkt_port(v[begin])) {
+				net_input(&w->net, pkt_port(v[begin]), v + begin, k - begin);
+				begin = k;
+			}
+		}
+		if (n > begin)
+			net_input(&w->net, pkt_port(v[begin]), v + begin, n - begin);
+	}
+	return total;
+}
+
+static void learned(void *ctx, uint16_t port, struct addr addr, const uint8_t mac[6])
+{
+	struct worker *w = ctx;
+
+	for (unsigned i = 0; i < w->n_workers; i++) {
+		struct pkt *p;
+		struct learned l = {.addr = addr, .port = port};
+
+		if (!w->to[i])
+			continue;
+		p = pkt_alloc(w->net.pool);
+		if (!p)
+			return; // that worker asks for itself when it needs to
+		memcpy(l.mac, mac, 6);
+		memcpy(pkt_append(p, sizeof(l)), &l, sizeof(l));
+		pkt_set_port(p, HANDED_LEARN);
+		if (ptr_ring_push(w->to[i], (void **)&p, 1) != 1)
+			pkt_free(p);
+	}
+}
+
+static void input_tcp(void *ctx, struct net_seg *v, unsigned n)
+{
+	tcp_input(((struct worker *)ctx)->tcp, v, n);
+}
+
+static void input_unreachable(void *ctx, struct addr local, struct addr remote, uint16_t local_port,
+			      uint16_t remote_port, uint32_t seq, uint8_t type, uint8_t code, uint16_t mtu)
+{
+	tcp_unreachable(((struct worker *)ctx)->tcp, local, remote, local_port, remote_port, seq, type, code,
+			mtu);
+}
+
+static void fire(void *ctx, struct timer *t)
+{
+	struct worker *w = ctx;
+
+	if (tcp_owns_timer(w->tcp, t))
+		tcp_timer(w->tcp, t);
+	else if (gateway_owns_timer(w->gateway, t))
+		gateway_timer(w->gateway, t);
+	else if (net_owns_timer(&w->net, t))
+		net_timer(&w->net, t);
+}
+
+// Operators' questions, answered in bounded slices: one each turn.
+static void answer_command(struct worker *w)
+{
+	struct rec_ring *cmd = region_ring(w->region, w->id, RING_CMD);
+	struct rec_ring *reply = region_ring(w->region, w->id, RING_REPLY);
+	union {
+		struct rec_cmd cmd;
+		unsigned char room[REC_MAX];
+	} rec;
+	struct tcp_info info[LIST_SLICE];
+	struct rec_reply_end end;
+	uint16_t type;
+	unsigned n;
+
+	if (rec_ring_get(cmd, region_ring_size(RING_CMD), &type, &rec) < (int)sizeof(rec.cmd) ||
+	    type != REC_CMD)
+		return;
+	if (rec.cmd.cmd != CMD_LIST_CONNS)
+		return;
+	end = (struct rec_reply_end){.epoch = rec.cmd.epoch, .id = rec.cmd.id, .cursor = rec.cmd.cursor};
+	n = tcp_list(w->tcp, &end.cursor, info, rec.cmd.limit < LIST_SLICE ? rec.cmd.limit : LIST_SLICE);
+	for (unsigned i = 0; i < n; i++) {
+		const struct tcp_info *t = &info[i];
+		struct rec_conn c = {.epoch = rec.cmd.epoch,
+				     .id = rec.cmd.id,
+				     .local = t->local,
+				     .remote = t->remote,
+				     .local_port = t->local_port,
+				     .remote_port = t->remote_port,
+				     .state = (uint8_t)t->state,
+				     .side = !t->accepted,
+				     .port = t->port,
+				     .age_ns = w->now - t->opened,
+				     .idle_ns = w->now - t->last_rx,
+				     .bytes_in = t->bytes_in,
+				     .bytes_out = t->bytes_out,
+				     .queued_in = t->queued_in,
+				     .queued_out = t->queued_out,
+				     .srtt_us = t->srtt_us,
+				     .rto_us = t->rto_us,
+				     .cwnd = t->cwnd,
+				     .retransmits = t->retransmits};
+
+		rec_ring_put(reply, region_ring_size(RING_REPLY), REC_REPLY, &c, sizeof(c));
+	}
+	rec_ring_put(reply, region_ring_size(RING_REPLY), REC_REPLY_END, &end, sizeof(end));
+}
+
+static void gauges(struct worker *w)
+{
+	struct tcp_pools p;
+
+	tcp_pools(w->tcp, &p);
+	atomic_store_explicit(&w->stats->conns_used, p.conns_used, memory_order_relaxed);
+	atomic_store_explicit(&w->stats->conns_high, p.conns_high, memory_order_relaxed);
+	atomic_store_explicit(&w->stats->conns_size, p.conns_size, memory_order_relaxed);
+	gateway_gauges(w->gateway);
+}
+
+// A new generation is taken between bursts, when nothing here refers to the old one but what pins it.
+static void take_snapshot(struct worker *w)
+{
+	const struct snapshot *s = atomic_load_explicit(&w->next_snapshot, memory_order_acquire);
+
+	if (s && s->generation != atomic_load_explicit(&w->running_generation, memory_order_relaxed) &&
+	    gateway_configure(w->gateway, s)) {
+		net_configure(&w->net, s);
+		atomic_store_explicit(&w->stats->generation, s->generation, memory_order_relaxed);
+		atomic_store_explicit(&w->running_generation, s->generation, memory_order_release);
+	}
+	atomic_store_explicit(&w->oldest_generation, gateway_oldest(w->gateway), memory_order_release);
+}
+
+void worker_advance(struct worker *w, uint64_t now)
+{
+	w->now = now;
+	w->net.now = now;
+	tcp_set_now(w->tcp, now);
+	gateway_set_now(w->gateway, now);
+	if (w->n_workers > 1)
+		take_handed(w);
+	wheel_run(&w->wheel, now, 1024);
+	// What happened is told before anything is sent, so that acknowledgements ride on answers.
+	while (tcp_dispatch(w->tcp))
+		tcp_flush(w->tcp);
+	tcp_flush(w->tcp);
+	if (++w->turns % 64 == 0 || now - w->housekept > 10000000) {
+		w->housekept = now;
+		take_snapshot(w);
+		answer_command(w);
+		gauges(w);
+		if (atomic_load_explicit(&w->region->draining, memory_order_relaxed))
+			gateway_drain(w->gateway);
+	}
+}
+
+uint64_t worker_next_timer(const struct worker *w)
+{
+	return wheel_next(&w->wheel);
+}
+
+int worker_init(struct worker *w, const struct worker_config *conf)
+{
+	const struct snapshot *s = conf->snapshot;
+	uint32_t max_conns = s->system.max_connections;
+	struct random seed;
+	struct hash_key key;
+	struct tcp_config tcp = {.max_conns = max_conns, .worker = conf->id};
+	struct gateway_config gateway = {.worker = conf->id,
+					 .max_connections = max_conns,
+					 .pool = conf->pool,
+					 .region = conf->region,
+					 .stats = &conf->stats->worker[conf->id],
+					 .route_stats = conf->stats->route + (size_t)conf->id * STATS_ROUTES,
+					 .upstream_stats =
+						 conf->stats->upstream + (size_t)conf->id * STATS_UPSTREAMS,
+					 .wheel = &w->wheel,
+					 .realtime_offset = conf->realtime_offset};
+	int err;
+
+	*w = (struct worker){
+		.id = conf->id, .n_workers = conf->n_workers, .now = conf->now, .region = conf->region};
+	w->stats = gateway.stats;
+	w->port_stats = conf->stats->port + (size_t)conf->id * STATS_PORTS;
+	random_seed(&seed, conf->seed);
+	key = (struct hash_key){random_next(&seed), random_next(&seed)};
+	tcp.secret[0] = random_next(&seed);
+	tcp.secret[1] = random_next(&seed);
+	gateway.seed = random_next(&seed);
+	for (unsigned i = 0; i < conf->n_ports; i++)
+		w->steer[i] = tcp.steer[i] = conf->steer[i];
+
+	err = arena_init(&w->arena,
+			 tcp_memory(&tcp) + gateway_memory(max_conns) + NEIGHBOURS * 1024 +
+				 (size_t)conf->n_workers * (WORKER_HANDOVER * sizeof(void *) + 4096) +
+				 (4u << 20));
+	if (err)
+		return err;
+	wheel_init(&w->wheel, conf->now, fire, w);
+	err = net_init(&w->net, &w->arena, conf->pool, w->stats, w->port_stats, &w->wheel, key, NEIGHBOURS);
+	if (err)
+		goto fail;
+	w->net.now = conf->now;
+	w->net.ops.tcp = input_tcp;
+	w->net.ops.unreachable = input_unreachable;
+	w->net.ops.learned = conf->n_workers > 1 ? learned : NULL;
+	w->net.ops.ctx = w;
+	w->net.n_ports = conf->n_ports;
+	for (unsigned i = 0; i < conf->n_ports; i++)
+		w->net.port[i] = conf->ports[i];
+	err = -ENOMEM;
+	w->gateway = gateway_create(&w->arena, &gateway);
+	if (!w->gateway)
+		goto fail;
+	tcp.listen = gateway_listen;
+	tcp.listen_ctx = w->gateway;
+	w->tcp = tcp_create(&w->arena, &tcp, &w->net, &w->wheel, w->stats);
+	if (!w->tcp)
+		goto fail;
+	tcp_set_now(w->tcp, conf->now);
+	gateway_set_now(w->gateway, conf->now);
+	err = gateway_start(w->gateway, &w->arena, w->tcp);
+	if (err)
+		goto fail;
+	atomic_store_explicit(&w->next_snapshot, s, memory_order_relaxed);
+	take_snapshot(w);
+	return 0;
+fail:
+	arena_fini(&w->arena);
+	return err;
+}
+
+int worker_join(struct worker *from, struct worker *to)
+{
+	struct ptr_ring *r = arena_alloc(&to->arena, sizeof(*r), CACHE_LINE);
+	int err = r ? ptr_ring_init(r, &to->arena, WORKER_HANDOVER) : -ENOMEM;
+
+	if (err)
+		return err;
+	from->to[to->id] = r;
+	to->from[from->id] = r;
+	return 0;
+}
+
+void worker_fini(struct worker *w)
+{
+	for (unsigned i = 0; i < w->n_workers; i++) {
+		struct pkt *p;
+
+		while (w->from[i] && ptr_ring_pop(w->from[i], (void **)&p, 1) == 1)
+			pkt_free_chain(p);
+	}
+	gateway_stop(w->gateway);
+	tcp_destroy(w->tcp);
+	net_fini(&w->net);
+	for (unsigned i = 0; i < w->net.n_ports; i++)
+		while (w->net.tx[i].n)
+			pkt_free_chain(w->net.tx[i].v[--w->net.tx[i].n]);
+	gauges(w);
+	arena_fini(&w->arena);
+}

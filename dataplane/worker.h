@@ -1,0 +1,66 @@
+// One worker: the whole pipeline, run to completion on one core. A function of packets and time: below
+// worker.c nothing calls a clock, a random source, a driver or the system.
+//
+// Owner: one thread (an EAL lcore), or the simulator. What other threads may touch is marked.
+#pragma once
+#include "base/ring.h"
+#include "contract/region.h"
+#include "contract/stats.h"
+#include "net/net.h"
+#include "port/steer.h"
+
+struct gateway;
+struct tcp;
+
+#define WORKER_HANDOVER    1024 // packets in each ring from worker to worker
+#define WORKER_GENERATIONS 8    // snapshots alive at once
+
+struct worker {
+	unsigned id, n_workers;
+	uint64_t now;
+	struct arena arena;
+	struct wheel wheel;
+	struct net net;
+	struct tcp *tcp;
+	struct gateway *gateway;
+	struct worker_stats *stats;
+	struct port_stats *port_stats; // [STATS_PORTS]
+	struct region *region;
+	const struct steer *steer[SNAP_PORTS_MAX];
+	struct ptr_ring *from[SNAP_WORKERS_MAX]; // handed over to us, by sender (self: NULL)
+	struct ptr_ring *to[SNAP_WORKERS_MAX];
+	uint64_t turns, housekept;
+	// Written by the housekeeping thread with release, read with acquire at the top of the loop.
+	const struct snapshot *_Atomic next_snapshot;
+	// Written by the worker, read by the housekeeping thread.
+	_Atomic uint64_t running_generation;
+	_Atomic uint64_t oldest_generation; // nothing older is read by this worker any more
+	_Atomic uint32_t stop;              // set by the housekeeping thread
+};
+
+struct worker_config {
+	unsigned id, n_workers;
+	const struct snapshot *snapshot; // verified
+	struct stats *stats;
+	struct region *region;
+	struct pkt_pool *pool;
+	const struct steer *steer[SNAP_PORTS_MAX];
+	const struct net_port *ports; // [n_ports] device facts; addresses come from the snapshot
+	uint32_t n_ports;
+	uint64_t seed;            // of everything random
+	uint64_t realtime_offset; // CLOCK_REALTIME - CLOCK_MONOTONIC, ns (for Date and log stamps)
+	uint64_t now;
+};
+
+int worker_init(struct worker *w, const struct worker_config *conf);
+// Connects two workers' hand-over rings; each pair, both directions.
+int worker_join(struct worker *from, struct worker *to);
+// Ends all connections silently and frees all packets.
+void worker_fini(struct worker *w);
+
+// One turn: frames received on a port (may be none) go in; then worker_advance() runs what follows from all
+// frames, hand-overs and timers up to `now`. What is to be sent stands in w->net.tx[port].
+void worker_receive(struct worker *w, uint64_t now, uint16_t port, struct pkt **v, unsigned n);
+void worker_advance(struct worker *w, uint64_t now);
+// When worker_advance() must be called again at the latest (ns), if nothing comes in.
+uint64_t worker_next_timer(const struct worker *w);

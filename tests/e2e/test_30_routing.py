@@ -1,0 +1,159 @@
+"""Which route takes a request, and which endpoint gets it."""
+import collections
+import threading
+
+from http1 import Conn
+
+
+def ask(gw, host, path, method="GET", **options):
+    with Conn(gw.address) as conn:
+        return conn.request(method, path, host, **options)
+
+
+def own_error(answer, status):
+    """An answer of the gateway's own: JSON that names error, message and request id."""
+    assert answer.status == status, answer
+    assert answer.get("Content-Type", "").startswith("application/json"), answer
+    body = answer.json()
+    assert body["error"] and body["message"] and len(body["request_id"]) >= 16, body
+    return body
+
+
+def test_local_answer(gw):
+    answer = ask(gw, "lab.test", "/hello")
+    assert answer.body == b"hello\n" and answer.get("Content-Type") == "text/plain", answer
+    assert ask(gw, "lab.test", "/gone").status == 410
+
+
+def test_redirect(gw):
+    answer = ask(gw, "lab.test", "/old")
+    assert answer.status == 308 and answer.get("Location") == "http://lab.test/new", answer
+
+
+def test_host_is_matched_without_case_and_port(gw):
+    for host in ("a.test", "A.Test", "a.test:80", "a.test."):
+        assert ask(gw, host, "/whoami").body == b"a\n", host
+
+
+def test_suffix_host_matches_below_and_not_itself(gw):
+    assert ask(gw, "x.wild.test", "/whoami").body == b"b\n"
+    assert ask(gw, "x.y.wild.test", "/whoami").body == b"b\n"
+    own_error(ask(gw, "wild.test", "/whoami"), 404)
+    own_error(ask(gw, "notwild.test", "/whoami"), 404)
+
+
+def test_exact_path_param_and_prefix(gw):
+    assert ask(gw, "lab.test", "/exact").get("X-Backend") == "b"
+    for _ in range(2):
+        answer = ask(gw, "lab.test", "/orders/42/items?echo")
+        assert answer.status == 404 and b"python knows no /orders/42/items" in answer.body, answer
+    assert ask(gw, "lab.test", "/orders/42").get("X-Backend") in ("a", "b")
+
+
+def test_unknown_host_is_a_404_in_json(gw):
+    own_error(ask(gw, "nobody.test", "/"), 404)
+
+
+def test_wrong_method_is_a_405_with_allow_in_json(gw):
+    # Another route takes every method below the same host, so the host must be one where none does.
+    answer = ask(gw, "strict.test", "/only", "DELETE")
+    own_error(answer, 405)
+    assert {word.strip() for word in answer.get("Allow").split(",")} >= {"GET", "PUT"}, answer
+
+
+def test_absolute_target_names_the_host(gw):
+    with Conn(gw.address) as conn:
+        conn.send(b"GET http://a.test/whoami HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        assert conn.response().body == b"a\n"
+
+
+def test_absolute_target_that_disagrees_with_host_is_refused(gw):
+    # RFC 9112 3.2.2 lets the target win; where two hosts are named somebody is being misled.
+    with Conn(gw.address) as conn:
+        conn.send(b"GET http://a.test/whoami HTTP/1.1\r\nHost: lab.test\r\n\r\n")
+        assert conn.response().status == 400
+
+
+def test_load_spreads_evenly_over_two_endpoints(gw):
+    with Conn(gw.address) as conn:
+        names = [conn.request("GET", "/whoami", "lab.test").body for _ in range(100)]
+    assert collections.Counter(names) == {b"a\n": 50, b"b\n": 50}, collections.Counter(names)
+
+
+def canary_share(gw, n=400):
+    with Conn(gw.address) as conn:
+        names = collections.Counter(conn.request("GET", "/whoami", "canary.test").body for _ in range(n))
+    return names[b"b\n"] / n
+
+
+def test_weights_of_a_route_hold(gw):
+    assert 0.04 < canary_share(gw) < 0.18
+
+
+def test_weight_set_by_hand_takes_effect_at_once(gw):
+    gw.cgctl("set weight canary b 0")
+    gw.cgctl("set weight canary a 0")
+    gw.cgctl("set weight canary b 100")
+    try:
+        assert canary_share(gw, 50) == 1
+    finally:
+        gw.cgctl("set weight canary a auto")
+        gw.cgctl("set weight canary b auto")
+    assert canary_share(gw, 100) < 0.5
+
+
+def test_endpoint_in_maintenance_gets_nothing(gw):
+    gw.cgctl("set endpoint both/198.19.0.11:8080 maint")
+    try:
+        with Conn(gw.address) as conn:
+            assert {conn.request("GET", "/whoami", "lab.test").body for _ in range(20)} == {b"b\n"}
+    finally:
+        gw.cgctl("set endpoint both/198.19.0.11:8080 ready")
+    with Conn(gw.address) as conn:
+        assert {conn.request("GET", "/whoami", "lab.test").body for _ in range(20)} == {b"a\n", b"b\n"}
+
+
+def test_draining_endpoint_gets_nothing_new(gw):
+    gw.cgctl("set endpoint both/198.19.0.12:8080 drain")
+    try:
+        with Conn(gw.address) as conn:
+            assert {conn.request("GET", "/whoami", "lab.test").body for _ in range(20)} == {b"a\n"}
+    finally:
+        gw.cgctl("set endpoint both/198.19.0.12:8080 ready")
+
+
+def test_no_endpoint_in_service_is_a_503_in_json(gw):
+    gw.cgctl("set endpoint a/198.19.0.11:8080 maint")
+    try:
+        own_error(ask(gw, "a.test", "/whoami"), 503)
+    finally:
+        gw.cgctl("set endpoint a/198.19.0.11:8080 ready")
+    assert ask(gw, "a.test", "/whoami").body == b"a\n"
+
+
+def test_least_request_avoids_the_busy_endpoint(gw):
+    # Two requests occupy both endpoints, then one of them alone: others go to the free one.
+    done = []
+
+    def hold():
+        with gw.space.inside("client"):
+            done.append(ask(gw, "least.test", "/slow?ms=1500").status)
+    holder = threading.Thread(target=hold)
+    holder.start()
+    while not active(gw, "least"):
+        pass
+    with Conn(gw.address) as conn:
+        names = {conn.request("GET", "/whoami", "least.test").body for _ in range(10)}
+    holder.join()
+    assert done == [200] and len(names) == 1, names
+
+
+def active(gw, upstream):
+    rows = gw.cgctl("show upstreams", as_json=True)["upstreams"]
+    return sum(row["active"] for row in rows if row["name"] == upstream)
+
+
+def test_route_test_explains_the_match(gw):
+    assert "only-a" in gw.cgctl("route test GET http://a.test/whoami")
+    assert "hello" in gw.cgctl("route test GET http://lab.test/hello")
+    assert "get-only" in gw.cgctl("route test PUT http://lab.test/only")

@@ -1,0 +1,127 @@
+"""Upstreams that fail, each in its own way: the client gets a clear answer, the gateway goes on."""
+import threading
+import time
+
+from http1 import Closed, Conn, head
+from test_30_routing import ask, own_error
+
+
+def test_refused_connection_is_a_503_or_502_in_json(gw):
+    answer = ask(gw, "refused.test", "/")
+    own_error(answer, answer.status)
+    assert answer.status in (502, 503), answer
+
+
+def test_endpoint_that_fails_to_connect_is_marked_down_and_tried_again(gw):
+    before = gw.drops()["up_marked_down"] if "up_marked_down" in gw.drops() else None
+    for _ in range(6):
+        assert ask(gw, "refused.test", "/").status in (502, 503)
+    text = gw.cgctl("show upstreams")
+    assert "down" in text.lower(), text
+    assert before is None or gw.drops()["up_marked_down"] > before
+
+
+def test_dead_endpoint_beside_a_live_one_costs_no_request(gw):
+    with Conn(gw.address) as conn:
+        for _ in range(40):
+            answer = conn.request("GET", "/whoami", "half-dead.test")
+            assert answer.status == 200 and answer.body == b"a\n", answer
+
+
+def test_silent_endpoint_is_a_504_after_the_connect_timeout(gw):
+    answer = ask(gw, "silent.test", "/")
+    own_error(answer, answer.status)
+    assert answer.status in (503, 504), answer
+
+
+def test_absent_neighbour_is_a_503_or_504(gw):
+    answer = ask(gw, "absent.test", "/")
+    own_error(answer, answer.status)
+    assert answer.status in (502, 503, 504), answer
+
+
+def test_whole_request_timeout_is_a_504_in_json(gw):
+    own_error(ask(gw, "timeout.test", "/slow?ms=3000"), 504)
+    assert ask(gw, "timeout.test", "/whoami").status == 200
+
+
+def test_per_try_timeout_is_a_504_in_json(gw):
+    own_error(ask(gw, "per-try.test", "/slow?ms=3000"), 504)
+
+
+def test_timeout_in_the_middle_of_an_answer_ends_the_connection(gw):
+    with Conn(gw.address) as conn:
+        conn.send(head("GET", "/stall?ms=2000", "timeout.test"))
+        assert conn.head().status == 200
+        try:
+            conn.take(20)
+            raise AssertionError("20 bytes of an answer that had 10")
+        except (Closed, ConnectionResetError):
+            pass
+
+
+def test_malformed_answers_are_a_502_in_json(gw):
+    for path in ("/garbage", "/two-lengths", "/big-head?n=100000", "/hangup", "/reset"):
+        answer = ask(gw, "python.test", path)
+        own_error(answer, 502)
+    assert ask(gw, "python.test", "/whoami").status == 200
+
+
+def test_slow_upstream_does_not_delay_other_requests(gw):
+    answers = []
+
+    def slow():
+        with gw.space.inside("client"):
+            answers.append(ask(gw, "python.test", "/slow?ms=1000").status)
+    threads = [threading.Thread(target=slow) for _ in range(8)]
+    begun = time.monotonic()
+    for thread in threads:
+        thread.start()
+    quick = sum(ask(gw, "a.test", "/whoami").status == 200 for _ in range(20))
+    still_waiting = 8 - len(answers)
+    for thread in threads:
+        thread.join()
+    assert quick == 20 and answers == [200] * 8, (quick, answers)
+    assert still_waiting or time.monotonic() - begun > 1, "the slow ones were not slow"
+
+
+def test_full_pool_refuses_with_503_and_serves_what_it_took(gw):
+    answers = []
+
+    def one():
+        with gw.space.inside("client"):
+            answers.append(ask(gw, "narrow.test", "/slow?ms=300"))
+    threads = [threading.Thread(target=one) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    statuses = sorted(answer.status for answer in answers)
+    assert statuses.count(200) == 3 and statuses.count(503) == 5, statuses
+    for answer in answers:
+        if answer.status == 503:
+            own_error(answer, 503)
+
+
+def test_backend_restart_costs_only_what_it_cut(gw):
+    with Conn(gw.address) as conn:
+        assert conn.request("GET", "/whoami", "a.test").status == 200
+        gw.backends.stop_one("a")
+        assert conn.request("GET", "/whoami", "a.test").status in (502, 503)
+        gw.backends.start_one("a")
+        gw.backends.wait("a")
+        end = time.monotonic() + 15  # the endpoint may have been marked down
+        while conn.request("GET", "/whoami", "a.test").status != 200:
+            assert time.monotonic() < end, "the endpoint did not come back"
+
+
+def test_pooled_connection_that_the_backend_closed_costs_no_request(gw):
+    # The backend is replaced while the gateway holds idle connections to it: a GET is sent again.
+    with Conn(gw.address) as conn:
+        for _ in range(3):
+            assert conn.request("GET", "/whoami", "lab.test").status == 200
+            gw.backends.stop_one("b")
+            gw.backends.start_one("b")
+            gw.backends.wait("b")
+            for _ in range(6):
+                assert conn.request("GET", "/whoami", "lab.test").status == 200

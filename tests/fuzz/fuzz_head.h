@@ -1,0 +1,54 @@
+// What the targets for heads share.
+#pragma once
+#include "http/parse.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+#define FUZZ_MAX 4096
+
+#define CHECK(x)                                                                                               \
+	do {                                                                                                   \
+		if (!(x)) {                                                                                    \
+			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x);                                \
+			abort();                                                                               \
+		}                                                                                              \
+	} while (0)
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+typedef int head_parser(const char *p, size_t n, size_t max, struct http_head *out);
+
+static inline bool inside(const char *p, size_t n, struct slice s)
+{
+	return s.p >= p && s.p <= p + n && s.n <= (size_t)(p + n - s.p);
+}
+
+static inline void head_slices_check(const char *p, size_t n, const struct http_head *h)
+{
+	CHECK(h->n <= HTTP_FIELDS_MAX);
+	for (unsigned i = 0; i < h->n; i++) {
+		CHECK(inside(p, n, h->field[i].name) && inside(p, n, h->field[i].value));
+		CHECK(h->field[i].name.n > 0);
+		CHECK(!memchr(h->field[i].value.p, '\n', h->field[i].value.n));
+	}
+}
+
+// Every cut of short inputs, some of long ones; each in memory of its exact size.
+static inline void head_check(const char *p, size_t n, int whole, head_parser *parse)
+{
+	static struct http_head h;
+
+	CHECK(whole <= (int)n && whole <= FUZZ_MAX && whole > -FAULT_COUNT);
+	for (size_t cut = 0; cut < n; cut += 1 + n / 128) {
+		char *copy = malloc(cut ? cut : 1);
+		int got;
+
+		CHECK(copy);
+		memcpy(copy, p, cut);
+		got = parse(copy, cut, FUZZ_MAX, &h);
+		free(copy);
+		CHECK(got == whole || got == HTTP_MORE);
+		if (whole > 0)
+			CHECK(got == (cut < (size_t)whole ? HTTP_MORE : whole));
+	}
+}

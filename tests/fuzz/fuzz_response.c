@@ -1,0 +1,34 @@
+// Response heads; what holds is said in fuzz_request.c.
+#include "fuzz_head.h"
+#include "http/write.h"
+
+static struct http_head head, again;
+
+static void reads_back(void)
+{
+	static char out[1 << 20];
+	enum http_framing framing = head.framing;
+	int written;
+
+	http_drop_hop_by_hop(&head);
+	written = http_write_response(out, sizeof(out), &head, framing, head.length, false, SLICE("close"));
+	CHECK(written > 0);
+	CHECK(http_parse_response(out, (size_t)written, sizeof(out), &again) == written);
+	CHECK(again.status == head.status && again.framing == framing && !again.keep_alive);
+	CHECK(slice_eq(again.reason, head.reason));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+	const char *p = (const char *)data;
+	int whole = http_parse_response(p, n, FUZZ_MAX, &head);
+
+	head_check(p, n, whole, http_parse_response);
+	if (whole <= 0)
+		return 0;
+	head_slices_check(p, (size_t)whole, &head);
+	CHECK(inside(p, (size_t)whole, head.reason));
+	CHECK(head.status >= 100 && head.status <= 599);
+	reads_back();
+	return 0;
+}

@@ -1,0 +1,79 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/hash.h"
+
+static uint64_t sip0(const char *s)
+{
+	return siphash((struct hash_key){0, 0}, s, strlen(s));
+}
+
+// As computed by CPython 3.11, whose hash() is SipHash-1-3, with a key of zeros.
+static void siphash_agrees_with_another_implementation(void **state)
+{
+	(void)state;
+	assert_true(sip0("a") == 0x407448d2b89b1813);
+	assert_true(sip0("abcdefg") == 0x6db12aae9070f506);
+	assert_true(sip0("abcdefgh") == 0x3f7b849c0b8e35ea);
+	assert_true(sip0("churchgate data plane") == 0xe239d6298c4de624);
+}
+
+// The first vector of the SipHash-1-3 set: key 00 01 .. 0f, no input.
+static void siphash_of_nothing_under_the_reference_key(void **state)
+{
+	(void)state;
+	struct hash_key key = {0x0706050403020100, 0x0f0e0d0c0b0a0908};
+
+	assert_true(siphash(key, "", 0) == 0xabac0158050fc4dc);
+	assert_true(siphash(key, "a", 1) != siphash((struct hash_key){key.k0, key.k1 ^ 1}, "a", 1));
+	assert_true(siphash(key, "a", 1) != siphash((struct hash_key){key.k0 ^ 1, key.k1}, "a", 1));
+}
+
+// Slots in the region are found by these values: they may never change.
+static void hash64_is_fixed_for_ever(void **state)
+{
+	(void)state;
+	assert_true(hash64("", 0) == 0xefd01f60ba992926);
+	assert_true(hash64("orders-v1", 9) == 0x63c0cdf5523088f6);
+}
+
+static void hash64_lower_ignores_ascii_case_alone(void **state)
+{
+	(void)state;
+	assert_true(hash64_lower("API.Example.COM", 15) == hash64("api.example.com", 15));
+	assert_true(hash64("API", 3) != hash64("api", 3));
+	assert_true(hash64_lower("\xc4", 1) == hash64("\xc4", 1));
+	assert_true(hash64_lower("[", 1) != hash64_lower("{", 1));
+}
+
+static void low_bits_of_short_names_spread(void **state)
+{
+	(void)state;
+	unsigned seen[256] = {0}, most = 0;
+
+	for (unsigned i = 0; i < 65536; i++) {
+		uint16_t name = (uint16_t)i;
+		unsigned slot = hash64(&name, 2) & 255;
+
+		if (++seen[slot] > most)
+			most = seen[slot];
+	}
+	assert_in_range(most, 256, 340);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(siphash_agrees_with_another_implementation),
+		cmocka_unit_test(siphash_of_nothing_under_the_reference_key),
+		cmocka_unit_test(hash64_is_fixed_for_ever),
+		cmocka_unit_test(hash64_lower_ignores_ascii_case_alone),
+		cmocka_unit_test(low_bits_of_short_names_spread),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

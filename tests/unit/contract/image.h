@@ -1,0 +1,291 @@
+// A small valid snapshot, for tests to damage: two ports, two listeners, three routes (one of each action, one
+// with a policy stage), two upstreams with three endpoints, hosts of each kind, tries with literal and
+// parameter.
+#pragma once
+#include "base/hash.h"
+#include "contract/snapshot.h"
+#include "contract/stats.h"
+#include <arpa/inet.h>
+#include <string.h>
+
+#define IMAGE_ROOM 8192
+
+struct image {
+	_Alignas(64) unsigned char bytes[IMAGE_ROOM];
+	uint32_t used;
+};
+
+static struct snapshot *image_header(struct image *m)
+{
+	return (struct snapshot *)m->bytes;
+}
+
+static void *image_at(struct image *m, struct snap_ref r)
+{
+	return m->bytes + r.off;
+}
+
+static struct snap_ref image_records(struct image *m, uint32_t n, size_t size)
+{
+	struct snap_ref r = {(m->used + 7) & ~7u, n};
+
+	m->used = r.off + n * (uint32_t)size;
+	return r;
+}
+
+static struct snap_ref image_text(struct image *m, const char *s)
+{
+	struct snap_ref r = {m->used, (uint32_t)strlen(s)};
+
+	memcpy(m->bytes + r.off, s, r.n);
+	m->used += r.n;
+	return r;
+}
+
+static struct addr image_addr(const char *s)
+{
+	struct addr a = {0};
+	uint32_t v4;
+
+	if (inet_pton(AF_INET, s, &v4) == 1)
+		return addr_from_v4(v4);
+	inet_pton(AF_INET6, s, a.b);
+	return a;
+}
+
+static struct snap_port *image_port(struct image *m, unsigned i)
+{
+	return (struct snap_port *)image_at(m, image_header(m)->ports) + i;
+}
+
+static struct snap_listener *image_listener(struct image *m, unsigned i)
+{
+	return (struct snap_listener *)image_at(m, image_header(m)->listeners) + i;
+}
+
+static struct snap_route *image_route(struct image *m, unsigned i)
+{
+	return (struct snap_route *)image_at(m, image_header(m)->routes) + i;
+}
+
+static struct snap_upstream *image_upstream(struct image *m, unsigned i)
+{
+	return (struct snap_upstream *)image_at(m, image_header(m)->upstreams) + i;
+}
+
+static struct snap_endpoint *image_endpoint(struct image *m, unsigned upstream, unsigned i)
+{
+	return (struct snap_endpoint *)image_at(m, image_upstream(m, upstream)->endpoints) + i;
+}
+
+static struct snap_node *image_node(struct image *m, unsigned i)
+{
+	return (struct snap_node *)image_at(m, image_header(m)->nodes) + i;
+}
+
+static struct snap_host *image_host(struct image *m, const char *key)
+{
+	struct snap_host *h = image_at(m, image_header(m)->hosts);
+
+	while (!h->used || h->text.n != strlen(key) || memcmp(m->bytes + h->text.off, key, h->text.n) != 0)
+		h++;
+	return h;
+}
+
+static struct snap_edge *image_edge(struct image *m, const char *segment)
+{
+	struct snap_edge *e = image_at(m, image_header(m)->edges);
+
+	while (!e->child || e->text.n != strlen(segment) ||
+	       memcmp(m->bytes + e->text.off, segment, e->text.n) != 0)
+		e++;
+	return e;
+}
+
+static void image_put_host(struct image *m, const char *key, uint32_t root)
+{
+	struct snap_ref table = image_header(m)->hosts;
+	struct snap_host *h = image_at(m, table);
+	uint64_t hash = hash64_lower(key, strlen(key));
+	uint32_t at = (uint32_t)hash & (table.n - 1);
+
+	while (h[at].used)
+		at = (at + 1) & (table.n - 1);
+	h[at] = (struct snap_host){image_text(m, key), hash, root, 1};
+}
+
+static void image_put_edge(struct image *m, uint32_t parent, const char *segment, uint32_t child)
+{
+	struct snap_ref table = image_header(m)->edges;
+	struct snap_edge *e = image_at(m, table);
+	uint64_t hash = snap_edge_hash(parent, slice_of(segment, strlen(segment)));
+	uint32_t at = (uint32_t)hash & (table.n - 1);
+
+	while (e[at].child)
+		at = (at + 1) & (table.n - 1);
+	e[at] = (struct snap_edge){image_text(m, segment), hash, parent, child};
+}
+
+static struct snap_ref image_index(struct image *m, uint32_t route)
+{
+	struct snap_ref r = image_records(m, 1, sizeof(uint32_t));
+
+	memcpy(image_at(m, r), &route, sizeof route);
+	return r;
+}
+
+// After damage done on purpose: it must then be found by other checks than the checksum.
+static void image_sum(struct image *m)
+{
+	struct snapshot *s = image_header(m);
+
+	s->checksum = hash64(s + 1, m->used - sizeof *s);
+}
+
+static void image_ports(struct image *m)
+{
+	image_header(m)->ports = image_records(m, 2, sizeof(struct snap_port));
+	for (unsigned i = 0; i < 2; i++) {
+		struct snap_port *p = image_port(m, i);
+		struct snap_address *a;
+		struct snap_netroute *r;
+
+		p->name = image_text(m, i ? "lan" : "wan");
+		p->device = image_text(m, i ? "net_tap1,iface=t1" : "0000:3b:00.0");
+		p->mtu = 1500;
+		p->vlan = i ? 7 : 0;
+		p->addresses = image_records(m, 1, sizeof *a);
+		a = image_at(m, p->addresses);
+		a->addr = image_addr(i ? "fd00:c6:12::1" : "198.18.0.1");
+		a->prefix = i ? 64 : 96 + 24;
+		p->routes = image_records(m, 1, sizeof *r);
+		r = image_at(m, p->routes);
+		r->dst = image_addr(i ? "::" : "0.0.0.0");
+		r->prefix = i ? 0 : 96;
+		r->gateway = image_addr(i ? "fd00:c6:12::fe" : "198.18.0.254");
+	}
+}
+
+static void image_listeners(struct image *m)
+{
+	image_header(m)->listeners = image_records(m, 2, sizeof(struct snap_listener));
+	for (unsigned i = 0; i < 2; i++) {
+		struct snap_listener *l = image_listener(m, i);
+
+		*l = (struct snap_listener){.port = (uint16_t)i,
+					    .tcp_port = (uint16_t)(80 + i),
+					    .head_timeout = 10000000000,
+					    .idle_timeout = 60000000000,
+					    .max_head = 8192};
+		l->name = image_text(m, i ? "inside" : "http");
+	}
+}
+
+static void image_upstreams(struct image *m)
+{
+	image_header(m)->upstreams = image_records(m, 2, sizeof(struct snap_upstream));
+	for (unsigned i = 0; i < 2; i++) {
+		struct snap_upstream *u = image_upstream(m, i);
+
+		u->name = image_text(m, i ? "users" : "orders");
+		u->stat_slot = i + 1;
+		u->port = 1;
+		u->balance = (uint8_t)i;
+		u->connect_timeout = 1000000000;
+		u->idle_timeout = 30000000000;
+		u->down_for = 5000000000;
+		u->endpoints = image_records(m, 2 - i, sizeof(struct snap_endpoint));
+		for (unsigned k = 0; k < 2 - i; k++) {
+			struct snap_endpoint *e = image_endpoint(m, i, k);
+
+			e->name = image_text(m, "[fd00:c6:12::10]:8080");
+			e->addr = image_addr("fd00:c6:12::10");
+			e->tcp_port = (uint16_t)(8080 + k);
+			e->weight = 1;
+			e->slot = 1 + 2 * i + k;
+		}
+	}
+}
+
+static void image_routes(struct image *m)
+{
+	struct snap_route *r;
+	struct snap_target *t;
+
+	image_header(m)->routes = image_records(m, 3, sizeof *r);
+	for (unsigned i = 0; i < 3; i++) {
+		r = image_route(m, i);
+		r->name = image_text(m, i == 0 ? "to" : i == 1 ? "answer" : "moved");
+		r->host_text = image_text(m, "api.example.com");
+		r->path_text = image_text(m, "/v2/orders");
+		r->action = i;
+		r->stat_slot = i + 1;
+		r->timeout = 5000000000;
+	}
+	r = image_route(m, 0);
+	r->targets = image_records(m, 2, sizeof *t);
+	t = image_at(m, r->targets);
+	t[0] = (struct snap_target){.upstream = 0, .weight = 90, .slot = 1};
+	t[1] = (struct snap_target){.upstream = 1, .weight = 10, .slot = 2};
+	r->attempts = 2;
+	r->per_try = 1000000000;
+	r->stages = 1;
+	r->stage_conf[0] = image_records(m, 24, 1);
+	r = image_route(m, 1);
+	r->status = 200;
+	r->content_type = image_text(m, "text/plain");
+	r->body = image_text(m, "hello\n");
+	r = image_route(m, 2);
+	r->status = 308;
+	r->location = image_text(m, "https://api.example.com/");
+}
+
+// Route 0: api.example.com /v2/orders/{id}; route 1: *.example.com /hello; route 2: any host, prefix /.
+static void image_tries(struct image *m)
+{
+	struct snapshot *s = image_header(m);
+
+	s->nodes = image_records(m, 7, sizeof(struct snap_node));
+	s->hosts = image_records(m, 8, sizeof(struct snap_host));
+	s->edges = image_records(m, 8, sizeof(struct snap_edge));
+	image_put_host(m, "api.example.com", 0);
+	image_put_host(m, ".example.com", 4);
+	image_put_host(m, "", 6);
+	image_put_edge(m, 0, "v2", 1);
+	image_put_edge(m, 1, "orders", 2);
+	image_put_edge(m, 4, "hello", 5);
+	for (unsigned i = 0; i < 7; i++)
+		image_node(m, i)->best = i < 4 ? 0 : i < 6 ? 1 : 2;
+	image_node(m, 2)->param = 3;
+	image_node(m, 3)->exact = image_index(m, 0);
+	image_node(m, 5)->exact = image_index(m, 1);
+	image_node(m, 6)->prefix = image_index(m, 2);
+	s->host_any = 1;
+	s->host_suffixes = 1;
+}
+
+static void image_build(struct image *m)
+{
+	struct snapshot *s = image_header(m);
+
+	memset(m, 0, sizeof *m);
+	m->used = sizeof *s;
+	*s = (struct snapshot){.magic = SNAPSHOT_MAGIC,
+			       .version = SNAPSHOT_VERSION,
+			       .header_size = sizeof *s,
+			       .generation = 1};
+	s->system = (struct snap_system){.workers = 2,
+					 .idle = IDLE_ADAPTIVE,
+					 .max_connections = 1000,
+					 .packet_memory = 64ull << 20,
+					 .cpu = {0, -1}};
+	s->source = image_text(m, "gateway.yaml");
+	image_ports(m);
+	image_listeners(m);
+	image_upstreams(m);
+	image_routes(m);
+	image_tries(m);
+	m->used = (m->used + 7) & ~7u;
+	s->size = m->used;
+	image_sum(m);
+}

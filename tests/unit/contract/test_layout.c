@@ -1,0 +1,104 @@
+// Golden layouts: what processes of different builds share must not move without a new version number.
+#include "contract/channel.h"
+#include "contract/record.h"
+#include "contract/region.h"
+#include "contract/snapshot.h"
+#include "contract/stats.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+// cmocka needs the headers above first
+#include <cmocka.h>
+
+#define AT(type, field, offset) assert_int_equal(offsetof(struct type, field), offset)
+#define SIZE(type, bytes)       assert_int_equal(sizeof(struct type), bytes)
+
+static void snapshot_of_version_1_has_its_layout(void **state)
+{
+	(void)state;
+	assert_int_equal(SNAPSHOT_VERSION, 1);
+	SIZE(snap_ref, 8);
+	SIZE(snap_system, 296);
+	AT(snap_system, packet_memory, 16);
+	AT(snap_system, cpu, 40);
+	SIZE(snap_address, 24);
+	SIZE(snap_netroute, 40);
+	SIZE(snap_port, 40);
+	AT(snap_port, vlan, 32);
+	SIZE(snap_listener, 56);
+	AT(snap_listener, port, 24);
+	AT(snap_listener, head_timeout, 32);
+	SIZE(snap_target, 16);
+	SIZE(snap_route, 168);
+	AT(snap_route, targets, 24);
+	AT(snap_route, status, 32);
+	AT(snap_route, timeout, 64);
+	AT(snap_route, attempts, 80);
+	AT(snap_route, stage_conf, 104);
+	SIZE(snap_endpoint, 40);
+	SIZE(snap_upstream, 64);
+	AT(snap_upstream, connect_timeout, 24);
+	SIZE(snap_host, 24);
+	SIZE(snap_node, 24);
+	SIZE(snap_edge, 24);
+	SIZE(snapshot, 424);
+	AT(snapshot, checksum, 32);
+	AT(snapshot, system, 48);
+	AT(snapshot, ports, 360);
+	AT(snapshot, hosts, 392);
+	AT(snapshot, host_any, 416);
+}
+
+static void region_of_version_1_has_its_layout(void **state)
+{
+	(void)state;
+	assert_int_equal(REGION_VERSION, 1);
+	SIZE(region_endpoint, 24);
+	AT(region_endpoint, admin, 12);
+	SIZE(region_target, 16);
+	SIZE(region_name, 72);
+	SIZE(region, 120);
+	AT(region, off_endpoints, 24);
+	AT(region, log_level, 80);
+	AT(region, draining, 96);
+	SIZE(rec_ring, 192);
+}
+
+static void statistics_have_their_layout(void **state)
+{
+	(void)state;
+	AT(worker_stats, busy_ns, (CTR_COUNT * 8 + 63) / 64 * 64);
+	SIZE(worker_stats, (CTR_COUNT * 8 + 63) / 64 * 64 + 128);
+	SIZE(port_stats, 64);
+	SIZE(route_stats, 960);
+	AT(route_stats, started, 48);
+	AT(route_stats, duration, 72);
+	SIZE(upstream_stats, 1024);
+	AT(upstream_stats, attempts, 48);
+	AT(upstream_stats, active, 104);
+	AT(upstream_stats, duration, 144);
+}
+
+static void records_and_messages_have_their_layout(void **state)
+{
+	(void)state;
+	SIZE(channel_msg, 264);
+	AT(channel_msg, text, 24);
+	SIZE(rec_cmd, 24);
+	SIZE(rec_reply_end, 16);
+	SIZE(rec_conn, 104);
+	SIZE(rec_access, 352);
+	SIZE(rec_message, 256);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(snapshot_of_version_1_has_its_layout),
+		cmocka_unit_test(region_of_version_1_has_its_layout),
+		cmocka_unit_test(statistics_have_their_layout),
+		cmocka_unit_test(records_and_messages_have_their_layout),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

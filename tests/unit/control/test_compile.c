@@ -1,0 +1,330 @@
+// From configuration to snapshot: it verifies, says what the file says, and keeps the region's slots by name.
+#include "contract/stats.h"
+#include "control/compile.h"
+#include "control/generation.h"
+#include "policy/headers/conf.h"
+#include "route/route.h"
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+// after what it needs
+#include <cmocka.h>
+
+static const char system_part[] =
+	"version: 1\n"
+	"system:\n"
+	"  workers: {cores: \"2-3,5\"}\n"
+	"  ports:\n"
+	"    - {name: wan, device: d0, addresses: [198.18.0.1/24], gateway: 198.18.0.254, vlan: 7}\n"
+	"    - {name: lan, device: d1, addresses: [198.19.0.1/24], routes: [{to: 198.19.8.0/21, via: "
+	"198.19.0.9}]}\n"
+	"listeners:\n"
+	"  - {name: http, port: wan, bind: \":80\", max_head: 8KiB}\n";
+
+static const char first[] =
+	"routes:\n"
+	"  - name: hello\n"
+	"    match: {host: api.test, path: /hello, methods: [GET]}\n"
+	"    respond: {body: \"hello\\n\"}\n"
+	"  - name: api\n"
+	"    match: {host: \"*.api.test\", prefix: \"/v2/{id}\"}\n"
+	"    to: [{upstream: a, weight: 90}, {upstream: b, weight: 10}]\n"
+	"    request_headers: {set: {X-A: \"1\"}, add: {X-B: \"2\"}, remove: [X-C]}\n"
+	"  - {name: all, redirect: {status: 301, location: /hello}}\n"
+	"upstreams:\n"
+	"  - {name: a, port: lan, endpoints: [\"198.19.0.11:80\", \"[fd00:c6:12::5]:81\"], balance: "
+	"least_request}\n"
+	"  - {name: b, port: lan, endpoints: [\"198.19.0.12:80\"], connect_timeout: 700ms, pool: {idle: 9s}}\n";
+
+struct made {
+	struct config c;
+	struct blob b;
+	const struct snapshot *s;
+};
+
+static struct region *region_new(uint32_t workers)
+{
+	struct region *r = aligned_alloc(4096, region_size(workers));
+
+	memset(r, 0, region_size(workers));
+	region_create(r, workers);
+	return r;
+}
+
+static void make(struct made *m, struct region *r, const char *routes, uint64_t generation)
+{
+	char text[4096], why[300];
+
+	snprintf(text, sizeof(text), "%s%s", system_part, routes);
+	if (!config_parse(&m->c, "test.yaml", text, strlen(text))) {
+		diag_print(&m->c.diag, stderr);
+		fail();
+	}
+	if (compile_snapshot(&m->b, &m->c, r, generation, why, sizeof(why)) < 0)
+		fail_msg("%s", why);
+	m->s = (const void *)m->b.p;
+}
+
+static void made_free(struct made *m)
+{
+	config_free(&m->c);
+	blob_free(&m->b);
+}
+
+static bool text_is(const struct snapshot *s, struct snap_ref r, const char *text)
+{
+	return slice_eq(snap_text(s, r), slice_of(text, strlen(text)));
+}
+
+static void snapshot_verifies_and_says_what_the_file_says(void **state)
+{
+	struct region *r = region_new(3);
+	struct made m;
+	char why[200];
+
+	(void)state;
+	make(&m, r, first, 7);
+	assert_true(snapshot_verify(m.b.p, m.b.n, why, sizeof(why)));
+	assert_int_equal(m.s->generation, 7);
+	assert_int_equal(m.s->system.workers, 3);
+	assert_int_equal(m.s->system.cpu[0], 2);
+	assert_int_equal(m.s->system.cpu[2], 5);
+	assert_int_equal(m.s->system.cpu[3], -1);
+	const struct snap_port *p = snap_at(m.s, m.s->ports);
+	const struct snap_netroute *n = snap_at(m.s, p[0].routes);
+
+	assert_int_equal(p[0].vlan, 7);
+	assert_int_equal(p[0].routes.n, 1);
+	assert_int_equal(n[0].prefix, 96);
+	assert_int_equal(p[1].routes.n, 1);
+	const struct snap_listener *l = snap_at(m.s, m.s->listeners);
+
+	assert_true(addr_is_any(l[0].addr));
+	assert_int_equal(l[0].max_head, 8192);
+	const struct snap_route *route = snap_at(m.s, m.s->routes);
+
+	assert_int_equal(m.s->routes.n, 3);
+	assert_int_equal(route[0].methods, 1u << METHOD_GET | 1u << METHOD_HEAD); // RFC 9110 9.3.2
+	assert_int_equal(route[0].action, ACTION_RESPOND);
+	assert_true(text_is(m.s, route[0].body, "hello\n"));
+	assert_true(text_is(m.s, route[0].content_type, "text/plain; charset=utf-8"));
+	assert_true(text_is(m.s, route[1].path_text, "/v2/{id}*"));
+	assert_int_equal(route[1].targets.n, 2);
+	assert_int_equal(((const struct snap_target *)snap_at(m.s, route[1].targets))[1].weight, 10);
+	assert_int_equal(route[2].status, 301);
+	const struct snap_upstream *u = snap_at(m.s, m.s->upstreams);
+	const struct snap_endpoint *e = snap_at(m.s, u[0].endpoints);
+
+	assert_int_equal(u[0].balance, BALANCE_LEAST_REQUEST);
+	assert_int_equal(u[0].port, 1);
+	assert_true(text_is(m.s, e[1].name, "[fd00:c6:12::5]:81"));
+	assert_int_equal(u[1].connect_timeout, 700000000);
+	assert_int_equal(u[1].idle_timeout, 9000000000);
+	assert_true(text_is(m.s, m.s->text, m.c.text));
+	made_free(&m);
+	free(r);
+}
+
+static void routes_are_found_in_the_snapshot(void **state)
+{
+	struct region *r = region_new(3);
+	struct route_match match;
+	struct made m;
+
+	(void)state;
+	make(&m, r, first, 1);
+	assert_int_equal(route_find(m.s, 0, SLICE("API.test"), SLICE("/hello"), METHOD_GET, &match),
+			 ROUTE_FOUND);
+	assert_int_equal(match.index, 0);
+	assert_int_equal(route_find(m.s, 0, SLICE("x.api.test"), SLICE("/v2/5/y"), METHOD_PUT, &match),
+			 ROUTE_FOUND);
+	assert_int_equal(match.index, 1);
+	assert_true(slice_eq(match.param[0], SLICE("5")));
+	assert_int_equal(route_find(m.s, 0, SLICE(""), SLICE("/x"), METHOD_PUT, &match), ROUTE_FOUND);
+	assert_int_equal(match.index, 2);
+	made_free(&m);
+	free(r);
+}
+
+static void stage_record_holds_the_edits_in_their_order(void **state)
+{
+	struct region *r = region_new(3);
+	struct made m;
+
+	(void)state;
+	make(&m, r, first, 1);
+	const struct snap_route *route = snap_at(m.s, m.s->routes);
+
+	assert_int_equal(route[0].stages, 0);
+	assert_int_equal(route[1].stages, 1u << STAGE_headers);
+	assert_int_equal(route[1].stage_conf[STAGE_headers].n, sizeof(struct headers_conf));
+	const struct headers_conf *h = snap_at(m.s, route[1].stage_conf[STAGE_headers]);
+	const struct headers_edit *e = snap_at(m.s, h->request);
+
+	assert_int_equal(h->request.n, 3);
+	assert_int_equal(h->response.n, 0);
+	assert_int_equal(e[0].op, HEADERS_REMOVE);
+	assert_true(text_is(m.s, e[0].name, "X-C"));
+	assert_int_equal(e[1].op, HEADERS_SET);
+	assert_true(text_is(m.s, e[1].value, "1"));
+	assert_int_equal(e[2].op, HEADERS_ADD);
+	made_free(&m);
+	free(r);
+}
+
+static const struct snap_endpoint *endpoint_named(const struct snapshot *s, const char *name)
+{
+	const struct snap_upstream *u = snap_at(s, s->upstreams);
+
+	for (uint32_t i = 0; i < s->upstreams.n; i++) {
+		const struct snap_endpoint *e = snap_at(s, u[i].endpoints);
+
+		for (uint32_t k = 0; k < u[i].endpoints.n; k++)
+			if (text_is(s, e[k].name, name))
+				return &e[k];
+	}
+	fail_msg("no endpoint %s", name);
+	return NULL;
+}
+
+static const char second[] = "routes:\n"
+			     "  - {name: api, to: [{upstream: b, weight: 10}, {upstream: a, weight: 90}]}\n"
+			     "upstreams:\n"
+			     "  - {name: b, port: lan, endpoints: [\"198.19.0.13:80\", \"198.19.0.12:80\"]}\n"
+			     "  - {name: a, port: lan, endpoints: [\"198.19.0.11:80\"]}\n";
+
+static void slots_stay_with_their_names_over_a_reload(void **state)
+{
+	struct region *r = region_new(3);
+	struct made a, b;
+
+	(void)state;
+	make(&a, r, first, 1);
+	make(&b, r, second, 2);
+	assert_int_equal(endpoint_named(a.s, "198.19.0.11:80")->slot,
+			 endpoint_named(b.s, "198.19.0.11:80")->slot);
+	assert_int_equal(endpoint_named(a.s, "198.19.0.12:80")->slot,
+			 endpoint_named(b.s, "198.19.0.12:80")->slot);
+	assert_int_equal(endpoint_named(a.s, "198.19.0.12:80")->epoch,
+			 endpoint_named(b.s, "198.19.0.12:80")->epoch);
+	const struct snap_route *ra = snap_at(a.s, a.s->routes), *rb = snap_at(b.s, b.s->routes);
+	const struct snap_target *ta = snap_at(a.s, ra[1].targets), *tb = snap_at(b.s, rb[0].targets);
+	const struct snap_upstream *ua = snap_at(a.s, a.s->upstreams), *ub = snap_at(b.s, b.s->upstreams);
+
+	assert_int_equal(ra[1].stat_slot, rb[0].stat_slot);
+	assert_int_equal(ta[0].slot, tb[1].slot);
+	assert_int_equal(ta[1].slot, tb[0].slot);
+	assert_int_equal(ua[0].stat_slot, ub[1].stat_slot);
+	made_free(&a);
+	made_free(&b);
+	free(r);
+}
+
+static void slot_of_an_endpoint_that_left_is_given_back_a_generation_later(void **state)
+{
+	struct region *r = region_new(3);
+	struct made a, b, c;
+
+	(void)state;
+	make(&a, r, first, 1);
+	const struct snap_endpoint *left = endpoint_named(a.s, "[fd00:c6:12::5]:81");
+	uint32_t slot = left->slot, epoch = left->epoch;
+	uint64_t key = region_endpoints(r)[slot].key;
+
+	region_endpoints(r)[slot].admin = ADMIN_MAINT;
+	make(&b, r, second, 2);
+	compile_release(r, b.s, a.s);
+	assert_int_equal(region_endpoints(r)[slot].key, key);
+	compile_release(r, b.s, NULL);
+	assert_int_not_equal(region_endpoints(r)[slot].key, key);
+	// It comes back as another: what was set by hand is not its own.
+	make(&c, r, first, 3);
+	left = endpoint_named(c.s, "[fd00:c6:12::5]:81");
+	assert_int_equal(region_endpoints(r)[left->slot].admin, ADMIN_READY);
+	if (left->slot == slot)
+		assert_int_not_equal(left->epoch, epoch);
+	made_free(&a);
+	made_free(&b);
+	made_free(&c);
+	free(r);
+}
+
+static void what_finds_no_statistics_slot_goes_to_other(void **state)
+{
+	struct region *r = region_new(1);
+	size_t size = 200000;
+	char *text = malloc(size), why[200];
+	struct config c;
+	struct blob b;
+	int n;
+
+	(void)state;
+	n = snprintf(
+		text, size,
+		"version: 1\nsystem: {ports: [{name: p, device: d, addresses: [198.18.0.1/24]}]}\nroutes:\n");
+	for (int i = 0; i < STATS_ROUTES + 5; i++)
+		n += snprintf(text + n, size - (size_t)n,
+			      "  - {name: r%d, match: {path: /%d}, respond: {body: x}}\n", i, i);
+	assert_true(config_parse(&c, "test.yaml", text, (size_t)n));
+	assert_int_equal(compile_snapshot(&b, &c, r, 1, why, sizeof(why)), 0);
+	const struct snapshot *s = (const void *)b.p;
+	const struct snap_route *route = snap_at(s, s->routes);
+	unsigned other = 0;
+
+	for (uint32_t i = 0; i < s->routes.n; i++)
+		other += route[i].stat_slot == 0;
+	assert_int_equal(other, 6); // slot 0 is "other" itself
+	config_free(&c);
+	blob_free(&b);
+	free(r);
+	free(text);
+}
+
+static void generation_is_sealed_and_verified_when_taken_over(void **state)
+{
+	struct region *r = region_new(3);
+	struct generation g, taken;
+	struct made m;
+	char why[200];
+
+	(void)state;
+	make(&m, r, first, 5);
+	assert_int_equal(generation_seal(&g, &m.b, why, sizeof(why)), 0);
+	assert_int_equal(write(g.fd, "x", 1), -1);
+	assert_int_equal(ftruncate(g.fd, 1), -1);
+	assert_int_equal(generation_adopt(&taken, dup(g.fd), why, sizeof(why)), 0);
+	assert_int_equal(taken.snapshot->generation, 5);
+	generation_drop(&taken);
+	generation_drop(&g);
+
+	// Unsealed, or sealed with something else in it: refused.
+	int fd = memfd_create("t", MFD_ALLOW_SEALING);
+
+	assert_int_equal(write(fd, m.b.p, m.b.n), (ssize_t)m.b.n);
+	assert_int_equal(generation_adopt(&taken, dup(fd), why, sizeof(why)), -1);
+	m.b.p[m.b.n - 1] ^= 1;
+	assert_int_equal(pwrite(fd, m.b.p, m.b.n, 0), (ssize_t)m.b.n);
+	fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+	assert_int_equal(generation_adopt(&taken, fd, why, sizeof(why)), -1);
+	assert_non_null(strstr(why, "checksum"));
+	made_free(&m);
+	free(r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(snapshot_verifies_and_says_what_the_file_says),
+		cmocka_unit_test(routes_are_found_in_the_snapshot),
+		cmocka_unit_test(stage_record_holds_the_edits_in_their_order),
+		cmocka_unit_test(slots_stay_with_their_names_over_a_reload),
+		cmocka_unit_test(slot_of_an_endpoint_that_left_is_given_back_a_generation_later),
+		cmocka_unit_test(what_finds_no_statistics_slot_goes_to_other),
+		cmocka_unit_test(generation_is_sealed_and_verified_when_taken_over),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,213 @@
+// Which endpoint the next attempt gets.
+#include "upstream/upstream.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define ENDPOINTS 4
+
+struct world {
+	struct {
+		struct snapshot s;
+		struct snap_endpoint e[ENDPOINTS];
+		struct snap_upstream u;
+	} snap;
+	struct upstream_pool pool;
+	struct arena arena;
+	struct random random;
+	struct worker_stats *stats;
+	struct upstream_stats *up_stats;
+	struct region *region;
+};
+
+static int setup(void **state)
+{
+	struct world *w = calloc(1, sizeof(*w));
+
+	w->region = calloc(1, region_size(1));
+	region_create(w->region, 1);
+	w->stats = aligned_alloc(64, sizeof(*w->stats));
+	w->up_stats = aligned_alloc(64, STATS_UPSTREAMS * sizeof(*w->up_stats));
+	assert_int_equal(arena_init(&w->arena, upstream_memory(16) + 65536), 0);
+	random_seed(&w->random, 1);
+	assert_int_equal(
+		upstream_init(&w->pool, &w->arena, 16, NULL, w->region, 0, w->stats, w->up_stats, &w->random),
+		0);
+	w->snap.s.generation = 1;
+	w->snap.s.upstreams = (struct snap_ref){offsetof(struct world, snap.u), 1};
+	w->snap.u.endpoints = (struct snap_ref){(uint32_t)((char *)w->snap.e - (char *)&w->snap.s), ENDPOINTS};
+	w->snap.s.upstreams.off = (uint32_t)((char *)&w->snap.u - (char *)&w->snap.s);
+	w->snap.u.down_after = 2;
+	w->snap.u.down_for = 1000;
+	w->snap.u.stat_slot = 1;
+	for (uint32_t i = 0; i < ENDPOINTS; i++) {
+		w->snap.e[i].slot = i + 1;
+		w->snap.e[i].epoch = 1;
+		w->snap.e[i].weight = 1;
+		atomic_store(&region_endpoints(w->region)[i + 1].weight, -1);
+	}
+	upstream_configure(&w->pool, &w->snap.s);
+	*state = w;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct world *w = *state;
+
+	arena_fini(&w->arena);
+	free(w->region);
+	free(w->stats);
+	free(w->up_stats);
+	free(w);
+	return 0;
+}
+
+static int pick_at(struct world *w, uint64_t avoid, uint64_t now)
+{
+	bool full;
+	const struct snap_endpoint *e = upstream_pick(&w->pool, &w->snap.s, &w->snap.u, avoid, now, &full);
+
+	return e ? (int)(e - w->snap.e) : -1;
+}
+
+static int pick(struct world *w)
+{
+	return pick_at(w, 0, 0);
+}
+
+static void round_robin_takes_each_endpoint_in_turn(void **state)
+{
+	struct world *w = *state;
+
+	for (int i = 0; i < 3 * ENDPOINTS; i++)
+		assert_int_equal(pick(w), i % ENDPOINTS);
+}
+
+static void weights_are_kept_exactly_over_a_round(void **state)
+{
+	struct world *w = *state;
+	int got[ENDPOINTS] = {0};
+
+	w->snap.e[0].weight = 5;
+	w->snap.e[1].weight = 3;
+	for (int i = 0; i < 100; i++)
+		got[pick(w)]++;
+	assert_int_equal(got[0], 50);
+	assert_int_equal(got[1], 30);
+	assert_int_equal(got[2], 10);
+	assert_int_equal(got[3], 10);
+}
+
+static void a_weight_set_by_hand_wins_over_the_configured_one(void **state)
+{
+	struct world *w = *state;
+
+	atomic_store(&region_endpoints(w->region)[2].weight, 0);
+	for (int i = 0; i < 100; i++)
+		assert_int_not_equal(pick(w), 1);
+}
+
+static void an_endpoint_drained_or_in_maintenance_gets_nothing(void **state)
+{
+	struct world *w = *state;
+
+	atomic_store(&region_endpoints(w->region)[1].admin, ADMIN_DRAIN);
+	atomic_store(&region_endpoints(w->region)[3].admin, ADMIN_MAINT);
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(pick(w) % 2, 1);
+}
+
+static void an_endpoint_that_failed_this_request_is_avoided(void **state)
+{
+	struct world *w = *state;
+
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(pick_at(w, 0x7, 0), 3);
+	assert_int_equal(pick_at(w, 0xf, 0), -1);
+}
+
+static void failures_in_a_row_mark_it_down_until_a_trial_is_due(void **state)
+{
+	struct world *w = *state;
+	bool seen = false;
+
+	upstream_failed(&w->pool, &w->snap.u, &w->snap.e[0], 0);
+	assert_int_equal(w->pool.endpoint[1].health, HEALTH_UP);
+	upstream_failed(&w->pool, &w->snap.u, &w->snap.e[0], 0);
+	assert_int_equal(w->pool.endpoint[1].health, HEALTH_DOWN);
+	assert_int_equal(atomic_load(&region_health(w->region)[1]), HEALTH_DOWN);
+	for (int i = 0; i < 20; i++)
+		assert_int_not_equal(pick_at(w, 0, 999), 0);
+	for (int i = 0; i < ENDPOINTS; i++)
+		seen |= pick_at(w, 0, 1000) == 0;
+	assert_true(seen);
+	// While the trial runs, nothing else is sent there.
+	w->pool.endpoint[1].active = 1;
+	for (int i = 0; i < 20; i++)
+		assert_int_not_equal(pick_at(w, 0, 1000), 0);
+}
+
+static void full_endpoints_are_told_apart_from_missing_ones(void **state)
+{
+	struct world *w = *state;
+	bool full;
+
+	w->snap.u.max_connections = 1;
+	for (uint32_t i = 1; i <= ENDPOINTS; i++)
+		w->pool.endpoint[i].connections = 1;
+	assert_null(upstream_pick(&w->pool, &w->snap.s, &w->snap.u, 0, 0, &full));
+	assert_true(full);
+	w->snap.u.endpoints.n = 0;
+	assert_null(upstream_pick(&w->pool, &w->snap.s, &w->snap.u, 0, 0, &full));
+	assert_false(full);
+}
+
+static void least_request_takes_the_idlest_for_its_weight(void **state)
+{
+	struct world *w = *state;
+
+	w->snap.u.balance = BALANCE_LEAST_REQUEST;
+	w->pool.endpoint[1].active = 4;
+	w->pool.endpoint[2].active = 3;
+	w->pool.endpoint[3].active = 2;
+	w->pool.endpoint[4].active = 3;
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(pick(w), 2);
+	w->snap.e[0].weight = 4; // 4 in flight at weight 4 is less than 2 at weight 1
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(pick(w), 0);
+}
+
+static void another_owner_of_a_slot_starts_afresh(void **state)
+{
+	struct world *w = *state;
+
+	upstream_failed(&w->pool, &w->snap.u, &w->snap.e[0], 0);
+	upstream_failed(&w->pool, &w->snap.u, &w->snap.e[0], 0);
+	w->snap.e[0].epoch = 2;
+	upstream_configure(&w->pool, &w->snap.s);
+	assert_int_equal(w->pool.endpoint[1].health, HEALTH_UP);
+	assert_int_equal(w->pool.endpoint[1].failures, 0);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(round_robin_takes_each_endpoint_in_turn),
+		T(weights_are_kept_exactly_over_a_round),
+		T(a_weight_set_by_hand_wins_over_the_configured_one),
+		T(an_endpoint_drained_or_in_maintenance_gets_nothing),
+		T(an_endpoint_that_failed_this_request_is_avoided),
+		T(failures_in_a_row_mark_it_down_until_a_trial_is_due),
+		T(full_endpoints_are_told_apart_from_missing_ones),
+		T(least_request_takes_the_idlest_for_its_weight),
+		T(another_owner_of_a_slot_starts_afresh),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
