@@ -165,6 +165,7 @@ layers:
 
 # What tests/run builds and runs.
 SIMS += $(if $(SIM_TCP_OBJ),$(B)/tests/sim/tcp_sim)
+SIMS += $(if $(wildcard tests/sim/gateway_sim.c),$(B)/tests/sim/gateway_sim)
 sim: $(SIMS)
 list-unit:
 	@echo $(TESTS)

@@ -95,7 +95,7 @@ static bool cores_parse(struct config *c, const struct text *t)
 				return false;
 			p = end;
 		}
-		if (to < from || to > 4095)
+		if (to < from || to > 1023)
 			return false;
 		for (; from <= to; from++) {
 			for (uint32_t i = 0; i < c->n_workers; i++)
@@ -121,7 +121,8 @@ static void check_workers(struct config *c)
 	if (w->cores.s) {
 		if (!cores_parse(c, &w->cores))
 			diag_error(&c->diag, w->cores.mark,
-				   "cores: \"%s\" is no list of at most %d different CPUs such as \"2-5,8\"",
+				   "cores: \"%s\" is no list of at most %d different CPUs in 0..1023 such as "
+				   "\"2-5,8\"",
 				   w->cores.s, SNAP_WORKERS_MAX);
 		return;
 	}

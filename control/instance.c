@@ -321,13 +321,14 @@ static int stats_open_files(struct instance *i, uint32_t workers, char *why, siz
 
 static int stats_say(const struct instance *i, char *why, size_t why_size)
 {
-	char path[320], fresh[320], line[400];
+	char path[320], fresh[320], line[480];
 	int fd, n;
 	bool good;
 
 	instance_path(i, "stats", path, sizeof(path));
 	instance_path(i, "stats.new", fresh, sizeof(fresh));
-	n = snprintf(line, sizeof(line), i->pins[0] ? "bpf %s\n" : "files\n", i->pins);
+	n = snprintf(line, sizeof(line), "%s%s\nlisten %s\n", i->pins[0] ? "bpf " : "files", i->pins,
+		     i->listen);
 	fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
 	good = fd >= 0 && write(fd, line, (size_t)n) == n;
 	if (fd >= 0)

@@ -2,7 +2,9 @@
 //
 //   control.lock    held by the one control of the instance
 //   region          shared by all processes (contract/region.h)
-//   stats           one line: "bpf DIRECTORY" (maps pinned there) or "files" (stats-<array> beside it)
+//   stats           for the exporter: "bpf DIRECTORY" (maps pinned there) or "files" (stats-<array> beside it),
+//   and
+//                   "listen ADDRESS:PORT", where the configuration wants the metrics served
 //   dataplane.pid   of the data plane that control started last
 //   dataplane.sock  the channel, made by the data plane
 #pragma once
@@ -21,7 +23,8 @@ struct instance {
 	size_t region_bytes;
 	int stats_fd[STATS_ARRAYS];
 	struct stats stats;
-	char pins[320]; // directory of the pinned maps; "": files are used
+	char pins[320];  // directory of the pinned maps; "": files are used
+	char listen[64]; // of the exporter; set before instance_open_stats()
 };
 
 // Makes the directory where it is missing and takes the lock. 0, or -1 with a sentence in why.

@@ -37,6 +37,14 @@ static void on_attached(void *ctx)
 	atomic_store(&c->instance.region->draining, 0);
 }
 
+static void exporter_address(const struct config *config, char *dst, size_t room)
+{
+	const struct address *a = &config->root.telemetry.prometheus.listen;
+	char text[ADDR_TEXT_MAX];
+
+	snprintf(dst, room, addr_is_v4(a->addr) ? "%s:%u" : "[%s]:%u", addr_text(a->addr, text), a->tcp_port);
+}
+
 void control_shutdown(struct control *c, uint64_t drain)
 {
 	if (!c->stopping)
@@ -185,6 +193,7 @@ int control_run(struct control *c, const char *dir, const char *path)
 	}
 	if ((found ? attach(c, config, good, why, sizeof(why)) : prepare(c, config, why, sizeof(why))) < 0)
 		goto failed;
+	exporter_address(config, c->instance.listen, sizeof(c->instance.listen));
 	if (instance_open_stats(&c->instance, &c->log, why, sizeof(why)) < 0)
 		goto failed;
 	atomic_fetch_add(&c->instance.region->control_epoch, 1);
@@ -196,25 +205,26 @@ int control_run(struct control *c, const char *dir, const char *path)
 	records_start(c);
 	supervise_start(&c->dataplane);
 	err = loop_run(&c->loop);
-	if (err < 0) {
-		log_error(&c->log, "event loop: %s", strerror(-err));
-		c->status = 1;
-	}
 	records_drain(c);
 	loop_fini(&c->loop);
 	sockets_close(c);
-	supervise_end(&c->dataplane);
+	if (err < 0) { // the data plane goes on without us
+		log_error(&c->log, "event loop: %s", strerror(-err));
+		c->status = 1;
+	} else {
+		supervise_end(&c->dataplane);
+	}
 	supervise_fini(&c->dataplane);
 	log_note(&c->log, "control ends");
-	instance_close(&c->instance, true);
+	instance_close(&c->instance, err == 0);
 	log_close(&c->log);
 	return c->status;
 failed:
 	log_error(&c->log, "%s", why);
-	// What runs is left alone; what was only made for a start is taken away.
+	// What runs is left alone, and so is what was set by hand: it may be started again with a better file.
 	if (found == 0)
 		supervise_end(&c->dataplane);
-	instance_close(&c->instance, found == 0);
+	instance_close(&c->instance, false);
 	log_close(&c->log);
 	return 1;
 }

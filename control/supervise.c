@@ -190,6 +190,7 @@ static int dataplane_spawn(struct supervise *s)
 		waitpid(pid, NULL, 0);
 		return err;
 	}
+	s->serves = false;
 	instance_write_pid(s->instance, pid);
 	loop_poll(s->loop, &s->death, s->pidfd, POLLIN);
 	return 0;
@@ -233,31 +234,45 @@ static void runs(struct supervise *s)
 {
 	bool again = s->ran;
 
-	s->ran = true;
+	s->ran = s->serves = true;
 	state_set(s, DATAPLANE_RUNNING, 0);
 	log_note(s->log, "data plane %s, pid %d, generation %llu", again ? "runs again" : "runs", (int)s->pid,
 		 (unsigned long long)s->running.snapshot->generation);
 	s->attached(s->ctx);
 }
 
+// It runs already, and our connection was lost or made anew: what it runs is what holds.
+static void reunited(struct supervise *s, uint64_t generation, int fd)
+{
+	struct generation found;
+	char why[200];
+
+	if (s->next.fd >= 0 && generation == s->next.snapshot->generation) {
+		close(fd);
+		publish_end(s, NULL);
+	} else if (generation == s->running.snapshot->generation) {
+		close(fd);
+		publish_end(s, "the connection to the data plane was lost");
+	} else if (generation_adopt(&found, fd, why, sizeof(why)) == 0) {
+		publish_end(s, "the data plane runs another generation");
+		log_note(s->log, "the data plane runs generation %llu, published before",
+			 (unsigned long long)generation);
+		generation_drop(&s->before);
+		s->before = s->running;
+		s->running = found;
+	} else {
+		log_error(s->log, "what the data plane runs cannot be read: %s", why);
+	}
+	runs(s);
+}
+
 // HELLO on a fresh connection.
 static void greeted(struct supervise *s, const struct channel_msg *m, int *fds, int n)
 {
-	if (m->state == CHANNEL_WAITING) {
-		start_send(s);
-		return;
-	}
-	// It runs already: our connection was lost, or was made anew.
-	channel_close_fds(fds, n);
-	if (s->next.fd >= 0 && m->generation == s->next.snapshot->generation)
-		publish_end(s, NULL);
-	else if (m->generation != s->running.snapshot->generation)
-		log_error(s->log, "the data plane runs generation %llu, not %llu",
-			  (unsigned long long)m->generation,
-			  (unsigned long long)s->running.snapshot->generation);
+	if (m->state == CHANNEL_RUNNING && n == 1)
+		reunited(s, m->generation, fds[0]);
 	else
-		publish_end(s, "the connection to the data plane was lost");
-	runs(s);
+		start_send(s);
 }
 
 static void message(struct supervise *s, const struct channel_msg *m, int *fds, int n)
@@ -398,6 +413,24 @@ static void connect_try(struct supervise *s)
 	}
 }
 
+static void reconnect(struct supervise *s)
+{
+	channel_close(s);
+	state_set(s, DATAPLANE_CONNECTING, CONNECT_MAX);
+}
+
+// A state has lasted too long. One that serves is not ended for being mute: its workers carry traffic.
+static void overdue(struct supervise *s, uint64_t now)
+{
+	log_error(s->log, "the data plane stays in state %s", dataplane_state_name[s->state]);
+	if (s->serves && (s->state == DATAPLANE_CONNECTING || s->state == DATAPLANE_GREETING)) {
+		reconnect(s);
+		return;
+	}
+	s->deadline = now + KILL_AFTER;
+	process_kill(s);
+}
+
 static void on_timer(void *ctx, struct loop_op *op, int result)
 {
 	struct supervise *s = ctx;
@@ -407,8 +440,10 @@ static void on_timer(void *ctx, struct loop_op *op, int result)
 	(void)op;
 	if (result < 0)
 		return;
-	if (s->publish_done && now >= s->publish_deadline)
+	if (s->publish_done && now >= s->publish_deadline) {
 		publish_end(s, "the data plane did not take the configuration in time");
+		reconnect(s); // its HELLO will tell what it runs
+	}
 	switch (s->state) {
 	case DATAPLANE_NONE:
 		if (late) {
@@ -424,12 +459,8 @@ static void on_timer(void *ctx, struct loop_op *op, int result)
 	default:
 		break;
 	}
-	if (late && s->state != DATAPLANE_NONE && s->deadline && now >= s->deadline) {
-		log_error(s->log, "the data plane stays in state %s: it is ended",
-			  dataplane_state_name[s->state]);
-		s->deadline = now + KILL_AFTER;
-		process_kill(s);
-	}
+	if (late && s->deadline && now >= s->deadline)
+		overdue(s, now);
 	if (s->timer.busy || (s->state == DATAPLANE_RUNNING && !s->publish_done))
 		return;
 	loop_timer(s->loop, &s->timer, TICK);
@@ -469,7 +500,7 @@ int supervise_adopt(struct supervise *s, char *why, size_t why_size)
 	}
 	if (generation_adopt(&s->running, fds[0], why, why_size) < 0)
 		return -1;
-	s->ran = true;
+	s->ran = s->serves = true;
 	s->state = DATAPLANE_RUNNING;
 	return 1;
 }

@@ -45,7 +45,8 @@ struct supervise {
 	uint64_t deadline; // of the state; 0: none
 	unsigned deaths;   // one soon after another
 	unsigned restarts;
-	bool ran;        // it has run at least once
+	bool ran;        // one has run at least once
+	bool serves;     // this one has
 	int exit_status; // of the last one that ended in our sight: 128 + signal, or as it exited
 	char last_words[240];
 	struct generation running, before, next;

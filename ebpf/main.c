@@ -17,6 +17,23 @@
 
 #define LISTEN_DEFAULT "127.0.0.1:9145"
 
+// Where the configuration wants us: the second line of the instance's `stats`, which control writes.
+static const char *listen_configured(const char *dir)
+{
+	static char address[64];
+	char path[512];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/stats", dir);
+	f = fopen(path, "re");
+	if (!f)
+		return NULL;
+	if (fscanf(f, "%*[^\n] listen %63s", address) != 1)
+		address[0] = '\0';
+	fclose(f);
+	return address[0] ? address : NULL;
+}
+
 struct options {
 	const char *dir, *listen, *host_bpf;
 };
@@ -24,7 +41,8 @@ struct options {
 static const char usage[] =
 	"churchgate-exporter --dir RUNDIR [--listen ADDRESS:PORT] [--host-bpf PATH]\n"
 	"  --dir RUNDIR           directory of the instance (region, stats)\n"
-	"  --listen ADDRESS:PORT  where /metrics and /health are served; " LISTEN_DEFAULT " if not given\n"
+	"  --listen ADDRESS:PORT  where /metrics and /health are served; if not given, as the\n"
+	"                         configuration says, or " LISTEN_DEFAULT "\n"
 	"  --host-bpf PATH        where the host's /sys/fs/bpf is seen, if not there\n";
 
 // 0; 1 for help; -1 with a sentence said.
@@ -37,7 +55,7 @@ static int options_parse(struct options *o, int argc, char **argv)
 					      {0}};
 	int c;
 
-	*o = (struct options){.listen = LISTEN_DEFAULT};
+	*o = (struct options){0};
 	while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
 		if (c == 'd')
 			o->dir = optarg;
@@ -56,6 +74,10 @@ static int options_parse(struct options *o, int argc, char **argv)
 		fprintf(stderr, "churchgate-exporter: --dir is missing\n");
 		return -1;
 	}
+	if (!o->listen)
+		o->listen = listen_configured(o->dir);
+	if (!o->listen)
+		o->listen = LISTEN_DEFAULT;
 	return 0;
 }
 

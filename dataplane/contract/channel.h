@@ -27,7 +27,8 @@ enum channel_type {
 	CHANNEL_LOG,
 	// control → data plane: give each worker a look at its command ring.
 	CHANNEL_KICK,
-	// The memory of the packet buffers, 1 descriptor, where it is ordinary memory. The data plane passes it to
+	// The memory of the packet buffers, 1 descriptor, where it is ordinary memory. The data plane passes it
+	// to
 	// control once it runs, and after a HELLO that says so; control only keeps it, and passes it to a data
 	// plane that waits, before START: its pages are then there already, and a restart takes a fraction of
 	// the time. Without it, or with another size than is needed, new memory is made.

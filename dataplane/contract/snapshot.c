@@ -527,6 +527,6 @@ bool snapshot_verify(const void *s, size_t size, char *why, size_t why_size)
 	// Ranges that others are checked against (ports, upstreams, hosts, nodes) are those of the header:
 	// whoever comes later in this list finds them checked, or only compares with their numbers.
 	return header(&c) && system_part(&c) && text(&c, c.s->source, 0, SNAP_TEXT_MAX, "source") &&
-	       bytes(&c, c.s->text, UINT32_MAX, "configuration text") &&
-	       ports(&c) && listeners(&c) && upstreams(&c) && routes(&c) && hosts(&c) && tries(&c);
+	       bytes(&c, c.s->text, UINT32_MAX, "configuration text") && ports(&c) && listeners(&c) &&
+	       upstreams(&c) && routes(&c) && hosts(&c) && tries(&c);
 }

@@ -40,8 +40,8 @@ struct snap_system {
 #define SNAP_WORKERS_MAX 64
 #define SNAP_PORTS_MAX   16
 #define SNAP_LISTEN_MAX  16383 // TCP ports above it are our own towards upstreams (port/steer.h)
-#define SNAP_NAME_MAX    63   // bytes of a name (the region keeps it with a NUL); of a device: 127
-#define SNAP_TEXT_MAX    8191 // bytes of any other text
+#define SNAP_NAME_MAX    63    // bytes of a name (the region keeps it with a NUL); of a device: 127
+#define SNAP_TEXT_MAX    8191  // bytes of any other text
 
 struct snap_address { // an address of our own
 	struct addr addr;
@@ -106,7 +106,7 @@ struct snap_route {
 	struct snap_ref location;     // ACTION_REDIRECT; text
 
 	uint64_t timeout;  // ns, whole request: first byte of the head to last byte of the answer; 0: none
-	uint64_t per_try;  // ns, one attempt until its response head; 0: none
+	uint64_t per_try;  // ns, one attempt, from the end of the request to the response head; 0: none
 	uint32_t attempts; // at most, 1..8; attempts after the first only where no byte was sent (connect
 			   // failures)
 	uint32_t host;     // index of its host pattern in snapshot order, for listings

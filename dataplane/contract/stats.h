@@ -53,7 +53,7 @@ struct worker_stats {
 	_Alignas(64) stat_cell c[CTR_COUNT];
 	_Alignas(64) stat_cell busy_ns;
 	stat_cell idle_ns, loops, sleeps, generation, alive_ns; // alive_ns: time of the last loop
-	stat_cell pool_used, pool_size; // packet buffers (written by worker 0), gauge
+	stat_cell pool_used, pool_size;                         // packet buffers (written by worker 0), gauge
 	stat_cell conns_used, conns_high, conns_size, exchanges_used, exchanges_high, exchanges_size; // gauges
 	stat_cell tid; // thread id of the worker, 0 before it runs
 };

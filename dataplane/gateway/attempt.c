@@ -79,15 +79,23 @@ static bool endpoint_index(const struct attempt *a, uint32_t *i)
 	return *i < 64;
 }
 
+void attempt_relayed(struct attempt *a)
+{
+	struct exchange *x = a->x;
+
+	x->request_relayed = true;
+	if (a->state == ATTEMPT_WAITING && x->route->per_try)
+		a->deadline = x->g->now + x->route->per_try;
+	exchange_arm(x);
+}
+
 // The head goes out; the body follows as it comes. False when the exchange has ended over it.
 static bool attempt_send(struct attempt *a)
 {
 	struct exchange *x = a->x;
-	uint64_t per_try = x->route->per_try;
 
 	a->state = ATTEMPT_WAITING;
-	a->sent = true;
-	a->deadline = per_try ? a->started + per_try : 0;
+	a->deadline = 0;
 	if (a->reused && http_body_done(&x->request) && !pkt_next(x->head)) {
 		// Kept, in case the pooled connection turns out to be closed.
 		pkt_ref(x->head);
@@ -99,8 +107,9 @@ static bool attempt_send(struct attempt *a)
 		send_chain(a->conn->tcp, p);
 	}
 	if (http_body_done(&x->request))
-		x->request_relayed = true;
-	exchange_arm(x);
+		attempt_relayed(a);
+	else
+		exchange_arm(x);
 	return relay_request(x);
 }
 

@@ -46,7 +46,6 @@ struct attempt {
 	uint32_t scanned; // of an unfinished response head
 	uint8_t state;    // enum attempt_state
 	bool reused;      // its connection was pooled
-	bool sent;        // some of the request may have left
 	bool reusable;    // its connection may serve again, as far as the response says
 	bool eof, dead;   // the upstream has ended its side; the connection is lost
 };
@@ -166,6 +165,7 @@ void attempt_start(struct exchange *x, const struct snap_upstream *u);
 // Ends it without a response. conn_ok: its connection may be pooled.
 void attempt_cancel(struct attempt *a);
 void attempt_timeout(struct attempt *a);
+void attempt_relayed(struct attempt *a);  // all of the request is sent: the time of its answer begins
 void attempt_complete(struct attempt *a); // response and request are complete
 tcp_event_fn upstream_event;
 // Takes what the upstream has sent as far as it goes; false: the exchange has ended and is gone.

@@ -139,7 +139,7 @@ bool relay_request(struct exchange *x)
 			retry_later(x);
 			break;
 		}
-		x->request_relayed = true;
+		attempt_relayed(a);
 		if (!x->response_started) // from here on the time is the upstream's
 			tcp_set_timer(x->client, 0);
 		break;

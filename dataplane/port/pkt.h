@@ -93,6 +93,12 @@ static inline bool pkt_exclusive(const struct pkt *p)
 	return rte_mbuf_refcnt_read(pkt_mbuf(p)) == 1 && RTE_MBUF_DIRECT(pkt_mbuf(p));
 }
 
+// Somebody else holds a reference, too.
+static inline bool pkt_shared(const struct pkt *p)
+{
+	return rte_mbuf_refcnt_read(pkt_mbuf(p)) > 1;
+}
+
 static inline void *pkt_priv(const struct pkt *p)
 {
 	return rte_mbuf_to_priv(pkt_mbuf(p));

@@ -39,7 +39,7 @@
 #define CONN_HALF_OPEN  (1u << 20) // in the list of accepted but not established ones
 #define CONN_HAS_PATH   (1u << 21)
 #define CONN_DEAD       (1u << 22) // freed as soon as no list holds it
-#define CONN_NO_BUFFER  (1u << 23) // due_delack is the retry of a segment that found no buffer
+#define CONN_NO_BUFFER  (1u << 23) // due_delack is the retry of a segment that found no buffer or queue room
 #define CONN_TOLD       (1u << 24) // the owner has had an event, or made the connection
 
 #define CONN_LISTS (CONN_IN_READY | CONN_IN_DIRTY)

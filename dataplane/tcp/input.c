@@ -331,7 +331,7 @@ void conn_input(struct tcp *t, struct tcp_conn *c, struct segment *s)
 		c->ts_recent = s->opt.tsval;
 	if (c->state == TCP_SYN_RECEIVED && !handshake_ack(t, c, s))
 		return;
-	if (!ack_input(t, c, s))
+	if (!ack_input(t, c, s) || (s->flags & TCP_SYN)) // payload of a SYN comes again
 		return;
 	if (s->len || (s->flags & TCP_FIN))
 		payload_input(t, c, s);

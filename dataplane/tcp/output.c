@@ -3,6 +3,8 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
+#define QUEUE_SPARE 64 // packets
+
 static void header_put(struct tcp_conn *c, struct pkt *p, uint32_t seq, uint8_t flags, uint16_t wnd,
 		       const uint8_t *options, uint32_t n)
 {
@@ -188,7 +190,19 @@ done:
 	return true;
 }
 
-// New data, and after a timeout old data again. False: no buffer.
+// The device takes less than we would send: data waits here, where it costs nothing, and leaves room in the
+// queue for acknowledgements and for ARP.
+static bool queue_full(struct tcp *t, struct tcp_conn *c)
+{
+	if (t->net->tx[c->path.port].n < NET_TXQ - QUEUE_SPARE)
+		return false;
+	c->flags |= CONN_NO_BUFFER;
+	conn_set_delack(t, c, 1);
+	conn_dirty(c);
+	return true;
+}
+
+// New data, and after a timeout old data again. False: no buffer, or no room in the device's queue.
 static bool data_send(struct tcp *t, struct tcp_conn *c)
 {
 	while (seq_lt(c->snd_nxt, c->snd_end) || ((c->flags & CONN_FIN_QUEUED) && c->snd_nxt == c->snd_end)) {
@@ -197,6 +211,8 @@ static bool data_send(struct tcp *t, struct tcp_conn *c)
 
 		if (flight >= wnd)
 			break;
+		if (queue_full(t, c))
+			return false;
 		wnd -= flight;
 		if (unsent) {
 			uint32_t max = unsent < c->mss ? unsent : c->mss;

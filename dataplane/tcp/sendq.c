@@ -177,8 +177,17 @@ void tcp_send(struct tcp_conn *c, struct pkt *p)
 	if (n <= SEND_SMALL && n <= tail_room(c)) {
 		tail_append(c, pkt_data(p), n);
 		pkt_free(p);
-	} else {
+	} else if (!pkt_shared(p)) {
 		sendq_push(c, p);
+	} else {
+		// Its other holder may send it elsewhere, but the private room can be in one queue only.
+		struct pkt *copy = pkt_copy(p, c->tcp->net->pool);
+		pkt_free(p);
+		if (!copy) {
+			conn_fail(c, ENOBUFS);
+			return;
+		}
+		sendq_push(c, copy);
 	}
 	sent(c);
 }

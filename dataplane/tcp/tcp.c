@@ -103,11 +103,15 @@ unsigned tcp_dispatch(struct tcp *t)
 
 void tcp_flush(struct tcp *t)
 {
+	uint32_t last = t->dirty.tail; // what becomes dirty again meanwhile waits for the next flush
 	struct tcp_conn *c;
 
-	while ((c = list_pop(t, &t->dirty, false)))
+	while (last && (c = list_pop(t, &t->dirty, false))) {
+		if (conn_index(t, c) + 1 == last)
+			last = 0;
 		if (!list_reap(t, c))
 			conn_output(t, c);
+	}
 }
 
 void tcp_destroy(struct tcp *t)

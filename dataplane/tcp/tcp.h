@@ -112,8 +112,10 @@ struct pkt *tcp_recv_take(struct tcp_conn *c);       // removes the first buffer
 bool tcp_recv_eof(const struct tcp_conn *c);         // FIN seen and the queue is empty
 
 // Send queue. tcp_send() takes over a buffer (unchained) with payload as its data; small ones may be copied
-// into the buffer before. It always succeeds: callers look at tcp_send_space() first and stop when it is 0.
-// After tcp_shutdown() nothing may be sent.
+// into the buffer before, and one to which the caller keeps a reference (pkt_ref) is copied, so that it may be
+// sent again elsewhere. It always succeeds (but for such a copy without a buffer left, which ends the
+// connection with ENOBUFS): callers look at tcp_send_space() first and stop when it is 0. After tcp_shutdown()
+// nothing may be sent.
 uint32_t tcp_send_space(const struct tcp_conn *c);  // buffer bytes it may still take; 0: full
 uint32_t tcp_send_queued(const struct tcp_conn *c); // payload bytes not yet acknowledged
 void tcp_send(struct tcp_conn *c, struct pkt *p);
@@ -141,7 +143,8 @@ struct tcp_info {
 	bool accepted;
 };
 void tcp_get_info(const struct tcp_conn *c, struct tcp_info *info);
-int tcp_error(const struct tcp_conn *c); // after EV_ERROR: ECONNREFUSED, ECONNRESET, ETIMEDOUT, EHOSTUNREACH
+int tcp_error(
+	const struct tcp_conn *c); // after EV_ERROR: ECONNREFUSED, ECONNRESET, ETIMEDOUT, EHOSTUNREACH, ENOBUFS
 struct addr tcp_remote(const struct tcp_conn *c);
 uint16_t tcp_remote_port(const struct tcp_conn *c);
 

@@ -125,8 +125,11 @@ static void give_back(struct host *h, unsigned i)
 static void transmit(struct host *h)
 {
 	struct net_txq *q = &h->net.tx[0];
+	uint32_t n = q->n;
 
-	for (uint32_t i = 0; i < q->n; i++) {
+	if (h->sim->impair.busy && n)
+		n = random_below(&h->sim->r, n < 8 ? n + 1 : 8);
+	for (uint32_t i = 0; i < n; i++) {
 		struct pkt *p = q->v[i];
 		wire_send(h->sim, h, p);
 		if (!h->sim->impair.hold || random_below(&h->sim->r, 3) || h->n_held == 64)
@@ -134,7 +137,8 @@ static void transmit(struct host *h)
 		else
 			h->held[h->n_held++] = (struct held){p, digest(p)};
 	}
-	q->n = 0;
+	q->n -= n;
+	memmove(q->v, q->v + n, q->n * sizeof(q->v[0]));
 	while (h->n_held && (random_below(&h->sim->r, 4) == 0 || !h->sim->impair.hold))
 		give_back(h, random_below(&h->sim->r, h->n_held));
 }
@@ -177,6 +181,8 @@ uint64_t host_next(const struct host *h)
 {
 	uint64_t next = wheel_next(&h->wheel);
 
+	if (h->net.tx[0].n) // a worker goes on polling
+		return h->sim->now + 20000;
 	return h->n_hog && h->hog_until < next ? h->hog_until : next;
 }
 

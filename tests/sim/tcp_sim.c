@@ -48,6 +48,7 @@ static void impair_plan(struct sim *s)
 	if (random_below(r, 2))
 		m->rate = (1ull + random_below(r, 100)) * 1000000;
 	m->hold = random_below(r, 2);
+	m->busy = random_below(r, 4) == 0;
 	if (random_below(r, 6) == 0) {
 		m->dark_from = s->now + random_below(r, 5000) * MS;
 		m->dark_until = m->dark_from + random_below(r, 20000) * MS;

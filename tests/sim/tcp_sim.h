@@ -44,6 +44,7 @@ struct impair {
 	uint64_t queue;         // ns of backlog before frames are dropped
 	uint64_t dark_from, dark_until;
 	bool hold; // the driver holds sent buffers for a while
+	bool busy; // it takes only some of what is queued at a time
 };
 
 struct frame {

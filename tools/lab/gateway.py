@@ -13,6 +13,7 @@ import urllib.request
 from .space import LabError, process_gone, run, wait_for
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+XDP_PINS = "/sys/fs/bpf/xdp"  # libxdp makes this folder when it first loads a program, and leaves it
 DEVICES = ("af_xdp", "af_packet", "tap")
 WAN, LAN = "198.18.0.1", "198.19.0.1"
 VDEV = re.compile(r"net_(?:af_xdp|af_packet|tap)(\d+),iface=(?:tap-)?(\w+)")
@@ -40,8 +41,10 @@ class Gateway:
         self.config = config
         self.control = self.exporter = None
         self.taps = None
+        self.killed = set()  # data planes that we ended by force
         self.prefix = ()  # a command that runs our programs with fewer rights
         self.metrics_port = 9145
+        self.xdp_pins = os.path.isdir(XDP_PINS)
         for program in ("churchgate-control", "churchgate-dataplane", "cgctl"):
             if not os.access(os.path.join(self.build, program), os.X_OK):
                 raise LabError(f"{os.path.join(self.build, program)} is missing: run make")
@@ -69,6 +72,8 @@ class Gateway:
                 return
             self.close()
             print(f"lab: device {device} does not work here: {why}", flush=True)
+            os.replace(os.path.join(self.space.dir, "control.log"),
+                       os.path.join(self.space.dir, f"control-{device}.log"))
         raise LabError("the gateway did not start on any device")
 
     def _try(self):
@@ -81,7 +86,9 @@ class Gateway:
 
     def _started(self):
         if self.control.poll() is not None:
-            raise LabError("control ended: " + self.log_tail())
+            log = self.log_tail(lines=100)
+            found = re.findall(r"giving up: (.*)", log)
+            raise LabError(found[-1] if found else "control ended: " + log)
         return self.serving()
 
     def serving(self):
@@ -97,16 +104,24 @@ class Gateway:
     def sanitizers(self):
         # Reports go to files of their own, one for each process: the suite looks whether there is any.
         path = os.path.join(self.space.dir, "sanitizer")
-        return {"ASAN_OPTIONS": f"log_path={path}:detect_leaks=0:abort_on_error=0:exitcode=99",
+        return {"ASAN_OPTIONS": f"log_path={path}:exitcode=99",
                 "UBSAN_OPTIONS": f"log_path={path}:print_stacktrace=1"}
 
     def sanitizer_reports(self):
         texts = []
         for name in sorted(os.listdir(self.space.dir)):
-            if name.startswith("sanitizer."):
+            if name.startswith("sanitizer.") or name in ("control.log", "exporter.log"):
                 with open(os.path.join(self.space.dir, name), encoding="utf-8", errors="replace") as file:
-                    texts.append(file.read())
+                    text = file.read()
+                if name.startswith("sanitizer.") or re.search(r"ERROR: \w+Sanitizer|runtime error: ", text):
+                    texts.append(text)
         return texts
+
+    def unexpected_ends(self):
+        """What the log says of a data plane that ended without being asked to, but for those that we killed."""
+        with open(os.path.join(self.space.dir, "control.log"), encoding="utf-8", errors="replace") as log:
+            ends = re.findall(r"data plane (\d+) (?:has ended with status [1-9]|was ended by)", log.read())
+        return [pid for pid in ends if int(pid) not in self.killed]
 
     def start_exporter(self):
         self.exporter = self.space.start(
@@ -182,10 +197,13 @@ class Gateway:
         with contextlib.suppress(OSError):
             with open(os.path.join(self.dir, "stats"), encoding="utf-8") as file:
                 kind, _, folder = file.read().strip().partition(" ")
-            if kind == "bpf" and os.path.isdir(folder):
+            if kind == "bpf" and folder.startswith("/sys/fs/bpf/") and os.path.isdir(folder):
                 for name in os.listdir(folder):
                     os.unlink(os.path.join(folder, name))
                 os.rmdir(folder)
+        if not self.xdp_pins:
+            with contextlib.suppress(OSError):
+                os.rmdir(XDP_PINS)
 
     def log_tail(self, name="control.log", lines=12):
         with contextlib.suppress(OSError):
@@ -226,5 +244,6 @@ class Gateway:
 
     def kill_dataplane(self):
         pid = self.dataplane_pid()
+        self.killed.add(pid)
         os.kill(pid, signal.SIGKILL)
         return pid

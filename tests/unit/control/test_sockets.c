@@ -40,12 +40,11 @@ static void *world_run(void *ctx)
 	return NULL;
 }
 
-static const char config_text[] =
-	"version: 1\n"
-	"system: {ports: [{name: p, device: d, addresses: [198.18.0.1/24]}]}\n"
-	"control:\n"
-	"  - {socket: admin.sock}\n"
-	"  - {socket: user.sock, mode: \"0666\", level: user}\n";
+static const char config_text[] = "version: 1\n"
+				  "system: {ports: [{name: p, device: d, addresses: [198.18.0.1/24]}]}\n"
+				  "control:\n"
+				  "  - {socket: admin.sock}\n"
+				  "  - {socket: user.sock, mode: \"0666\", level: user}\n";
 
 static int world_open(void **state)
 {
@@ -140,8 +139,9 @@ static void json_answers_are_one_document_on_a_line(void **state)
 	assert_string_equal(ask(fd, "json show log\n"), "{\"level\":\"error\",\"file\":\"stderr\"}\n\n");
 	assert_string_equal(ask(fd, "--json nonsense here now\n"),
 			    "{\"error\":\"unknown command \\\"nonsense here\\\"; help lists them\"}\n\n");
-	assert_string_equal(ask(fd, "json show log; show log\n"),
-			    "[{\"level\":\"error\",\"file\":\"stderr\"},{\"level\":\"error\",\"file\":\"stderr\"}]\n\n");
+	assert_string_equal(
+		ask(fd, "json show log; show log\n"),
+		"[{\"level\":\"error\",\"file\":\"stderr\"},{\"level\":\"error\",\"file\":\"stderr\"}]\n\n");
 	close(fd);
 }
 

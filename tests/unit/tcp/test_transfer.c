@@ -406,6 +406,32 @@ static void a_buffer_is_sent_in_place_and_copied_while_the_driver_holds_it(void 
 	bed_free(b);
 }
 
+static void a_buffer_that_the_caller_keeps_may_be_sent_on_two_connections(void **state)
+{
+	struct bed *b = bed_make((struct tcp_config){0});
+	struct tcp_conn *one = bed_accept(b), *two;
+	struct pkt *p = buffer(600, 's');
+
+	(void)state;
+	b->peer_port++;
+	b->seq = PEER_ISN;
+	two = bed_accept(b);
+	pkt_ref(p);
+	tcp_send(one, p);
+	tcp_close(one); // still sends it
+	bed_run(b);
+	tcp_send(two, p);
+	bed_run(b);
+	bed_drain(b);
+	bed_sleep(b, 250 * MS); // both again
+	const struct out *first = bed_out(b), *second = bed_out(b);
+	assert_int_equal(first->len, 600);
+	assert_int_equal(second->len, 600);
+	assert_int_not_equal(first->dst, second->dst);
+	assert_int_equal(first->data[599], 's');
+	bed_free(b);
+}
+
 static void a_buffer_larger_than_a_segment_is_split(void **state)
 {
 	struct bed *b = bed_make((struct tcp_config){0});
@@ -443,6 +469,43 @@ static void without_packet_buffers_a_segment_waits_and_is_sent_later(void **stat
 	bed_sleep(b, 50 * MS);
 	assert_int_equal(bed_out(b)->len, 1000);
 	assert_int_equal(bed_out(b)->len, 500);
+	bed_free(b);
+}
+
+static void data_waits_while_the_devices_queue_is_full_but_acknowledgements_go(void **state)
+{
+	struct bed *b = bed_make((struct tcp_config){0});
+	struct tcp_conn *c = bed_accept(b);
+	struct net_txq *q = &b->net.tx[0];
+
+	(void)state;
+	while (q->n < NET_TXQ - 64)
+		q->v[q->n++] = buffer(10, 0); // no segments: not captured
+	for (uint32_t i = 0; i < 2; i++)
+		bed_in(b, (struct in){.seq = b->seq++, .ack = b->ack, .flags = TCP_ACK, .wnd = WND, .len = 1});
+	bed_send(b, c, 5000);
+	const struct out *o = bed_out(b);
+	assert_int_equal(o->len, 0);
+	assert_int_equal(o->ack, b->seq);
+	bed_silent(b);
+	assert_int_equal(tcp_send_queued(c), 5000);
+	bed_free(b);
+}
+
+static void a_full_device_queue_loses_nothing_by_the_next_tick(void **state)
+{
+	struct bed *b = bed_make((struct tcp_config){0});
+	struct tcp_conn *c = bed_accept(b);
+	struct net_txq *q = &b->net.tx[0];
+
+	(void)state;
+	while (q->n < NET_TXQ - 64)
+		q->v[q->n++] = buffer(10, 0);
+	bed_send(b, c, 5000);
+	bed_silent(b);
+	bed_sleep(b, 3 * MS);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(bed_out(b)->len, 1000);
 	bed_free(b);
 }
 
@@ -503,8 +566,11 @@ static const struct CMUnitTest tests[] = {
 	BED_TEST(the_owner_hears_when_a_full_send_queue_has_room_again),
 	BED_TEST(small_writes_share_a_buffer_and_a_segment),
 	BED_TEST(a_buffer_is_sent_in_place_and_copied_while_the_driver_holds_it),
+	BED_TEST(a_buffer_that_the_caller_keeps_may_be_sent_on_two_connections),
 	BED_TEST(a_buffer_larger_than_a_segment_is_split),
 	BED_TEST(without_packet_buffers_a_segment_waits_and_is_sent_later),
+	BED_TEST(data_waits_while_the_devices_queue_is_full_but_acknowledgements_go),
+	BED_TEST(a_full_device_queue_loses_nothing_by_the_next_tick),
 	BED_TEST(rfc1191_a_smaller_path_mtu_makes_smaller_segments),
 	BED_TEST(the_owners_timer_fires_once_and_may_be_cancelled),
 };
