@@ -1,6 +1,7 @@
 #include "supervise.h"
 #include "compile.h"
 #include "contract/channel_io.h"
+#include "xdp.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -37,7 +38,7 @@ static void on_timer(void *ctx, struct loop_op *op, int result);
 
 void supervise_init(struct supervise *s)
 {
-	s->pidfd = s->channel = -1;
+	s->pidfd = s->channel = s->memory = -1;
 	s->running = s->before = s->next = GENERATION_NONE;
 	s->death = (struct loop_op){.fn = on_death, .ctx = s};
 	s->input = (struct loop_op){.fn = on_input, .ctx = s};
@@ -220,6 +221,11 @@ static void start_send(struct supervise *s)
 	struct channel_msg m;
 	int err;
 
+	// Best effort: without it the data plane makes new memory.
+	if (s->memory >= 0) {
+		channel_message(&m, CHANNEL_MEMORY, 0, NULL);
+		channel_send(s->channel, &m, &s->memory, 1);
+	}
 	channel_message(&m, CHANNEL_START, s->running.snapshot->generation, NULL);
 	err = channel_send(s->channel, &m, fds, CHANNEL_FDS_MAX);
 	if (err < 0) {
@@ -306,6 +312,11 @@ static void message(struct supervise *s, const struct channel_msg *m, int *fds, 
 			publish_end(s, text);
 		}
 		break;
+	case CHANNEL_MEMORY:
+		if (s->memory >= 0)
+			close(s->memory);
+		s->memory = fds[0];
+		return;
 	case CHANNEL_LOG:
 		// It stands on the data plane's standard error too, which is our log: kept for what is said of
 		// a failure.
@@ -576,6 +587,8 @@ void supervise_end(struct supervise *s)
 	process_kill(s);
 	if (s->pidfd >= 0 && poll(&p, 1, 5000) > 0)
 		death_log(s);
+	if (s->running.snapshot)
+		xdp_detach(s->running.snapshot, s->log);
 }
 
 void supervise_fini(struct supervise *s)
@@ -587,5 +600,7 @@ void supervise_fini(struct supervise *s)
 		close(s->channel);
 	if (s->pidfd >= 0)
 		close(s->pidfd);
-	s->channel = s->pidfd = -1;
+	if (s->memory >= 0)
+		close(s->memory);
+	s->channel = s->pidfd = s->memory = -1;
 }

@@ -39,6 +39,7 @@ struct supervise {
 	pid_t pid;
 	bool child;
 	int pidfd, channel;
+	int memory; // packet memory, kept for the next data plane; -1: none
 	struct loop_op death, input, timer;
 	uint64_t since;    // of the state, ns
 	uint64_t started;  // of the process

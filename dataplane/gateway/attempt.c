@@ -123,7 +123,7 @@ static void attempt_connect(struct attempt *a, bool fresh)
 
 	a->endpoint = upstream_pick(&g->upstreams, x->snapshot, a->upstream, x->avoid, g->now, &full);
 	if (!a->endpoint && full) {
-		if (g->pending[a->stat_slot].n >= a->upstream->max_pending) {
+		if (g->pending[a->stat_slot].n >= upstream_share(&g->upstreams, a->upstream->max_pending)) {
 			count(g, CTR_up_pending_full);
 			stat_add(&stats_of(a)->pending_overflow, 1);
 			exchange_fail(x, 503, "too many requests wait for the upstream");

@@ -258,11 +258,9 @@ static int set_up_queues(struct starting *st)
 	for (uint16_t q = 0; err == 0 && q < st->queues; q++) {
 		err = rte_eth_rx_queue_setup(p->id, q, rx, socket, NULL, pkt_pool_mempool(st->pool));
 		if (err)
-			return fail(
-				st, err,
-				"port %s: receive queue %u of device \"%s\" (%s) could not be made: %s (packet "
-				"memory too small?)",
-				p->name, q, p->device, st->info.driver_name, reason(err));
+			return fail(st, err,
+				    "port %s: receive queue %u of device \"%s\" (%s) could not be made: %s",
+				    p->name, q, p->device, st->info.driver_name, reason(err));
 		err = rte_eth_tx_queue_setup(p->id, q, tx, socket, NULL);
 	}
 	if (err)

@@ -6,6 +6,7 @@ struct candidate {
 	const struct snap_upstream *u;
 	const struct snap_endpoint *e; // all of them
 	uint64_t avoid, now;
+	uint32_t most; // connections of one endpoint, 0: no bound
 	bool full;
 };
 
@@ -22,7 +23,7 @@ static bool usable(struct candidate *k, uint32_t i)
 	// A trial of one that was down holds off the others until its outcome is known.
 	if (rt->health == HEALTH_DOWN && (k->now < rt->down_until || rt->active))
 		return false;
-	if (k->u->max_connections && !rt->idle && rt->connections >= k->u->max_connections) {
+	if (k->most && !rt->idle && rt->connections >= k->most) {
 		k->full = true;
 		return false;
 	}
@@ -106,6 +107,9 @@ const struct snap_endpoint *upstream_pick(struct upstream_pool *p, const struct 
 {
 	struct candidate k = {.p = p, .u = u, .e = snap_at(s, u->endpoints), .avoid = avoid, .now = now};
 	int i = -1;
+
+	if (u->max_connections)
+		k.most = upstream_share(p, u->max_connections);
 
 	if (u->endpoints.n)
 		i = u->balance == BALANCE_LEAST_REQUEST ? least_request(&k, u->endpoints.n)

@@ -13,14 +13,26 @@ int upstream_init(struct upstream_pool *p, struct arena *a, uint32_t max_conns, 
 		  struct region *region, unsigned worker, struct worker_stats *stats,
 		  struct upstream_stats *up_stats, struct random *random)
 {
-	*p = (struct upstream_pool){
-		.tcp = tcp, .region = region, .stats = stats, .up_stats = up_stats, .random = random};
+	*p = (struct upstream_pool){.tcp = tcp,
+				    .region = region,
+				    .stats = stats,
+				    .up_stats = up_stats,
+				    .random = random,
+				    .worker = worker,
+				    .workers = region->workers};
 	p->health = region_health(region) + (size_t)worker * REGION_ENDPOINTS;
 	p->endpoint = arena_alloc(a, REGION_ENDPOINTS * sizeof(*p->endpoint), 64);
 	p->turn = arena_alloc(a, STATS_UPSTREAMS * sizeof(*p->turn), 64);
 	if (!p->endpoint || !p->turn)
 		return -ENOMEM;
 	return slab_init(&p->conns, a, max_conns, sizeof(struct upstream_conn), 8);
+}
+
+uint32_t upstream_share(const struct upstream_pool *p, uint32_t limit)
+{
+	uint32_t share = limit / p->workers + (p->worker < limit % p->workers);
+
+	return share || !limit ? share : 1;
 }
 
 static void idle_unlink(struct upstream_conn *c)

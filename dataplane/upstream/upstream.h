@@ -50,7 +50,13 @@ struct upstream_pool {
 	struct slab conns;
 	struct random *random;
 	const struct snapshot *snapshot;
+	uint32_t worker, workers;
 };
+
+// This worker's part of a limit that is set for all workers together: an even share, at least 1 of a limit that
+// is not 0 (so that with more workers than the limit allows it is exceeded rather than a worker locked out).
+// Workers share nothing here, so the limit as a whole holds without a word between them.
+uint32_t upstream_share(const struct upstream_pool *p, uint32_t limit);
 
 int upstream_init(struct upstream_pool *p, struct arena *a, uint32_t max_conns, struct tcp *tcp,
 		  struct region *region, unsigned worker, struct worker_stats *stats,
