@@ -125,7 +125,9 @@ SIM_TCP_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tests/sim/tcp_*.c))
 $(B)/tests/sim/tcp_sim: $(SIM_TCP_OBJ) $(call libs,tcp net port contract base)
 	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS)
 # Whole gateways in simulation.
-$(B)/tests/sim/gateway_sim: $(patsubst %,$(B)/%.o,tests/sim/gateway_sim tests/sim/world dataplane/worker control/blob control/routetable) $(call libs,$(ALL_LAYERS))
+GATEWAY_SIMS := $(addprefix $(B)/tests/sim/,gateway_sim gateway_rough)
+$(B)/tests/sim/gateway_rough: $(patsubst %,$(B)/%.o,tests/sim/rough_client tests/sim/rough_backend)
+$(GATEWAY_SIMS): $(B)/tests/sim/%: $(B)/tests/sim/%.o $(patsubst %,$(B)/%.o,tests/sim/world dataplane/worker control/blob control/routetable) $(call libs,$(ALL_LAYERS))
 	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS)
 $(B)/tests/%.o: tests/%.c
 	@mkdir -p $(@D)
@@ -164,8 +166,7 @@ layers:
 	@tools/check-layers --self-test && tools/check-layers
 
 # What tests/run builds and runs.
-SIMS += $(if $(SIM_TCP_OBJ),$(B)/tests/sim/tcp_sim)
-SIMS += $(if $(wildcard tests/sim/gateway_sim.c),$(B)/tests/sim/gateway_sim)
+SIMS += $(if $(SIM_TCP_OBJ),$(B)/tests/sim/tcp_sim) $(GATEWAY_SIMS)
 sim: $(SIMS)
 list-unit:
 	@echo $(TESTS)

@@ -113,16 +113,24 @@ static bool attempt_send(struct attempt *a)
 	return relay_request(x);
 }
 
+static void attempt_place(struct attempt *a, bool fresh);
+
+static bool attempt_pick(struct attempt *a)
+{
+	struct gateway *g = a->x->g;
+	bool full;
+
+	a->endpoint = upstream_pick(&g->upstreams, a->x->snapshot, a->upstream, a->x->avoid, g->now, &full);
+	return a->endpoint || !full;
+}
+
 // Finds the attempt a connection. fresh: not from the pool.
 static void attempt_connect(struct attempt *a, bool fresh)
 {
 	struct exchange *x = a->x;
 	struct gateway *g = x->g;
-	bool full;
-	int err = 0;
 
-	a->endpoint = upstream_pick(&g->upstreams, x->snapshot, a->upstream, x->avoid, g->now, &full);
-	if (!a->endpoint && full) {
+	if (!attempt_pick(a)) {
 		if (g->pending[a->stat_slot].n >= upstream_share(&g->upstreams, a->upstream->max_pending)) {
 			count(g, CTR_up_pending_full);
 			stat_add(&stats_of(a)->pending_overflow, 1);
@@ -134,6 +142,16 @@ static void attempt_connect(struct attempt *a, bool fresh)
 		exchange_arm(x);
 		return;
 	}
+	attempt_place(a, fresh);
+}
+
+// With the endpoint that was picked, if there is one.
+static void attempt_place(struct attempt *a, bool fresh)
+{
+	struct exchange *x = a->x;
+	struct gateway *g = x->g;
+	int err = 0;
+
 	if (!a->endpoint) {
 		count(g, CTR_up_no_endpoint);
 		if (x->attempts > 1)
@@ -192,21 +210,43 @@ void attempt_start(struct exchange *x, const struct snap_upstream *u)
 	attempt_connect(a, false);
 }
 
-// Connections, or room for them, have come free: those that wait longest go on.
+// Those that wait longest go on, as far as there are connections. Upstreams that found no statistics slot share
+// a queue: there one that is full does not hold up the others.
+static void pending_serve(struct gateway *g, uint32_t stat_slot)
+{
+	struct attempt *a, *next;
+
+	for (a = g->pending[stat_slot].first; a; a = next) {
+		next = a->next; // serving one ends no other, it may only add some behind
+		if (attempt_pick(a)) {
+			pending_unlink(g, a);
+			attempt_place(a, false);
+		} else if (stat_slot) {
+			break;
+		}
+	}
+}
+
+// Connections, or room for them, have come free. What this starts may end at once and free more, of any
+// upstream: that is noted, and looked at by the outermost call.
 static void pending_wake(struct gateway *g, uint32_t stat_slot)
 {
-	struct attempt *a;
-	bool full;
+	struct pending *q = &g->pending[stat_slot];
 
+	if (q->first && !q->due) {
+		q->due = true;
+		q->next_due = g->due;
+		g->due = stat_slot;
+	}
 	if (g->waking)
-		return; // the loop below goes on by itself
+		return;
 	g->waking = true;
-	while ((a = g->pending[stat_slot].first) != NULL) {
-		if (!upstream_pick(&g->upstreams, a->x->snapshot, a->upstream, a->x->avoid, g->now, &full) &&
-		    full)
-			break;
-		pending_unlink(g, a);
-		attempt_connect(a, false);
+	while (g->due != UINT32_MAX) {
+		uint32_t slot = g->due;
+
+		g->due = g->pending[slot].next_due;
+		g->pending[slot].due = false;
+		pending_serve(g, slot);
 	}
 	g->waking = false;
 }
@@ -242,7 +282,7 @@ static void connect_failed(struct attempt *a, uint16_t status, const char *messa
 	struct exchange *x = a->x;
 	struct gateway *g = x->g;
 	const struct snap_upstream *u = a->upstream;
-	uint32_t i;
+	uint32_t i, slot = a->stat_slot;
 
 	upstream_failed(&g->upstreams, u, a->endpoint, g->now);
 	if (endpoint_index(a, &i))
@@ -255,12 +295,10 @@ static void connect_failed(struct attempt *a, uint16_t status, const char *messa
 		attempt_free(a);
 		attempt_start(x, u);
 	} else {
-		uint32_t slot = a->stat_slot;
-
 		attempt_free(a);
 		exchange_fail(x, status, message);
-		pending_wake(g, slot);
 	}
+	pending_wake(g, slot);
 }
 
 void attempt_timeout(struct attempt *a)
@@ -293,7 +331,8 @@ void attempt_complete(struct attempt *a)
 
 	attempt_account(a, x->status);
 	// Only a connection on which both messages have ended exactly may carry another request.
-	if (a->reusable && !a->eof && !a->dead && x->request_relayed && tcp_recv_len(t) == 0 && !g->draining)
+	if (a->reusable && !a->eof && !a->dead && x->request_relayed && tcp_recv_len(t) == 0 &&
+	    !tcp_recv_eof(t) && !g->draining)
 		upstream_release(&g->upstreams, a->conn, g->now + a->pool_idle);
 	else
 		upstream_close(&g->upstreams, a->conn, !x->request_relayed);
@@ -315,6 +354,7 @@ static void attempt_lost(struct attempt *a)
 	    (x->method == METHOD_GET || x->method == METHOD_HEAD || x->method == METHOD_PUT ||
 	     x->method == METHOD_DELETE || x->method == METHOD_OPTIONS || x->method == METHOD_TRACE)) {
 		struct pkt *kept = x->head;
+		uint32_t slot = a->stat_slot;
 
 		x->head = pkt_copy(kept, g->conf.pool);
 		pkt_free_chain(kept);
@@ -328,6 +368,7 @@ static void attempt_lost(struct attempt *a)
 		}
 		count(g, CTR_up_replayed);
 		attempt_connect(a, true);
+		pending_wake(g, slot); // it may have gone to another endpoint
 		return;
 	}
 	count(g, CTR_up_reset);
@@ -364,6 +405,8 @@ static enum head response_head(struct attempt *a)
 			break;
 		if (x->minor >= 1)
 			forward_interim(x); // without a buffer it is lost, which an interim answer may be
+		pkt_free_chain(x->head);    // the upstream works on it: not to be sent again
+		x->head = NULL;
 		tcp_recv_skip(t, (uint32_t)n);
 		a->scanned = 0;
 	}
@@ -392,6 +435,7 @@ static enum head response_head(struct attempt *a)
 	x->head = NULL;
 	exchange_unpin(x);
 	exchange_arm(x);
+	client_progress(x);
 	return HEAD_DONE;
 }
 
@@ -420,7 +464,7 @@ bool attempt_pump(struct attempt *a)
 		return false;
 	if (a->dead && tcp_recv_len(a->conn->tcp) == 0) {
 		count(x->g, CTR_up_truncated);
-		exchange_abort(x); // what came before the loss was passed on; the end shows as cut short
+		exchange_cut(x); // what came before the loss is passed on; the end shows as cut short
 		return false;
 	}
 	return true;
@@ -431,13 +475,13 @@ void upstream_event(void *ctx, struct tcp_conn *c, void *user, unsigned events)
 	struct gateway *g = ctx;
 	struct upstream_conn *conn = user;
 	struct attempt *a = conn->owner;
-	(void)c;
 
 	if (!a) {
-		// Idle in the pool: its time is up, or the upstream closed it or speaks unasked.
+		// Idle in the pool: its time is up, or the upstream closed it or speaks unasked. An event may
+		// also be of what the attempt before has dealt with already.
 		uint32_t slot = conn->stat_slot;
 
-		if (events & ~(unsigned)EV_WRITABLE) {
+		if ((events & (EV_TIMER | EV_EOF | EV_ERROR)) || tcp_recv_len(c)) {
 			upstream_close(&g->upstreams, conn, false);
 			pending_wake(g, slot);
 		}

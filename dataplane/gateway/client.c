@@ -11,6 +11,7 @@
 #define IDLE_BIT    1u
 #define LINGER_BIT  2u
 #define SCANNED_MAX 0x3fffffffu
+#define SLOW_READ   4096u // bytes that a client must take in its idle timeout, so that it is not cut off
 
 static void *idle_pack(uint32_t served, uint32_t scanned, bool linger)
 {
@@ -41,8 +42,9 @@ static void client_close(struct gateway *g, struct tcp_conn *c)
 
 // Ends a connection whose answers are all written: FIN, then what still comes is read and dropped for a while,
 // since a reset would take the last answer from a client that is still sending (RFC 9112 9.6).
-static void client_end(struct gateway *g, struct tcp_conn *c)
+void client_end(struct gateway *g, struct tcp_conn *c)
 {
+	tcp_recv_skip(c, tcp_recv_len(c));
 	if (tcp_recv_eof(c)) {
 		client_close(g, c);
 		return;
@@ -50,7 +52,6 @@ static void client_end(struct gateway *g, struct tcp_conn *c)
 	tcp_shutdown(c);
 	tcp_set_user(c, idle_pack(0, 0, true));
 	tcp_set_timer(c, g->now + LINGER_TIME);
-	tcp_recv_skip(c, tcp_recv_len(c));
 }
 
 static void client_linger(struct gateway *g, struct tcp_conn *c, unsigned events)
@@ -87,14 +88,12 @@ static bool has_empty_line(struct tcp_conn *c, uint32_t from)
 	return false;
 }
 
-// The bytes of a head in one run: in the first buffer if that has it all, else copied to g->in.
+// The bytes of a head that stands in several buffers, copied to g->in.
 static struct slice head_bytes(struct gateway *g, struct tcp_conn *c)
 {
 	struct pkt *p = tcp_recv_peek(c);
 	size_t n = 0;
 
-	if (!p || !tcp_recv_peek_next(p))
-		return p ? pkt_slice(p) : (struct slice){"", 0};
 	for (; p && n < sizeof(g->in); p = tcp_recv_peek_next(p)) {
 		size_t part = pkt_len(p) < sizeof(g->in) - n ? pkt_len(p) : sizeof(g->in) - n;
 
@@ -102,6 +101,11 @@ static struct slice head_bytes(struct gateway *g, struct tcp_conn *c)
 		n += part;
 	}
 	return (struct slice){g->in, n};
+}
+
+static int parse(struct slice s, uint32_t max, bool request, struct http_head *h)
+{
+	return request ? http_parse_request(s.p, s.n, max, h) : http_parse_response(s.p, s.n, max, h);
 }
 
 // Looks for a whole head at the front of the receive queue. As a parser's result; *scanned makes sure that
@@ -116,9 +120,12 @@ static int head_parse(struct gateway *g, struct tcp_conn *c, uint32_t *scanned, 
 		*scanned = have;
 		return HTTP_MORE;
 	}
-	s = head_bytes(g, c);
-	n = request ? http_parse_request(s.p, s.n, max, &g->head)
-		    : http_parse_response(s.p, s.n, max, &g->head);
+	// Nearly always the first buffer has it all, whatever stands behind it: only else it is copied
+	// together.
+	s = tcp_recv_peek(c) ? pkt_slice(tcp_recv_peek(c)) : (struct slice){"", 0};
+	n = parse(s, max, request, &g->head);
+	if (n == HTTP_MORE && s.n < have)
+		n = parse(head_bytes(g, c), max, request, &g->head);
 	if (n == HTTP_MORE) {
 		*scanned = have;
 		if (have >= max)
@@ -241,7 +248,16 @@ static void request_fault(struct gateway *g, struct tcp_conn *c, int fault)
 	const struct http_fault_info *f = &http_fault_info[fault];
 
 	count(g, f->status == 431 || f->status == 414 ? CTR_http_head_too_large : CTR_http_bad_request);
-	reply_bare(g, c, f->status, f->text);
+	reply_bare(g, c, f->status, f->text, false);
+}
+
+// The client has sent FIN, whatever is still in the queue.
+static bool client_ended(const struct tcp_conn *c)
+{
+	struct tcp_info info;
+
+	tcp_get_info(c, &info);
+	return info.state == TCP_CLOSE_WAIT;
 }
 
 // Takes requests from the front of the queue until one stays in work, or no whole head is there. Requests that
@@ -265,7 +281,7 @@ static void client_turn(struct gateway *g, struct tcp_conn *c)
 			return; // answers wait to be read: EV_WRITABLE goes on
 		n = head_parse(g, c, &scanned, l->max_head, true);
 		if (n == HTTP_MORE) {
-			if (tcp_recv_eof(c)) {
+			if (client_ended(c)) {
 				client_end(g, c);
 				return;
 			}
@@ -283,7 +299,7 @@ static void client_turn(struct gateway *g, struct tcp_conn *c)
 		x = exchange_begin(g, c, l, served);
 		if (!x) {
 			count(g, CTR_http_overload);
-			reply_bare(g, c, 503, "the gateway is overloaded");
+			reply_bare(g, c, 503, "the gateway is overloaded", g->head.method == METHOD_HEAD);
 			client_end(g, c);
 			return;
 		}
@@ -342,12 +358,41 @@ static void client_idle_event(struct gateway *g, struct tcp_conn *c, unsigned ev
 			count(g, CTR_http_idle_timeout);
 		} else if (tcp_send_space(c)) {
 			count(g, CTR_http_head_timeout);
-			reply_bare(g, c, 408, "the request head did not come in time");
+			reply_bare(g, c, 408, "the request head did not come in time", false);
 		}
 		client_end(g, c);
 		return;
 	}
 	client_run(g, c);
+}
+
+void client_progress(struct exchange *x)
+{
+	x->queued = tcp_send_queued(x->client);
+	tcp_set_timer(x->client, x->g->now + x->idle_timeout);
+}
+
+// Nothing was moved for the idle timeout.
+static void client_stalled(struct exchange *x)
+{
+	struct gateway *g = x->g;
+	uint32_t queued = tcp_send_queued(x->client);
+
+	if (queued + SLOW_READ <= x->queued) { // but the client reads, slowly
+		client_progress(x);
+		return;
+	}
+	count(g, CTR_http_body_timeout);
+	if (x->response_started) {
+		if (queued) // it does not
+			exchange_abort(x);
+		else // the upstream does not send
+			exchange_cut(x);
+	} else if (tcp_recv_len(x->client)) { // there is something to relay: the upstream does not take it
+		exchange_fail(x, 504, "the upstream did not take the request body in time");
+	} else {
+		exchange_fail(x, 408, "the request body did not come in time");
+	}
 }
 
 void client_event(void *ctx, struct tcp_conn *c, void *user, unsigned events)
@@ -376,12 +421,7 @@ void client_event(void *ctx, struct tcp_conn *c, void *user, unsigned events)
 		return;
 	}
 	if (events & EV_TIMER) {
-		// Nothing moved for the idle timeout: the client does not send its body, or does not read.
-		count(g, CTR_http_body_timeout);
-		if (!x->response_started && !http_body_done(&x->request))
-			exchange_fail(x, 408, "the request body did not come in time");
-		else
-			exchange_abort(x);
+		client_stalled(x);
 		return;
 	}
 	if ((events & EV_WRITABLE) && x->attempt && !attempt_pump(x->attempt))

@@ -96,12 +96,30 @@ void exchange_abort(struct exchange *x)
 	tcp_abort(c);
 }
 
+void exchange_cut(struct exchange *x)
+{
+	struct gateway *g = x->g;
+	struct tcp_conn *c = x->client;
+
+	// A body without a length ends where the connection does: only a reset shows that it is not whole.
+	if (x->response_started && x->out_framing == FRAMING_CLOSE) {
+		exchange_abort(x);
+		return;
+	}
+	if (x->attempt)
+		attempt_cancel(x->attempt);
+	if (!x->response_started)
+		x->status = 0;
+	exchange_end(x);
+	client_end(g, c);
+}
+
 void exchange_fail(struct exchange *x, uint16_t status, const char *message)
 {
 	if (x->attempt)
 		attempt_cancel(x->attempt);
 	if (x->response_started)
-		exchange_abort(x); // a body cut short must look cut short
+		exchange_cut(x); // a body cut short must look cut short
 	else
 		reply_error(x, status, message, 0);
 }

@@ -28,7 +28,7 @@
 #define RETRY_TIME    5000000ull // until a buffer shortage is looked at again
 #define ATTEMPTS_MAX  8
 #define GENERATIONS   8
-#define LISTENERS_MAX 64
+#define LISTENERS_MAX 1024
 
 enum attempt_state { ATTEMPT_PENDING, ATTEMPT_CONNECTING, ATTEMPT_WAITING, ATTEMPT_RESPONDING };
 
@@ -67,6 +67,7 @@ struct exchange {
 	uint64_t avoid;               // endpoints that failed this exchange, bits of their index
 	uint64_t idle_timeout;        // of the listener
 	uint32_t served;              // requests on this connection before
+	uint32_t queued;              // bytes that the client had not acknowledged when its timer was set
 	uint32_t route_slot;
 	uint32_t upstream_slot; // 0: answered here
 	uint16_t status;
@@ -96,6 +97,8 @@ struct generation {
 struct pending {
 	struct attempt *first, **last;
 	uint32_t n;
+	bool due;          // stands in the list of those to be looked at
+	uint32_t next_due; // slot; UINT32_MAX: end
 };
 
 struct gateway {
@@ -114,6 +117,7 @@ struct gateway {
 	struct tcp_conn *running; // whose queue client.c works on
 	bool again;               // and whether it is to go on
 	bool waking;              // attempt.c gives free connections to those that wait
+	uint32_t due;             // first of the queues it is to look at; UINT32_MAX: none
 	uint64_t date_second;
 	char date[29];
 	struct pending *pending; // [STATS_UPSTREAMS]
@@ -140,6 +144,10 @@ const struct snap_listener *gateway_listener(const struct gateway *g, uint32_t t
 
 // client.c
 tcp_event_fn client_event;
+// Something moves: the client's idle time of a body begins anew.
+void client_progress(struct exchange *x);
+// Ends a connection: what is queued is still sent.
+void client_end(struct gateway *g, struct tcp_conn *c);
 // The exchange is over (freed): goes on with the connection: next request, or end.
 void client_continue(struct gateway *g, struct tcp_conn *c, uint32_t served, bool keep_alive);
 
@@ -156,6 +164,9 @@ void exchange_arm(struct exchange *x);
 void exchange_finish(struct exchange *x);
 // The client's connection is dead or must be cut: ends attempts, accounts, frees. The client is reset.
 void exchange_abort(struct exchange *x);
+// No (further) answer can be given: ends attempts, accounts, frees. What the client was sent before, earlier
+// answers among it, still reaches it; then its connection ends, visibly before the end of the answer.
+void exchange_cut(struct exchange *x);
 // No answer from upstream will come: answers with status, or cuts the client off when its answer has begun.
 void exchange_fail(struct exchange *x, uint16_t status, const char *message);
 void exchange_timer(struct exchange *x);
@@ -199,5 +210,5 @@ bool relay_response(struct exchange *x);
 void reply_error(struct exchange *x, uint16_t status, const char *message, uint32_t allow);
 void reply_route(struct exchange *x); // respond and redirect actions
 // For a connection without an exchange (malformed request, no exchange left); its connection ends with it.
-void reply_bare(struct gateway *g, struct tcp_conn *c, uint16_t status, const char *message);
+void reply_bare(struct gateway *g, struct tcp_conn *c, uint16_t status, const char *message, bool head_only);
 const char *reply_error_name(uint16_t status);

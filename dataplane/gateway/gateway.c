@@ -27,6 +27,7 @@ struct gateway *gateway_create(struct arena *a, const struct gateway_config *con
 	g->pending = arena_alloc(a, STATS_UPSTREAMS * sizeof(*g->pending), 64);
 	if (!g->pending)
 		return NULL;
+	g->due = UINT32_MAX;
 	for (uint32_t i = 0; i < STATS_UPSTREAMS; i++)
 		g->pending[i].last = &g->pending[i].first;
 	return g;
@@ -88,13 +89,18 @@ static uint32_t listener_tag(const struct snapshot *s, const struct snap_listene
 
 const struct snap_listener *gateway_listener(const struct gateway *g, uint32_t tag)
 {
+	static const struct snap_listener last = {.head_timeout = 1000000000ull,
+						  .idle_timeout = 1000000000ull,
+						  .max_head = SNAP_HEAD_MAX,
+						  .max_requests = 1};
 	const struct snapshot *s = gateway_snapshot(g);
 	const struct snap_listener *l = snap_at(s, s->listeners);
 
 	for (uint32_t i = 0; i < g->n_listener_tags; i++)
 		if (g->listener_tag[i] == tag)
 			return &l[i];
-	return &l[0]; // its listener is gone: it ends under the rules of the first
+	// Its listener is gone: it ends under the rules of the first.
+	return s->listeners.n ? &l[0] : &last;
 }
 
 bool gateway_listen(void *gateway, uint16_t port, struct addr local, uint16_t local_port,

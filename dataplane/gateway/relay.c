@@ -124,7 +124,7 @@ bool relay_request(struct exchange *x)
 	x->bytes_in += moved;
 	if (moved) {
 		x->body_sent = true;
-		tcp_set_timer(x->client, g->now + x->idle_timeout);
+		client_progress(x);
 	}
 	switch (r) {
 	case RELAY_MORE:
@@ -170,8 +170,8 @@ bool relay_response(struct exchange *x)
 	x->bytes_out += moved;
 	switch (r) {
 	case RELAY_MORE:
-		if (moved || !x->terminator_due)
-			tcp_set_timer(x->client, g->now + x->idle_timeout);
+		if (moved)
+			client_progress(x);
 		break;
 	case RELAY_NO_BUFFER:
 		retry_later(x);
@@ -187,11 +187,11 @@ bool relay_response(struct exchange *x)
 		return false;
 	case RELAY_FAULT:
 		count(g, CTR_http_bad_chunk);
-		exchange_abort(x);
+		exchange_cut(x);
 		return false;
 	case RELAY_EOF:
 		count(g, CTR_up_truncated);
-		exchange_abort(x);
+		exchange_cut(x);
 		return false;
 	}
 	return true;

@@ -115,7 +115,7 @@ static void reply_exchange(struct exchange *x, struct reply *r)
 	x->status = r->status;
 	if (!reply_send(g, x->client, r)) {
 		count(g, CTR_http_overload);
-		exchange_abort(x);
+		exchange_cut(x);
 		return;
 	}
 	x->response_started = true;
@@ -180,11 +180,14 @@ void reply_route(struct exchange *x)
 	reply_exchange(x, &r);
 }
 
-void reply_bare(struct gateway *g, struct tcp_conn *c, uint16_t status, const char *message)
+void reply_bare(struct gateway *g, struct tcp_conn *c, uint16_t status, const char *message, bool head_only)
 {
 	char id[33], body[512];
-	struct reply r = {
-		.status = status, .content_type = SLICE("application/json"), .minor = 1, .request_id = id};
+	struct reply r = {.status = status,
+			  .content_type = SLICE("application/json"),
+			  .minor = 1,
+			  .request_id = id,
+			  .head_only = head_only};
 
 	snprintf(id, sizeof(id), "%016llx%016llx", (unsigned long long)random_next(&g->random),
 		 (unsigned long long)random_next(&g->random));

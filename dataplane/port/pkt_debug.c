@@ -27,6 +27,7 @@ const char *__lsan_default_options(void)
 #define BELOW "ring_mp_mc"
 
 static const struct rte_mempool_ops *below; // set before the first pool is made
+static const struct rte_mempool *making;    // by the main thread, in memory that may not be new
 
 static char *room(const struct rte_mbuf *m)
 {
@@ -69,10 +70,11 @@ static void ops_free(struct rte_mempool *mp)
 
 static int ops_enqueue(struct rte_mempool *mp, void *const *v, unsigned n)
 {
-	// Before the ring has them: the next owner may be quick. While the pool is being made its buffers have
-	// no address yet and are about to be cleared as a whole; pkt_debug_pool_begin() follows.
+	// Before the ring has them: the next owner may be quick. While the pool is being made its buffers
+	// (which have no address yet, unless their memory served another pool before) are about to be cleared
+	// as a whole; pkt_debug_pool_begin() follows.
 	for (unsigned i = 0; i < n; i++)
-		if (((struct rte_mbuf *)v[i])->buf_addr)
+		if (mp != making && ((struct rte_mbuf *)v[i])->buf_addr)
 			pkt_poison_freed(v[i]);
 	return below->enqueue(mp, v, n);
 }
@@ -135,8 +137,14 @@ static void open_one(struct rte_mempool *mp, void *arg, void *obj, unsigned i)
 	__asan_unpoison_memory_region((char *)obj + mp->elt_size, mp->trailer_size);
 }
 
+void pkt_debug_pool_make(const struct rte_mempool *mp)
+{
+	making = mp;
+}
+
 void pkt_debug_pool_begin(struct rte_mempool *mp)
 {
+	making = NULL;
 	rte_mempool_obj_iter(mp, poison_one, NULL);
 }
 

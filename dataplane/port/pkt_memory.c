@@ -65,6 +65,9 @@ struct pkt_pool *pkt_pool_create_at(const char *name, uint64_t memory, void *at,
 	got = rte_mempool_set_ops_byname(mp, operations(), NULL);
 	if (got == 0) {
 		rte_pktmbuf_pool_init(mp, &priv);
+#if defined(__SANITIZE_ADDRESS__)
+		pkt_debug_pool_make(mp);
+#endif
 		// An address of the process is what devices use too.
 		got = rte_mempool_populate_iova(mp, at, (rte_iova_t)(uintptr_t)at, size, NULL, NULL);
 	}

@@ -21,8 +21,10 @@ static bool usable(struct candidate *k, uint32_t i)
 	    ADMIN_READY)
 		return false;
 	// A trial of one that was down holds off the others until its outcome is known.
-	if (rt->health == HEALTH_DOWN && (k->now < rt->down_until || rt->active))
+	if (rt->epoch == e->epoch && rt->health == HEALTH_DOWN && (k->now < rt->down_until || rt->active))
 		return false;
+	if (rt->epoch != e->epoch)
+		return true; // removed since, and its slot is another's: nothing is known of it any more
 	if (k->most && !rt->idle && rt->connections >= k->most) {
 		k->full = true;
 		return false;
@@ -46,8 +48,8 @@ static int round_robin(struct candidate *k, uint32_t n)
 	int64_t total = 0;
 	bool equal = true;
 
-	for (uint32_t i = 1; i < n && equal; i++)
-		equal = weight_of(k, i) == weight_of(k, 0);
+	for (uint32_t i = 0; i < n && equal; i++)
+		equal = weight_of(k, i) == weight_of(k, 0) && weight_of(k, i);
 	if (equal) {
 		uint32_t *turn = &k->p->turn[k->u->stat_slot];
 

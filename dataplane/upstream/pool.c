@@ -87,11 +87,23 @@ void upstream_configure(struct upstream_pool *p, const struct snapshot *s)
 	p->snapshot = s;
 }
 
+// May a pooled connection carry a request? What came over it since its last answer was not asked for, and would
+// be taken for the next one; its owner is told of that, and of its end, only later in this burst.
+static bool reusable(const struct tcp_conn *c)
+{
+	return tcp_recv_len(c) == 0 && !tcp_recv_eof(c) && tcp_send_space(c) > 0;
+}
+
 struct upstream_conn *upstream_reuse(struct upstream_pool *p, const struct snap_endpoint *e, void *owner)
 {
 	struct upstream_endpoint *rt = &p->endpoint[e->slot];
-	struct upstream_conn *c = rt->idle;
+	struct upstream_conn *c;
 
+	// The trial of an endpoint that is down is a connection of its own: an old one proves nothing.
+	if (rt->epoch != e->epoch || rt->health == HEALTH_DOWN)
+		return NULL;
+	while ((c = rt->idle) && !reusable(c->tcp))
+		upstream_close(p, c, false);
 	if (!c)
 		return NULL;
 	idle_unlink(c);
@@ -108,8 +120,13 @@ struct upstream_conn *upstream_open(struct upstream_pool *p, const struct snap_u
 				    const struct snap_endpoint *e, tcp_event_fn *fn, void *ctx, void *owner,
 				    int *err)
 {
-	struct upstream_conn *c = slab_get(&p->conns);
+	struct upstream_endpoint *rt = p->endpoint[e->slot].epoch == e->epoch ? &p->endpoint[e->slot] : NULL;
+	struct upstream_conn *c;
 
+	// A fresh one where only pooled ones are left takes the place of one of these.
+	if (rt && rt->idle && u->max_connections && rt->connections >= upstream_share(p, u->max_connections))
+		upstream_close(p, rt->idle, false);
+	c = slab_get(&p->conns);
 	if (!c) {
 		*err = -ENOMEM;
 		return NULL;
@@ -124,8 +141,10 @@ struct upstream_conn *upstream_open(struct upstream_pool *p, const struct snap_u
 		slab_put(&p->conns, c);
 		return NULL;
 	}
-	p->endpoint[e->slot].active++;
-	p->endpoint[e->slot].connections++;
+	if (rt) {
+		rt->active++;
+		rt->connections++;
+	}
 	stat_add(&p->up_stats[u->stat_slot].connects, 1);
 	stat_add(&p->up_stats[u->stat_slot].connections, 1);
 	return c;

@@ -522,8 +522,8 @@ static void sim_init(struct sim *s, uint64_t seed, struct pkt_pool *pool)
 		for (unsigned j = 0; j < s->n_workers; j++)
 			if (i != j && worker_join(&s->worker[i], &s->worker[j]) != 0)
 				abort();
-	host_init(&s->clients, pool, "198.18.0.2", 24, "198.18.0.1", 2, NULL, NULL, random_next(&s->random));
-	host_init(&s->backends, pool, "198.19.0.11", 24, "198.19.0.1", 3, backend_listen, s,
+	host_init(&s->clients, pool, "198.18.0.2", 24, "198.18.0.1", 2, 0, NULL, NULL, random_next(&s->random));
+	host_init(&s->backends, pool, "198.19.0.11", 24, "198.19.0.1", 3, 0, backend_listen, s,
 		  random_next(&s->random));
 	for (unsigned i = 0; i < BACKENDS_MAX; i++) {
 		s->backend[i].next = s->free_backend;

@@ -151,9 +151,10 @@ static void fire(void *ctx, struct timer *t)
 }
 
 void host_init(struct host *h, struct pkt_pool *pool, const char *address, unsigned prefix, const char *gateway,
-	       uint8_t mac, tcp_listen_fn *listen, void *ctx, uint64_t seed)
+	       uint8_t mac, uint32_t rcv_buf, tcp_listen_fn *listen, void *ctx, uint64_t seed)
 {
 	struct tcp_config conf = {.max_conns = 1024,
+				  .rcv_buf = rcv_buf,
 				  .listen = listen,
 				  .listen_ctx = ctx,
 				  .secret = {seed, ~seed},

@@ -48,8 +48,9 @@ struct host {
 	uint32_t wire_end; // frames of its port go to the other one's
 };
 
+// rcv_buf: bytes it offers as window; 0: the stack's default.
 void host_init(struct host *h, struct pkt_pool *pool, const char *address, unsigned prefix, const char *gateway,
-	       uint8_t mac, tcp_listen_fn *listen, void *ctx, uint64_t seed);
+	       uint8_t mac, uint32_t rcv_buf, tcp_listen_fn *listen, void *ctx, uint64_t seed);
 void host_fini(struct host *h);
 void host_receive(struct host *h, uint64_t now, struct pkt *p);
 void host_advance(struct host *h, uint64_t now);

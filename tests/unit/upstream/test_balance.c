@@ -8,11 +8,12 @@
 #include <cmocka.h>
 
 #define ENDPOINTS 4
+#define MANY      40
 
 struct world {
 	struct {
 		struct snapshot s;
-		struct snap_endpoint e[ENDPOINTS];
+		struct snap_endpoint e[MANY]; // ENDPOINTS of them are in use at first
 		struct snap_upstream u;
 	} snap;
 	struct upstream_pool pool;
@@ -43,7 +44,7 @@ static int setup(void **state)
 	w->snap.u.down_after = 2;
 	w->snap.u.down_for = 1000;
 	w->snap.u.stat_slot = 1;
-	for (uint32_t i = 0; i < ENDPOINTS; i++) {
+	for (uint32_t i = 0; i < MANY; i++) {
 		w->snap.e[i].slot = i + 1;
 		w->snap.e[i].epoch = 1;
 		w->snap.e[i].weight = 1;
@@ -182,6 +183,41 @@ static void least_request_takes_the_idlest_for_its_weight(void **state)
 		assert_int_equal(pick(w), 0);
 }
 
+static void a_weight_of_0_takes_even_the_only_endpoint_out(void **state)
+{
+	struct world *w = *state;
+
+	w->snap.u.endpoints.n = 1;
+	atomic_store(&region_endpoints(w->region)[1].weight, 0);
+	assert_int_equal(pick(w), -1);
+	w->snap.u.balance = BALANCE_LEAST_REQUEST;
+	assert_int_equal(pick(w), -1);
+}
+
+static void the_only_usable_one_of_many_is_found(void **state)
+{
+	struct world *w = *state;
+
+	w->snap.u.balance = BALANCE_LEAST_REQUEST;
+	w->snap.u.endpoints.n = MANY;
+	for (uint32_t i = 1; i <= MANY; i++)
+		atomic_store(&region_endpoints(w->region)[i].admin, i == 30 ? ADMIN_READY : ADMIN_MAINT);
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(pick(w), 29);
+}
+
+static void what_is_known_of_a_slot_is_not_said_of_who_had_it_before(void **state)
+{
+	struct world *w = *state;
+	struct snap_endpoint before = w->snap.e[0];
+
+	w->snap.e[0].epoch = 2;
+	upstream_configure(&w->pool, &w->snap.s);
+	w->pool.endpoint[1].idle = (struct upstream_conn *)(void *)w; // must not be touched
+	assert_null(upstream_reuse(&w->pool, &before, NULL));
+	w->pool.endpoint[1].idle = NULL;
+}
+
 static void another_owner_of_a_slot_starts_afresh(void **state)
 {
 	struct world *w = *state;
@@ -207,6 +243,9 @@ int main(void)
 		T(full_endpoints_are_told_apart_from_missing_ones),
 		T(least_request_takes_the_idlest_for_its_weight),
 		T(another_owner_of_a_slot_starts_afresh),
+		T(a_weight_of_0_takes_even_the_only_endpoint_out),
+		T(the_only_usable_one_of_many_is_found),
+		T(what_is_known_of_a_slot_is_not_said_of_who_had_it_before),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
