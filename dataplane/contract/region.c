@@ -13,7 +13,7 @@ static const uint32_t ring_bytes[RING_IDS] = {
 	[RING_CMD] = REGION_CMD_RING, [RING_REPLY] = REGION_REPLY_RING, [RING_LOG] = REGION_LOG_RING};
 
 struct layout {
-	uint64_t endpoints, targets, routes, upstreams, ports, health, rings, endpoint_names, size;
+	uint64_t endpoints, targets, routes, upstreams, ports, health, rings, endpoint_names, active, size;
 };
 
 static uint64_t place(uint64_t *at, uint64_t bytes)
@@ -52,6 +52,7 @@ static struct layout layout_of(uint32_t workers)
 	l.health = place(&at, (uint64_t)REGION_ENDPOINTS * workers);
 	l.rings = place(&at, worker_rings() * workers);
 	l.endpoint_names = place(&at, REGION_ENDPOINTS * sizeof(struct region_endpoint_name));
+	l.active = place(&at, (uint64_t)REGION_ENDPOINTS * workers * sizeof(uint32_t));
 	l.size = at;
 	return l;
 }
@@ -97,6 +98,7 @@ void region_create(struct region *r, uint32_t workers)
 	r->off_health = l.health;
 	r->off_rings = l.rings;
 	r->off_endpoint_names = l.endpoint_names;
+	r->off_active = l.active;
 	atomic_store(&r->log_level, LOG_WARNING);
 	for (uint32_t i = 0; i < REGION_ENDPOINTS; i++)
 		atomic_init(&region_endpoints(r)[i].weight, -1);
@@ -143,7 +145,7 @@ bool region_verify(const struct region *r, uint64_t size, char *why, size_t why_
 	}
 	if (r->off_endpoints != l.endpoints || r->off_targets != l.targets || r->off_routes != l.routes ||
 	    r->off_upstreams != l.upstreams || r->off_ports != l.ports || r->off_health != l.health ||
-	    r->off_rings != l.rings || r->off_endpoint_names != l.endpoint_names) {
+	    r->off_rings != l.rings || r->off_endpoint_names != l.endpoint_names || r->off_active != l.active) {
 		snprintf(why, why_size, "region: its parts stand elsewhere than in this version");
 		return false;
 	}

@@ -61,6 +61,7 @@ struct region {
 	_Atomic uint64_t draining;        // 1: refuse keep-alive, readiness false
 	_Atomic uint64_t involuntary_pid; // reserved
 	uint64_t off_endpoint_names;
+	uint64_t off_active;
 };
 
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
@@ -106,6 +107,12 @@ static inline struct region_endpoint_name *region_endpoint_names(struct region *
 static inline _Atomic uint8_t *region_health(struct region *r)
 {
 	return (_Atomic uint8_t *)((char *)r + r->off_health);
+}
+// Requests in flight, for each worker and endpoint slot, as health. Each worker writes its own; the others read
+// them to balance (they may be a little behind).
+static inline _Atomic uint32_t *region_active(struct region *r)
+{
+	return (_Atomic uint32_t *)((char *)r + r->off_active);
 }
 struct rec_ring *region_ring(struct region *r, uint32_t worker, enum ring_id id);
 uint32_t region_ring_size(enum ring_id id);

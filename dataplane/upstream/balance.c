@@ -1,6 +1,8 @@
 // Which endpoint takes the next attempt.
 #include "upstream/upstream.h"
 
+#define OTHERS_AGE 1000000ull // ns
+
 struct candidate {
 	struct upstream_pool *p;
 	const struct snap_upstream *u;
@@ -77,6 +79,24 @@ static int round_robin(struct candidate *k, uint32_t n)
 	return best;
 }
 
+// In flight on an endpoint, over all workers. The others' part is read again when it is older than 1 ms.
+static uint32_t in_flight(struct candidate *k, uint32_t slot)
+{
+	struct upstream_endpoint *rt = &k->p->endpoint[slot];
+
+	if (k->p->workers > 1 && (rt->others_at == 0 || k->now - rt->others_at > OTHERS_AGE)) {
+		_Atomic uint32_t *cell = region_active(k->p->region) + slot;
+
+		rt->others = 0;
+		rt->others_at = k->now;
+		for (uint32_t w = 0; w < k->p->workers; w++)
+			if (w != k->p->worker)
+				rt->others += atomic_load_explicit(&cell[(size_t)w * REGION_ENDPOINTS],
+								   memory_order_relaxed);
+	}
+	return rt->active + rt->others;
+}
+
 // Fewest attempts in flight for its weight; of equals, one at random start. Up to 16 endpoints are all looked
 // at, of more two random ones (power of two choices), so that the cost stays bounded.
 static int least_request(struct candidate *k, uint32_t n)
@@ -91,7 +111,7 @@ static int least_request(struct candidate *k, uint32_t n)
 
 		if (w == 0 || !usable(k, i))
 			continue;
-		load = ((uint64_t)k->p->endpoint[k->e[i].slot].active << 16) / w;
+		load = ((uint64_t)in_flight(k, k->e[i].slot) << 16) / w;
 		if (load < best_load) {
 			best_load = load;
 			best = (int)i;

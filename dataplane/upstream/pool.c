@@ -20,6 +20,9 @@ int upstream_init(struct upstream_pool *p, struct arena *a, uint32_t max_conns, 
 				    .random = random,
 				    .worker = worker,
 				    .workers = region->workers};
+	p->active = region_active(region) + (size_t)worker * REGION_ENDPOINTS;
+	for (uint32_t slot = 0; slot < REGION_ENDPOINTS; slot++) // what it was before we began
+		atomic_store_explicit(&p->active[slot], 0, memory_order_relaxed);
 	p->health = region_health(region) + (size_t)worker * REGION_ENDPOINTS;
 	p->endpoint = arena_alloc(a, REGION_ENDPOINTS * sizeof(*p->endpoint), 64);
 	p->turn = arena_alloc(a, STATS_UPSTREAMS * sizeof(*p->turn), 64);
@@ -33,6 +36,13 @@ uint32_t upstream_share(const struct upstream_pool *p, uint32_t limit)
 	uint32_t share = limit / p->workers + (p->worker < limit % p->workers);
 
 	return share || !limit ? share : 1;
+}
+
+// The cell is for the other workers to see.
+static void active_add(struct upstream_pool *p, struct upstream_endpoint *rt, int n)
+{
+	rt->active += (uint32_t)n;
+	atomic_store_explicit(&p->active[rt - p->endpoint], rt->active, memory_order_relaxed);
 }
 
 static void idle_unlink(struct upstream_conn *c)
@@ -76,6 +86,7 @@ void upstream_configure(struct upstream_pool *p, const struct snapshot *s)
 			if (rt->epoch != e[j].epoch) {
 				close_idle(p, e[j].slot);
 				*rt = (struct upstream_endpoint){.epoch = e[j].epoch};
+				active_add(p, rt, 0);
 				set_health(p, e[j].slot, HEALTH_UP);
 			}
 			rt->generation = s->generation;
@@ -110,7 +121,7 @@ struct upstream_conn *upstream_reuse(struct upstream_pool *p, const struct snap_
 	c->owner = owner;
 	c->state = UPSTREAM_BUSY;
 	tcp_set_timer(c->tcp, 0);
-	rt->active++;
+	active_add(p, rt, 1);
 	stat_add(&p->up_stats[c->stat_slot].idle, (uint64_t)-1);
 	stat_add(&p->stats->c[CTR_up_pool_reuse], 1);
 	return c;
@@ -142,7 +153,7 @@ struct upstream_conn *upstream_open(struct upstream_pool *p, const struct snap_u
 		return NULL;
 	}
 	if (rt) {
-		rt->active++;
+		active_add(p, rt, 1);
 		rt->connections++;
 	}
 	stat_add(&p->up_stats[u->stat_slot].connects, 1);
@@ -172,7 +183,7 @@ void upstream_release(struct upstream_pool *p, struct upstream_conn *c, uint64_t
 		upstream_close(p, c, false);
 		return;
 	}
-	rt->active--;
+	active_add(p, rt, -1);
 	c->owner = NULL;
 	c->state = UPSTREAM_IDLE;
 	c->served++;
@@ -193,7 +204,7 @@ void upstream_close(struct upstream_pool *p, struct upstream_conn *c, bool abort
 		idle_unlink(c);
 		stat_add(&p->up_stats[c->stat_slot].idle, (uint64_t)-1);
 	} else if (rt)
-		rt->active--;
+		active_add(p, rt, -1);
 	if (rt)
 		rt->connections--;
 	stat_add(&p->up_stats[c->stat_slot].connections, (uint64_t)-1);

@@ -17,6 +17,8 @@ struct upstream_conn;
 struct upstream_endpoint {
 	uint32_t epoch;             // of the slot; another one: another endpoint
 	uint32_t active;            // attempts that hold one of its connections
+	uint32_t others;            // the same of the other workers, as of others_at
+	uint64_t others_at;         // ns
 	uint32_t connections;       // open or opening
 	uint32_t failures;          // connect failures in a row
 	uint64_t down_until;        // ns; HEALTH_DOWN until then, then one attempt may try
@@ -45,6 +47,7 @@ struct upstream_pool {
 	struct worker_stats *stats;
 	struct upstream_stats *up_stats;    // [STATS_UPSTREAMS] of this worker
 	_Atomic uint8_t *health;            // [REGION_ENDPOINTS] of this worker
+	_Atomic uint32_t *active;           // likewise
 	struct upstream_endpoint *endpoint; // [REGION_ENDPOINTS]
 	uint32_t *turn;                     // [STATS_UPSTREAMS] round robin position
 	struct slab conns;

@@ -91,13 +91,17 @@ def test_full_pool_refuses_with_503_and_serves_what_it_took(gw):
     def one():
         with gw.space.inside("client"):
             answers.append(ask(gw, "narrow.test", "/slow?ms=300"))
-    threads = [threading.Thread(target=one) for _ in range(8)]
+    threads = [threading.Thread(target=one) for _ in range(16)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     statuses = sorted(answer.status for answer in answers)
-    assert statuses.count(200) == 3 and statuses.count(503) == 5, statuses
+    # Four in work and four that wait. Several workers share the limits evenly, so with an uneven spread of
+    # clients some of it stays unused; it is never exceeded.
+    served = statuses.count(200)
+    assert served + statuses.count(503) == 16, statuses
+    assert served == 8 if gw.workers == 1 else 0 < served <= 8, statuses
     for answer in answers:
         if answer.status == 503:
             own_error(answer, 503)

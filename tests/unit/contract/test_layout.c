@@ -57,7 +57,7 @@ static void region_of_version_1_has_its_layout(void **state)
 	AT(region_endpoint, admin, 12);
 	SIZE(region_target, 16);
 	SIZE(region_name, 72);
-	SIZE(region, 120);
+	SIZE(region, 128);
 	AT(region, off_endpoints, 24);
 	AT(region, log_level, 80);
 	AT(region, draining, 96);
