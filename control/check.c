@@ -140,12 +140,19 @@ static bool address_usable(struct addr a)
 	return a.b[0] != 0xff && !(a.w[0] == 0 && a.b[15] == 1 && a.b[14] == 0 && a.b[13] == 0 && a.b[12] == 0);
 }
 
+static bool is_link_local(struct addr a)
+{
+	return a.b[0] == 0xfe && (a.b[1] & 0xc0) == 0x80;
+}
+
+// A port with an IPv6 address has a link-local one, too.
 static bool port_reaches(const struct conf_port *p, struct addr a)
 {
 	for (uint32_t i = 0; i < p->addresses.n; i++) {
 		const struct address *own = (const struct address *)p->addresses.v + i;
 
-		if (own->given && addr_in_prefix(a, own->addr, own->prefix))
+		if (own->given && addr_is_v4(a) == addr_is_v4(own->addr) &&
+		    (addr_in_prefix(a, own->addr, own->prefix) || (!addr_is_v4(a) && is_link_local(a))))
 			return true;
 	}
 	return false;
@@ -173,6 +180,16 @@ static void check_ports(struct config *c)
 			if (!address_usable(own[k].addr))
 				diag_error(&c->diag, own[k].text.mark,
 					   "addresses: %s cannot be an address of ours", own[k].text.s);
+			if (!addr_is_v4(own[k].addr) && p[i].mtu.v < 1280)
+				diag_error(&c->diag, own[k].text.mark,
+					   "addresses: %s needs an MTU of at least 1280 (RFC 8200)",
+					   own[k].text.s);
+			if (is_link_local(own[k].addr))
+				diag_error(
+					&c->diag, own[k].text.mark,
+					"addresses: %s is link-local; a port with an IPv6 address has one of "
+					"those by itself",
+					own[k].text.s);
 			for (uint32_t x = 0; x <= i; x++) {
 				const struct address *other = p[x].addresses.v;
 

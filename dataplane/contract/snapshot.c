@@ -147,12 +147,19 @@ static bool prefix_fits(struct addr a, uint32_t prefix)
 	return prefix <= 128 && (!addr_is_v4(a) || prefix >= 96);
 }
 
+// A port with an IPv6 address has a link-local one, too.
+static bool is_link_local(struct addr a)
+{
+	return a.b[0] == 0xfe && (a.b[1] & 0xc0) == 0x80;
+}
+
 static bool on_link(const struct check *c, const struct snap_port *p, struct addr a)
 {
 	const struct snap_address *own = snap_at(c->s, p->addresses);
 
 	for (uint32_t i = 0; i < p->addresses.n; i++)
-		if (addr_is_v4(a) == addr_is_v4(own[i].addr) && addr_in_prefix(a, own[i].addr, own[i].prefix))
+		if (addr_is_v4(a) == addr_is_v4(own[i].addr) &&
+		    (addr_in_prefix(a, own[i].addr, own[i].prefix) || is_link_local(a)))
 			return true;
 	return false;
 }

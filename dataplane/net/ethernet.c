@@ -1,6 +1,7 @@
 #include "net/ethernet.h"
 #include "net/arp.h"
 #include "net/ipv4.h"
+#include "net/ipv6.h"
 #include "net/wire.h"
 
 const uint8_t mac_broadcast[MAC_LEN] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
@@ -73,8 +74,7 @@ static bool input_one(struct net *n, uint16_t port, struct pkt *p, struct net_se
 		arp_input(n, port, p);
 		return false;
 	case TYPE_IPV6:
-		net_drop(n, p, CTR_ipv6_ignored);
-		return false;
+		return ipv6_input(n, port, p, multicast, seg);
 	default:
 		net_drop(n, p, CTR_rx_unknown_ethertype);
 		return false;

@@ -13,10 +13,8 @@
 // Answers are limited (RFC 1812 4.3.2.8): a token is added each 100 µs, an echo reply takes one, an error ten.
 #define TOKEN_NS   100000u
 #define TOKENS_MAX 1000u
-#define ECHO_COST  1
-#define ERROR_COST 10
 
-static bool allowed(struct net *n, uint32_t cost)
+bool icmp_allowed(struct net *n, uint32_t cost)
 {
 	uint64_t fresh = (n->now - n->icmp_refilled) / TOKEN_NS;
 
@@ -63,7 +61,7 @@ static void echo(struct net *n, struct net_seg *seg)
 {
 	struct pkt *p = seg->pkt;
 
-	if (!allowed(n, ECHO_COST)) {
+	if (!icmp_allowed(n, ICMP_ECHO_COST)) {
 		pkt_free_chain(p);
 		return;
 	}
@@ -153,7 +151,7 @@ void icmp_refuse(struct net *n, uint16_t port, const struct pkt *p, enum icmp_un
 	struct pkt *reply;
 	uint8_t *icmp;
 
-	if (!allowed(n, ERROR_COST))
+	if (!icmp_allowed(n, ICMP_ERROR_COST))
 		return;
 	reply = pkt_alloc(n->pool);
 	if (!reply)

@@ -16,6 +16,11 @@ enum icmp_unreachable_code {
 	ICMP_FRAGMENTATION_NEEDED = 4,
 };
 
+// Answers to either version share one limit (RFC 1812 4.3.2.8, RFC 4443 2.4 (f)); false, counted: not now.
+#define ICMP_ECHO_COST  1
+#define ICMP_ERROR_COST 10
+bool icmp_allowed(struct net *n, uint32_t cost);
+
 // Consumes the packet, whose data begins at the ICMP header.
 void icmp_input(struct net *n, struct net_seg *seg);
 // Tells the sender of p (a valid, unfragmented unicast IPv4 packet, from its IP header on, but no ICMP) that it

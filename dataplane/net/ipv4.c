@@ -2,6 +2,7 @@
 #include "base/checksum.h"
 #include "net/icmp.h"
 #include "net/neigh.h"
+#include "net/output.h"
 #include "net/route.h"
 #include "net/wire.h"
 #include <netinet/in.h>
@@ -108,24 +109,6 @@ bool ipv4_input(struct net *n, uint16_t port, struct pkt *p, struct net_seg *seg
 	return false;
 }
 
-// The sum over a chain. A piece that begins at an odd offset is summed with its bytes swapped (RFC 1071 2(B)).
-static uint64_t chain_sum(const struct pkt *p)
-{
-	uint64_t sum = 0;
-	bool odd = false;
-
-	for (; p; p = pkt_next(p)) {
-		uint32_t len = pkt_len(p);
-
-		if (odd)
-			sum += __builtin_bswap16((uint16_t)~checksum_fold(checksum_add(0, pkt_data(p), len)));
-		else
-			sum += (uint16_t)~checksum_fold(checksum_add(0, pkt_data(p), len));
-		odd ^= len & 1;
-	}
-	return sum;
-}
-
 // RFC 9293 3.1: source, destination, zero and protocol, length.
 static uint64_t pseudo_sum(const struct net_path *path, uint8_t proto, uint32_t len)
 {
@@ -133,7 +116,7 @@ static uint64_t pseudo_sum(const struct net_path *path, uint8_t proto, uint32_t 
 	       __builtin_bswap16((uint16_t)len);
 }
 
-void net_output(struct net *n, const struct net_path *path, struct pkt *p, uint8_t proto, uint8_t tos)
+void ipv4_output(struct net *n, const struct net_path *path, struct pkt *p, uint8_t proto, uint8_t tos)
 {
 	const struct net_port *np = &n->port[path->port];
 	uint32_t len = pkt_chain_len(p);
@@ -147,7 +130,7 @@ void net_output(struct net *n, const struct net_path *path, struct pkt *p, uint8
 	if (proto == IPPROTO_TCP) {
 		uint64_t sum = pseudo_sum(path, proto, len);
 		// A device goes on from the sum of the pseudo header, which is then not complemented.
-		uint16_t field = tcp_csum ? (uint16_t)~checksum_fold(sum) : checksum_fold(sum + chain_sum(p));
+		uint16_t field = tcp_csum ? (uint16_t)~checksum_fold(sum) : checksum_fold(sum + output_sum(p));
 
 		memcpy(pkt_data(p) + TCP_SUM, &field, 2);
 	}

@@ -1,6 +1,9 @@
 #include "net/neigh.h"
 #include "net/arp.h"
 #include "net/ipv4.h"
+#include "net/ipv6.h"
+#include "net/ndp.h"
+#include "net/own.h"
 #include "net/route.h"
 #include <errno.h>
 
@@ -135,11 +138,18 @@ static struct net_neigh *make(struct net *n, uint16_t port, struct addr addr)
 
 static void ask(struct net *n, struct net_neigh *e)
 {
+	bool probe = e->state == NEIGH_PROBE;
 	struct addr source;
 
-	if (route_source(n, e->port, e->addr, &source))
-		arp_request(n, e->port, source, e->addr, e->state == NEIGH_PROBE ? e->mac : mac_broadcast);
-	e->tries++;
+	if (!route_source(n, e->port, e->addr, &source)) {
+		e->tries++; // our addresses have gone
+	} else if (addr_is_v4(e->addr)) {
+		arp_request(n, e->port, source, e->addr, probe ? e->mac : mac_broadcast);
+		e->tries++;
+	} else if (own_usable(n, e->port, source)) {
+		ndp_solicit(n, e->port, source, e->addr, probe ? e->mac : NULL);
+		e->tries++;
+	} // else nothing may be sent from it yet (RFC 4862 5.4)
 	timer_arm(n->wheel, &e->timer, n->now + RETRY);
 }
 
@@ -228,34 +238,108 @@ void neigh_output(struct net *n, uint16_t index, struct pkt *p, uint16_t type)
 	}
 }
 
-static void confirm(struct net *n, struct net_neigh *e, const uint8_t mac[MAC_LEN])
+static void queue_send(struct net *n, struct net_neigh *e)
 {
 	uint32_t waiting = e->queued;
 
-	memcpy(e->mac, mac, MAC_LEN);
-	e->state = NEIGH_REACHABLE;
-	e->tries = 0;
-	e->confirmed = n->now;
-	timer_arm(n->wheel, &e->timer,
-		  n->now + REACHABLE_MIN + (hash_of(n, e->port, e->addr) >> 16) % REACHABLE_SPAN);
 	n->neigh_waiting -= waiting;
 	e->queued = 0;
 	for (uint32_t i = 0; i < waiting; i++)
 		ethernet_output(n, e->port, e->queue[i], e->mac, addr_is_v4(e->addr) ? TYPE_IPV4 : TYPE_IPV6);
 }
 
+static void confirm(struct net *n, struct net_neigh *e, const uint8_t mac[MAC_LEN])
+{
+	memcpy(e->mac, mac, MAC_LEN);
+	e->state = NEIGH_REACHABLE;
+	e->tries = 0;
+	e->confirmed = n->now;
+	timer_arm(n->wheel, &e->timer,
+		  n->now + REACHABLE_MIN + (hash_of(n, e->port, e->addr) >> 16) % REACHABLE_SPAN);
+	queue_send(n, e);
+}
+
+// Known, but not confirmed: whoever uses it next asks.
+static void suspect(struct net *n, struct net_neigh *e, const uint8_t mac[MAC_LEN])
+{
+	bool waiting = e->queued > 0;
+
+	memcpy(e->mac, mac, MAC_LEN);
+	e->state = NEIGH_STALE;
+	timer_cancel(n->wheel, &e->timer);
+	queue_send(n, e);
+	if (waiting)
+		ask_anew(n, e, NEIGH_PROBE);
+}
+
+static void tell(struct net *n, const struct net_neigh *e)
+{
+	if (n->ops.learned)
+		n->ops.learned(n->ops.ctx, e->port, e->addr, e->mac);
+}
+
+void neigh_solicited(struct net *n, uint16_t port, struct addr addr, const uint8_t mac[MAC_LEN])
+{
+	struct net_neigh *e = find(n, port, addr);
+
+	if (!e)
+		e = make(n, port, addr); // none left: as in neigh_heard()
+	if (!e || (neigh_has_mac(e) && mac_eq(e->mac, mac)))
+		return;
+	suspect(n, e, mac);
+	tell(n, e);
+}
+
+void neigh_advertised(struct net *n, uint16_t port, struct addr addr, const uint8_t *mac, bool solicited,
+		      bool override)
+{
+	struct net_neigh *e = find(n, port, addr);
+	bool changed;
+
+	if (!e) { // the answer may be to another worker's question
+		if (mac && solicited && n->ops.learned)
+			n->ops.learned(n->ops.ctx, port, addr, mac);
+		return;
+	}
+	if (!neigh_has_mac(e)) {
+		if (!mac)
+			return;
+		if (solicited)
+			confirm(n, e, mac);
+		else
+			suspect(n, e, mac);
+		tell(n, e);
+		return;
+	}
+	changed = mac && !mac_eq(e->mac, mac);
+	if (changed && !override) {
+		// Whichever of the two is right: it is asked when it is next used.
+		if (e->state == NEIGH_REACHABLE) {
+			e->state = NEIGH_STALE;
+			timer_cancel(n->wheel, &e->timer);
+		}
+		return;
+	}
+	if (solicited)
+		confirm(n, e, mac ? mac : e->mac);
+	else if (changed)
+		suspect(n, e, mac);
+	if (changed || solicited)
+		tell(n, e);
+}
+
 void neigh_heard(struct net *n, uint16_t port, struct addr addr, const uint8_t mac[MAC_LEN], bool create,
-		 bool tell)
+		 bool answer)
 {
 	struct net_neigh *e = find(n, port, addr);
 
 	if (!e && create)
 		e = make(n, port, addr); // none left: it is not worth a packet, so nothing is counted
 	if (e) {
-		tell |= e->state != NEIGH_REACHABLE || !mac_eq(e->mac, mac);
+		answer |= e->state != NEIGH_REACHABLE || !mac_eq(e->mac, mac);
 		confirm(n, e, mac);
 	}
-	if (tell && n->ops.learned)
+	if (answer && n->ops.learned)
 		n->ops.learned(n->ops.ctx, port, addr, mac);
 }
 
@@ -265,11 +349,21 @@ void net_learn(struct net *n, uint16_t port, struct addr addr, const uint8_t mac
 
 	if (port >= n->n_ports)
 		return;
+	if (!addr_is_v4(addr) && net_is_local(n, port, addr)) {
+		own_conflict(n, port, addr, false);
+		return;
+	}
 	e = find(n, port, addr);
 	if (!e && n->neigh_free) // nobody is put out for what may never be needed here
 		e = make(n, port, addr);
-	if (e)
+	if (!e)
+		return;
+	// Of IPv6 the teller need not have had an answer: what is not asked for here is asked for when it is
+	// used.
+	if (addr_is_v4(addr) || e->state == NEIGH_INCOMPLETE || e->state == NEIGH_PROBE)
 		confirm(n, e, mac);
+	else if (!neigh_has_mac(e) || !mac_eq(e->mac, mac))
+		suspect(n, e, mac);
 }
 
 // What waits is told to its transport, so that it need not find out by itself.
@@ -282,7 +376,10 @@ static void fail(struct net *n, struct net_neigh *e)
 	n->neigh_waiting -= waiting;
 	e->queued = 0;
 	for (uint32_t i = 0; i < waiting; i++) {
-		ipv4_unresolved(n, e->queue[i]);
+		if (addr_is_v4(e->addr))
+			ipv4_unresolved(n, e->queue[i]);
+		else
+			ipv6_unresolved(n, e->queue[i]);
 		net_drop(n, e->queue[i], CTR_neigh_unresolved);
 	}
 }
@@ -291,6 +388,10 @@ void net_timer(struct net *n, struct timer *t)
 {
 	struct net_neigh *e = (struct net_neigh *)((char *)t - offsetof(struct net_neigh, timer));
 
+	if (own_owns_timer(n, t)) {
+		own_timer(n, t);
+		return;
+	}
 	switch (e->state) {
 	case NEIGH_INCOMPLETE:
 		if (e->tries < TRIES)
@@ -321,8 +422,9 @@ void net_timer(struct net *n, struct timer *t)
 
 bool net_owns_timer(const struct net *n, const struct timer *t)
 {
-	return (const char *)t >= (const char *)n->neigh &&
-	       (const char *)t < (const char *)(n->neigh + n->n_neigh);
+	return ((const char *)t >= (const char *)n->neigh &&
+		(const char *)t < (const char *)(n->neigh + n->n_neigh)) ||
+	       own_owns_timer(n, t);
 }
 
 void neigh_fini(struct net *n)

@@ -14,7 +14,7 @@
 
 enum neigh_state {
 	NEIGH_FREE,
-	NEIGH_INCOMPLETE, // asked by broadcast, packets wait
+	NEIGH_INCOMPLETE, // asked by broadcast (IPv6: by multicast), packets wait
 	NEIGH_REACHABLE,  // confirmed not long ago
 	NEIGH_STALE,      // not confirmed lately, and not used since
 	NEIGH_PROBE,      // used, and asked by unicast to confirm; packets go out
@@ -48,7 +48,16 @@ void neigh_put(struct net *n, uint16_t index);
 // Puts the Ethernet header in front and sends, or lets p (an IP packet) wait, or drops it. Consumes p.
 void neigh_output(struct net *n, uint16_t index, struct pkt *p, uint16_t type);
 
-// A station told its hardware address. create: make an entry if there is none. tell: other workers should hear
-// of it even if nothing changed here, since the answer may be to a question of theirs.
+// A station told its hardware address. create: make an entry if there is none. answer: other workers should
+// hear of it even if nothing changed here, since it may be to a question of theirs.
 void neigh_heard(struct net *n, uint16_t port, struct addr addr, const uint8_t mac[MAC_LEN], bool create,
-		 bool tell);
+		 bool answer);
+// The same of IPv6. A solicitation says where its sender is, but not that it hears us (RFC 4861 7.2.3).
+void neigh_solicited(struct net *n, uint16_t port, struct addr addr, const uint8_t mac[MAC_LEN]);
+// An advertisement does, if it is an answer (RFC 4861 7.2.5). mac: NULL if it does not say it.
+void neigh_advertised(struct net *n, uint16_t port, struct addr addr, const uint8_t *mac, bool solicited,
+		      bool override);
+static inline bool neigh_has_mac(const struct net_neigh *e)
+{
+	return e->state == NEIGH_REACHABLE || e->state == NEIGH_STALE || e->state == NEIGH_PROBE;
+}

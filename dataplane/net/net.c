@@ -1,6 +1,7 @@
 #include "net/net.h"
 #include "net/arp.h"
 #include "net/neigh.h"
+#include "net/own.h"
 
 int net_init(struct net *n, struct arena *a, struct pkt_pool *pool, struct worker_stats *stats,
 	     struct port_stats *port_stats, struct wheel *wheel, struct hash_key key, uint32_t neighbours)
@@ -12,12 +13,15 @@ int net_init(struct net *n, struct arena *a, struct pkt_pool *pool, struct worke
 		.port_stats = port_stats,
 		.key = key,
 	};
-	return neigh_init(n, a, neighbours);
+	int err = own_init(n, a);
+
+	return err ? err : neigh_init(n, a, neighbours);
 }
 
 void net_fini(struct net *n)
 {
 	neigh_fini(n);
+	own_fini(n);
 	for (uint32_t p = 0; p < SNAP_PORTS_MAX; p++) {
 		for (uint32_t i = 0; i < n->tx[p].n; i++)
 			pkt_free_chain(n->tx[p].v[i]);
@@ -52,5 +56,6 @@ void net_configure(struct net *n, const struct snapshot *s)
 			if (addr_is_v4(np->addresses[i].addr) &&
 			    !had(old.addresses, old.n_addresses, np->addresses[i].addr))
 				arp_announce(n, (uint16_t)p, np->addresses[i].addr);
+		own_configure(n, (uint16_t)p);
 	}
 }

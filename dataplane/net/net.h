@@ -1,4 +1,4 @@
-// One worker's network layer: Ethernet, VLAN, ARP, IPv4, ICMP. (IPv6 and NDP have their place here.)
+// One worker's network layer: Ethernet, VLAN, IPv4 with ARP and ICMP, IPv6 with NDP and ICMPv6.
 //
 // A function of packets and time: packets come in by net_input(), leave through net->tx[port] (whoever runs
 // the worker drains them: DPDK, or the simulator's wire), and time is net->now. Nothing here calls a clock or
@@ -30,7 +30,8 @@ struct net_seg {
 // Upwards. The callee owns the packets.
 struct net_ops {
 	void (*tcp)(void *ctx, struct net_seg *v, unsigned n); // up to NET_BURST, in order of arrival
-	// An ICMP error about a TCP segment of ours: the quoted ends, sequence number, and what is wrong.
+	// An ICMP error about a TCP segment of ours: the quoted ends, sequence number, and what is wrong, in
+	// the types and codes of IPv4 (RFC 792) for either version.
 	void (*unreachable)(void *ctx, struct addr local, struct addr remote, uint16_t local_port,
 			    uint16_t remote_port, uint32_t seq, uint8_t type, uint8_t code, uint16_t mtu);
 	// A resolved or changed neighbour, so that other workers of this port may learn it too; may be NULL.
@@ -50,6 +51,7 @@ struct net_port {
 	uint32_t n_addresses;
 	const struct snap_netroute *routes;
 	uint32_t n_routes;
+	struct snap_address link_local; // made of the mac where there is an IPv6 address; else all zero
 };
 
 struct net_txq {
@@ -58,6 +60,7 @@ struct net_txq {
 };
 
 struct net_neigh; // an entry of the table, see neigh.h
+struct net_own;   // an IPv6 address of ours, see own.h
 
 struct net {
 	uint64_t now; // ns, set by the worker once per burst
@@ -76,6 +79,8 @@ struct net {
 	uint32_t neigh_mask;
 	uint16_t neigh_free, neigh_oldest, neigh_newest; // free list; unreferenced entries by last use
 	uint32_t neigh_waiting;                          // packets that wait for resolution, of all entries
+	struct net_own *own;                             // IPv6 addresses on their way to being ours
+	uint32_t n_own, own_unusable;                    // those that are tentative or somebody else's
 	uint32_t icmp_tokens;
 	uint64_t icmp_refilled;
 	uint16_t ip_id;
@@ -88,7 +93,8 @@ int net_init(struct net *n, struct arena *a, struct pkt_pool *pool, struct worke
 // Frees queued packets and disarms its timers.
 void net_fini(struct net *n);
 // Takes addresses, routes and VLANs from a verified snapshot; device facts (mac, offloads) were set before.
-// The snapshot must stay valid until the next call. Sends gratuitous ARP for addresses that are new.
+// The snapshot must stay valid until the next call. Announces IPv4
+// addresses that are new, and asks whether anybody has the new IPv6 ones (RFC 4862).
 void net_configure(struct net *n, const struct snapshot *s);
 
 // Up to NET_BURST frames of one port. All are consumed.
@@ -119,5 +125,6 @@ void net_path_release(struct net *n, struct net_path *p);
 // Consumes pkt; until the neighbour is known a few packets wait in its entry.
 #define NET_HEADERS (14 + 4 + 40)
 void net_output(struct net *n, const struct net_path *p, struct pkt *pkt, uint8_t proto, uint8_t tos);
-// True where addr is one of this port's own (or any port's, with UINT16_MAX).
+// True where addr is one of this port's own (or any port's, with UINT16_MAX), and nobody else has shown to have
+// it.
 bool net_is_local(const struct net *n, uint16_t port, struct addr addr);

@@ -1,6 +1,8 @@
 #include "net/route.h"
 #include "net/ethernet.h"
+#include "net/ipv6.h"
 #include "net/neigh.h"
+#include "net/own.h"
 #include <errno.h>
 
 // An IPv6 prefix shorter than 96 bits never means an IPv4-mapped address.
@@ -13,10 +15,15 @@ bool net_is_local(const struct net *n, uint16_t port, struct addr addr)
 {
 	uint32_t from = port == UINT16_MAX ? 0 : port, to = port == UINT16_MAX ? n->n_ports : port + 1u;
 
-	for (uint32_t p = from; p < to; p++)
-		for (uint32_t i = 0; i < n->port[p].n_addresses; i++)
-			if (addr_eq(n->port[p].addresses[i].addr, addr))
-				return true;
+	for (uint32_t p = from; p < to; p++) {
+		const struct net_port *np = &n->port[p];
+		bool own = addr_eq(np->link_local.addr, addr) && !addr_is_any(addr);
+
+		for (uint32_t i = 0; i < np->n_addresses && !own; i++)
+			own = addr_eq(np->addresses[i].addr, addr);
+		if (own)
+			return n->own_unusable == 0 || own_state(n, (uint16_t)p, addr) != OWN_DUPLICATE;
+	}
 	return false;
 }
 
@@ -31,6 +38,8 @@ static const struct snap_address *on_link(const struct net_port *np, struct addr
 		if (covers(a->addr, a->prefix, addr) && (!best || a->prefix > best->prefix))
 			best = a;
 	}
+	if (!best && !addr_is_any(np->link_local.addr) && covers(np->link_local.addr, 64, addr))
+		best = &np->link_local;
 	return best;
 }
 
@@ -68,10 +77,46 @@ bool route_is_neighbour(const struct net *n, uint16_t port, struct addr addr)
 	       !route_is_broadcast(n, port, addr);
 }
 
+static unsigned common_bits(struct addr a, struct addr b)
+{
+	for (unsigned i = 0; i < 2; i++)
+		if (a.w[i] != b.w[i])
+			return 64 * i + (unsigned)__builtin_clzll(__builtin_bswap64(a.w[i] ^ b.w[i]));
+	return 128;
+}
+
+// RFC 6724 5: the remote's scope, then what may be used at once, then the longest prefix in common.
+static bool source6(const struct net *n, uint16_t port, struct addr remote, struct addr *out)
+{
+	const struct net_port *np = &n->port[port];
+	unsigned best = 0, score;
+
+	if (ipv6_is_link_local(remote)) {
+		*out = np->link_local.addr;
+		return !addr_is_any(*out) && own_state(n, port, *out) != OWN_DUPLICATE;
+	}
+	for (uint32_t i = 0; i < np->n_addresses; i++) {
+		struct addr a = np->addresses[i].addr;
+
+		if (addr_is_v4(a) || own_state(n, port, a) == OWN_DUPLICATE)
+			continue;
+		score = 1 + common_bits(a, remote) + (own_usable(n, port, a) ? 256 : 0);
+		if (score > best) {
+			best = score;
+			*out = a;
+		}
+	}
+	return best > 0;
+}
+
 bool route_source(const struct net *n, uint16_t port, struct addr neighbour, struct addr *out)
 {
 	const struct net_port *np = &n->port[port];
-	const struct snap_address *a = on_link(np, neighbour);
+	const struct snap_address *a;
+
+	if (!addr_is_v4(neighbour))
+		return source6(n, port, neighbour, out);
+	a = on_link(np, neighbour);
 
 	for (uint32_t i = 0; !a && i < np->n_addresses; i++)
 		if (addr_is_v4(np->addresses[i].addr) == addr_is_v4(neighbour))
@@ -114,9 +159,9 @@ int net_path_init(struct net *n, struct net_path *p, uint16_t port, struct addr 
 			port = (uint16_t)i;
 		}
 	}
-	if (best < 0 || !addr_is_v4(remote) || !route_is_host(remote) || route_is_broadcast(n, port, remote) ||
+	if (best < 0 || !route_is_host(remote) || route_is_broadcast(n, port, remote) ||
 	    net_is_local(n, UINT16_MAX, remote) ||
-	    (addr_is_any(local) && !route_source(n, port, hop, &local))) {
+	    (addr_is_any(local) && !route_source(n, port, addr_is_v4(hop) ? hop : remote, &local))) {
 		net_count(n, CTR_ip_no_route);
 		return -ENETUNREACH;
 	}

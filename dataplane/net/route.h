@@ -6,7 +6,8 @@
 bool route_is_host(struct addr addr);
 // A unicast address of a prefix that this port is on, and not our own.
 bool route_is_neighbour(const struct net *n, uint16_t port, struct addr addr);
-// Our address to speak from to a neighbour; false: the port has none of its family.
+// Our address to speak from to a neighbour (IPv6: to any remote address); false: the port has none of its
+// family.
 bool route_source(const struct net *n, uint16_t port, struct addr neighbour, struct addr *out);
 // The all-ones (or all-zeros) host of an IPv4 prefix of this port (RFC 1122 3.2.1.3).
 bool route_is_broadcast(const struct net *n, uint16_t port, struct addr addr);

@@ -233,3 +233,13 @@ static inline void pkt_offload(struct pkt *p, bool ip_csum, bool tcp_csum, unsig
 	m->l2_len = l2 & 0x7f;
 	m->l3_len = l3 & 0x1ff;
 }
+// The same for an IPv6 packet, whose header has no checksum.
+static inline void pkt_offload6(struct pkt *p, bool tcp_csum, unsigned l2, unsigned l3)
+{
+	struct rte_mbuf *m = pkt_mbuf(p);
+
+	m->ol_flags = tcp_csum ? RTE_MBUF_F_TX_IPV6 | RTE_MBUF_F_TX_TCP_CKSUM : 0;
+	m->tx_offload = 0;
+	m->l2_len = l2 & 0x7f;
+	m->l3_len = l3 & 0x1ff;
+}

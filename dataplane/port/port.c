@@ -349,6 +349,10 @@ int port_start(struct port *p, const struct snapshot *s, const struct snap_port 
 	p->started = true;
 	p->held = pkt_pool_used(pool) - used;
 	(void)rte_eth_promiscuous_disable(p->id); // drivers that cannot see everything anyway
+	// Neighbours ask for IPv6 addresses in groups, and addresses may come with a later generation. Where
+	// groups cannot be had alone, everything is.
+	if (rte_eth_allmulticast_enable(p->id) != 0)
+		(void)rte_eth_promiscuous_enable(p->id);
 	p->steer.workers = (uint16_t)workers;
 	p->steer.kind = workers <= 1 ? STEER_ONE : st.rss && set_reta(&st) ? STEER_RSS : STEER_PORTBITS;
 	return 0;

@@ -1,0 +1,30 @@
+#include "net/output.h"
+#include "base/checksum.h"
+#include "net/ipv4.h"
+#include "net/ipv6.h"
+
+// A piece that begins at an odd offset is summed with its bytes swapped (RFC 1071 2(B)).
+uint64_t output_sum(const struct pkt *p)
+{
+	uint64_t sum = 0;
+	bool odd = false;
+
+	for (; p; p = pkt_next(p)) {
+		uint32_t len = pkt_len(p);
+
+		if (odd)
+			sum += __builtin_bswap16((uint16_t)~checksum_fold(checksum_add(0, pkt_data(p), len)));
+		else
+			sum += (uint16_t)~checksum_fold(checksum_add(0, pkt_data(p), len));
+		odd ^= len & 1;
+	}
+	return sum;
+}
+
+void net_output(struct net *n, const struct net_path *path, struct pkt *p, uint8_t proto, uint8_t tos)
+{
+	if (addr_is_v4(path->remote))
+		ipv4_output(n, path, p, proto, tos);
+	else
+		ipv6_output(n, path, p, proto, tos);
+}
