@@ -314,9 +314,55 @@ static void generation_is_sealed_and_verified_when_taken_over(void **state)
 	free(r);
 }
 
+static void ipv6_gateways_routes_and_listeners_are_compiled(void **state)
+{
+	static const char text[] = "version: 1\n"
+				   "system:\n"
+				   "  ports:\n"
+				   "    - name: six\n"
+				   "      device: d0\n"
+				   "      addresses: [\"fd00:c6:12::1/64\", 198.18.0.1/24]\n"
+				   "      gateway: 198.18.0.254\n"
+				   "      gateway6: \"fe80::fe\"\n"
+				   "      routes: [{to: \"fd00:c6:12:8::/61\", via: \"fd00:c6:12::9\"}]\n"
+				   "listeners:\n"
+				   "  - {name: http, bind: \"[fd00:c6:12::1]:80\"}\n"
+				   "routes:\n"
+				   "  - {name: hello, respond: {body: \"hello\\n\"}}\n";
+	struct region *r = region_new(1);
+	struct config c;
+	struct blob b;
+	char why[300];
+
+	(void)state;
+	assert_true(config_parse(&c, "six.yaml", text, strlen(text)));
+	assert_int_equal(compile_snapshot(&b, &c, r, 1, why, sizeof(why)), 0);
+	const struct snapshot *s = (const struct snapshot *)(const void *)b.p;
+	const struct snap_port *p = snap_at(s, s->ports);
+	const struct snap_netroute *n = snap_at(s, p->routes);
+	const struct snap_listener *l = snap_at(s, s->listeners);
+	const struct snap_address *a = snap_at(s, p->addresses);
+	char buf[ADDR_TEXT_MAX];
+
+	assert_string_equal(addr_text(a[0].addr, buf), "fd00:c6:12::1");
+	assert_int_equal(a[0].prefix, 64);
+	assert_int_equal(p->routes.n, 3);
+	assert_string_equal(addr_text(n[0].dst, buf), "fd00:c6:12:8::");
+	assert_int_equal(n[0].prefix, 61);
+	assert_string_equal(addr_text(n[0].gateway, buf), "fd00:c6:12::9");
+	assert_true(addr_eq(n[2].dst, (struct addr){0}));
+	assert_int_equal(n[2].prefix, 0);
+	assert_string_equal(addr_text(n[2].gateway, buf), "fe80::fe");
+	assert_string_equal(addr_text(l->addr, buf), "fd00:c6:12::1");
+	blob_free(&b);
+	config_free(&c);
+	free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(ipv6_gateways_routes_and_listeners_are_compiled),
 		cmocka_unit_test(snapshot_verifies_and_says_what_the_file_says),
 		cmocka_unit_test(routes_are_found_in_the_snapshot),
 		cmocka_unit_test(stage_record_holds_the_edits_in_their_order),

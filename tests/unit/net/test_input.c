@@ -1,6 +1,6 @@
 // Whatever arrives: nothing is read beyond a frame (the sanitizer looks), nothing is lost.
 #include "base/random.h"
-#include "tests/unit/net/fixture.h"
+#include "tests/unit/net/fixture6.h"
 
 static struct frame seed[6];
 
@@ -106,10 +106,113 @@ static void mutated_frames_are_taken_or_refused_and_never_lost(void **state)
 	tx_clear();
 }
 
+static struct frame seed6[9];
+
+// A packet from PEER: next header, and what follows.
+static void seed_ipv6(struct frame *f, uint8_t next, const void *body, uint16_t n, uint16_t more)
+{
+	uint8_t *h, *l4;
+
+	*f = (struct frame){0};
+	add_ethernet(f, our_mac, peer_mac, TYPE_IPV6);
+	h = add_ipv6(f, PEER, OURS, next, 255, (uint16_t)(n + more));
+	l4 = add(f, body, n);
+	add(f, NULL, more);
+	if (next == IPPROTO_ICMPV6)
+		icmp6_fix(h, l4, n + more);
+}
+
+static void make_seeds6(void)
+{
+	static const uint8_t chain[] = {60, 0, 5, 2, 0, 0, 1, 0, 43, 0, 1, 4, 0, 0, 0, 0, 44, 0,
+					0,  0, 0, 0, 0, 0, 6, 0, 0,  0, 1, 2, 3, 4, 0, 0, 0,  0};
+	uint8_t error[56] = {ICMP6_TOO_BIG, 0, 0, 0, 0, 0, 5, 0, 0x60, [14] = IPPROTO_TCP};
+
+	memcpy(error + 16, ip(OURS).b, 16);
+	memcpy(error + 32, ip(PEER).b, 16);
+	seed6[0] = ndp_frame(NS, PEER, "ff02::1:ff00:1", OURS, 0, 1, peer_mac);
+	seed6[1] = ndp_frame(NA, PEER, OURS, PEER, S | O, 2, peer_mac);
+	seed6[2] = ndp_frame(NS, "::", "ff02::1:ff00:1", OURS, 0, 0, peer_mac);
+	seed_ipv6(&seed6[3], IPPROTO_TCP, NULL, 0, 40);
+	seed_ipv6(&seed6[4], IPPROTO_HOPOPTS, chain, sizeof(chain), 40);
+	seed_ipv6(&seed6[5], IPPROTO_ICMPV6, "\x80\0\0\0\x12\x34\0\1", 8, 40);
+	seed_ipv6(&seed6[6], IPPROTO_ICMPV6, error, sizeof(error), 0);
+	seed_ipv6(&seed6[7], IPPROTO_UDP, NULL, 0, 30);
+	seed_ipv6(&seed6[8], IPPROTO_ICMPV6, "\x82\0\0\0", 4, 24);
+	seed6[8].b[21] = 1;
+	memcpy(seed6[8].b + 22, ip("fe80::9").b, 16);
+}
+
+static struct frame mutated6(struct random *r)
+{
+	struct frame f = seed6[random_below(r, 9)];
+
+	for (unsigned i = random_below(r, 4); i > 0; i--)
+		f.b[14 + random_below(r, f.n - 14)] =
+			(uint8_t)(random_below(r, 2) ? random_below(r, 64) : random_next(r));
+	if (random_below(r, 4) == 0) {
+		f.n = 14 + random_below(r, f.n);
+		if (f.n >= 54 && random_below(r, 4))
+			put16(f.b + 18, f.n - 54);
+	}
+	if (f.n > 54 && f.b[20] == IPPROTO_ICMPV6 && random_below(r, 8))
+		icmp6_fix(f.b + 14, f.b + 54, f.n - 54);
+	return f;
+}
+
+// Now and then addresses go and come again, and mostly prove to be ours.
+static void mutated_ipv6_frames_are_taken_or_refused_and_never_lost(void **state)
+{
+	(void)state;
+	static const enum counter reached[] = {
+		CTR_ip_bad_header,       CTR_ip_not_for_us,    CTR_ip_bad_source, CTR_ip_fragment,
+		CTR_ip_unknown_protocol, CTR_icmp_bad,         CTR_icmp_echo,     CTR_icmp_error_rx,
+		CTR_icmp_ignored,        CTR_ip_bad_extension, CTR_ndp_rx,        CTR_ndp_bad,
+		CTR_ndp_ignored,         CTR_neigh_conflict,   CTR_ndp_tx,
+	};
+	struct random r;
+	unsigned taken = 0;
+
+	make_seeds6();
+	random_seed(&r, 20240612);
+	for (unsigned i = 0; i < 80000; i++) {
+		struct frame f = mutated6(&r);
+
+		if (random_below(&r, 3) == 0) {
+			const uint32_t sizes[] = {1 + random_below(&r, f.n - 1), 1 + random_below(&r, 20), 0};
+
+			receive_chained(&f, sizes);
+		} else {
+			receive(&f);
+		}
+		for (; seen.segs > 0; taken++)
+			pkt_free_chain(seen.seg[--seen.segs].pkt);
+		if (i % 16 == 0) {
+			tx_clear();
+			run_until(net.now + SECOND / 10);
+		}
+		if (i % 4096 == 0) {
+			snap6.port[0].addresses.n = 1;
+			net_configure(&net, &snap6.s);
+			snap6.port[0].addresses.n = 2 + random_below(&r, 2);
+			net_configure(&net, &snap6.s);
+			if (random_below(&r, 4))
+				run_until(net.now + 2 * SECOND);
+			tx_clear();
+		}
+	}
+	assert_true(taken > 1000);
+	for (unsigned i = 0; i < sizeof(reached) / sizeof(reached[0]); i++)
+		if (count(reached[i]) == 0)
+			fail_msg("never seen: %s", counter_info[reached[i]].name);
+	tx_clear();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		NET_TEST(mutated_frames_are_taken_or_refused_and_never_lost),
+		NET6_TEST(mutated_ipv6_frames_are_taken_or_refused_and_never_lost),
 	};
 	return net_tests(tests, sizeof(tests) / sizeof(tests[0]));
 }
