@@ -6,6 +6,7 @@ import socket
 from .space import LabError, wait_for
 
 NGINX = {"a": "198.19.0.11", "b": "198.19.0.12"}
+NGINX6 = {"a": "fd00:c6:12:1::11", "b": "fd00:c6:12:1::12"}
 PYTHON = {"python": "198.19.0.21", "python2": "198.19.0.22"}
 FILES = "198.19.0.23"    # python3 -m http.server: HTTP/1.0
 REFUSING = "198.19.0.30"  # an address with nothing on its ports: RST
@@ -34,6 +35,7 @@ http {{
 	scgi_temp_path {dir}/scgi;
 	server {{
 		listen {address}:{port} backlog=4096;
+		listen [{address6}]:{port} backlog=4096;
 		root {files};
 		add_header X-Backend {name} always;
 		location = / {{ default_type text/plain; return 200 "hello from {name}\\n"; }}
@@ -73,6 +75,8 @@ class Backends:
     def start(self, python=True):
         for address in list(NGINX.values())[1:] + list(PYTHON.values()) + [FILES, REFUSING, SILENT]:
             self.space.address("back", "lan", f"{address}/24")
+        for address in list(NGINX6.values())[1:]:
+            self.space.address("back", "lan", f"{address}/64")
         for name in NGINX:
             self.start_one(name)
         if python:
@@ -87,7 +91,8 @@ class Backends:
             os.makedirs(folder, exist_ok=True)
             conf = os.path.join(folder, "nginx.conf")
             with open(conf, "w", encoding="utf-8") as out:
-                out.write(NGINX_CONF.format(dir=folder, name=name, address=NGINX[name], port=PORT,
+                out.write(NGINX_CONF.format(dir=folder, name=name, address=NGINX[name],
+                                            address6=NGINX6[name], port=PORT,
                                             files=self.files))
             argv = ("nginx", "-p", folder, "-c", conf, "-e", os.path.join(folder, "error.log"))
         elif name == "files":

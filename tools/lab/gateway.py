@@ -16,6 +16,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 XDP_PINS = "/sys/fs/bpf/xdp"  # libxdp makes this folder when it first loads a program, and leaves it
 DEVICES = ("af_xdp", "af_packet", "tap")
 WAN, LAN = "198.18.0.1", "198.19.0.1"
+WAN6 = "fd00:c6:12::1"
 VDEV = re.compile(r"net_(?:af_xdp|af_packet|tap)(\d+),iface=(?:tap-)?(\w+)")
 
 
@@ -28,7 +29,7 @@ def use_device(config, device):
 
 
 class Gateway:
-    address = WAN
+    address, address6 = WAN, WAN6
 
     def __init__(self, space, config, build=None, device=None):
         self.space = space

@@ -97,10 +97,10 @@ class Space:
         with self.inside("gw"), contextlib.suppress(OSError):  # the kernel keeps silent there
             with open("/proc/sys/net/ipv6/conf/default/disable_ipv6", "w", encoding="ascii") as knob:
                 knob.write("1")
-        self._cable("wan", "client", "198.18.0.2/24")
-        self._cable("lan", "back", "198.19.0.11/24")
+        self._cable("wan", "client", "198.18.0.2/24", "fd00:c6:12::2/64")
+        self._cable("lan", "back", "198.19.0.11/24", "fd00:c6:12:1::11/64")
 
-    def _cable(self, dev, far, address):
+    def _cable(self, dev, far, *addresses):
         gw = self.names["gw"]
         run("ip", "link", "add", dev, "netns", gw, "type", "veth", "peer", "name", dev, "netns", self.names[far])
         for name in ("gw", far):
@@ -110,10 +110,12 @@ class Space:
                     run("nsenter", f"--net={self.path(name)}", "ethtool", "-K", dev, feature, "off")
         self.ip("gw", "link", "set", dev, "arp", "off", "addrgenmode", "none", "up")
         self.ip(far, "link", "set", dev, "addrgenmode", "none", "up")
-        self.ip(far, "address", "add", address, "dev", dev)
+        for address in addresses:
+            self.address(far, dev, address)
 
     def address(self, name, dev, address):
-        self.ip(name, "address", "add", address, "dev", dev)
+        # Nobody else is on the cable: an IPv6 address need not wait for that to be found out.
+        self.ip(name, "address", "add", address, "dev", dev, *(["nodad"] if ":" in address else []))
 
     def path(self, name):
         return f"/run/netns/{self.names[name]}"
