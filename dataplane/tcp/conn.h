@@ -42,6 +42,8 @@
 #define CONN_NO_BUFFER  (1u << 23) // due_delack is the retry of a segment that found no buffer or queue room
 #define CONN_TOLD       (1u << 24) // the owner has had an event, or made the connection
 
+#define CONN_SACK (1u << 25) // SACK agreed on
+
 #define CONN_LISTS (CONN_IN_READY | CONN_IN_DIRTY)
 
 struct tcp_conn {
@@ -103,8 +105,11 @@ struct tcp_conn {
 	uint32_t opened; // ticks of 2^27 ns
 	uint16_t retransmits;
 	uint16_t challenged; // when the last challenge ACK was sent, ticks of 2^29 ns
-};
-_Static_assert(sizeof(struct tcp_conn) == 320, "five cache lines");
+
+	// Loss: touched only where something was lost, or came twice.
+	struct sack_block dsack; // payload that came twice and was not yet reported; empty: none
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct tcp_conn) == 384, "six cache lines");
 
 // What is left of a connection in TIME_WAIT. The ends stand where they do in struct tcp_conn.
 struct time_wait {
@@ -156,6 +161,7 @@ struct tcp {
 	struct timer wait_timer;
 	struct hash_key secret;
 	struct bucket rst_bucket;
+	uint32_t ooo_stamp; // counts what arrives out of order
 	uint32_t port_counter[PORT_COUNTERS];
 };
 
@@ -272,6 +278,11 @@ void sendq_clear(struct tcp_conn *c);
 // Takes the payload (a chain) at seq; what lies outside of the window is dropped. True when rcv_nxt has moved.
 bool recvq_add(struct tcp *t, struct tcp_conn *c, struct pkt *p, uint32_t seq);
 void recvq_clear(struct tcp_conn *c);
+// Payload from lo to hi came although it was there already (RFC 2883).
+void recvq_duplicate(struct tcp_conn *c, uint32_t lo, uint32_t hi);
+// What lies out of order, the most recent first (RFC 2018 4), behind a range that came twice, if any. Returns
+// how many blocks, at most max.
+unsigned recvq_sack(struct tcp_conn *c, struct sack_block *v, unsigned max);
 // The window to be offered now (bytes; RFC 9293 3.8.6.2.2), at least what was offered before.
 uint32_t recvq_window(const struct tcp_conn *c);
 

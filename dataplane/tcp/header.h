@@ -20,16 +20,26 @@ struct tcp_header {
 	uint16_t wnd, sum, urg;
 } __attribute__((packed));
 
-// Options of a segment. Those of later extensions (SACK blocks, fast open) get their members here.
+// A range of sequence numbers: lo inclusive, hi exclusive.
+struct sack_block {
+	uint32_t lo, hi;
+};
+
+#define SACK_MAX 4 // what an option list of 40 bytes has room for; 3 beside timestamps
+
+// Options of a segment. Those of later extensions (fast open) get their members here.
 struct tcp_options {
 	uint16_t mss; // 0: absent
-	bool has_wscale, has_ts;
+	bool has_wscale, has_ts, sack_ok;
 	uint8_t wscale; // 0..14
+	uint8_t n_sack;
 	uint32_t tsval, tsecr;
+	struct sack_block sack[SACK_MAX]; // as they came: nothing about them is checked
 };
 
 #define OPT_TS_LEN  12 // with its padding
-#define OPT_SYN_MAX 20 // MSS, window scale, timestamps
+#define OPT_SYN_MAX 24 // MSS, window scale, timestamps, SACK permitted
+#define OPT_MAX     40
 
 // All options of the n bytes at p. Malformed ones end the list: what stood before them counts
 // (RFC 9293 3.1 asks to survive them).
@@ -38,6 +48,8 @@ void options_parse(struct tcp_options *o, const uint8_t *p, uint32_t n);
 uint32_t options_put_mss(uint8_t *p, uint16_t mss);
 uint32_t options_put_wscale(uint8_t *p, uint8_t shift);
 uint32_t options_put_ts(uint8_t *p, uint32_t tsval, uint32_t tsecr);
+uint32_t options_put_sack_ok(uint8_t *p);
+uint32_t options_put_sack(uint8_t *p, const struct sack_block *v, unsigned n); // n: 1..SACK_MAX
 
 // A segment on its way in. Numbers in host order.
 struct segment {

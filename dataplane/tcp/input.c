@@ -22,6 +22,8 @@ void conn_syn_options(struct tcp_conn *c, const struct segment *s, uint32_t rcv_
 		c->flags |= CONN_TS;
 		c->ts_recent = s->opt.tsval;
 	}
+	if (s->opt.sack_ok && !c->tcp->conf.no_sack)
+		c->flags |= CONN_SACK;
 	conn_set_mss(c, s->opt.mss);
 	c->rcv_nxt = c->last_ack = s->seq + 1;
 	c->rcv_adv = c->rcv_nxt + (c->rcv_buf < UINT16_MAX ? c->rcv_buf : UINT16_MAX);
@@ -123,6 +125,8 @@ static bool sequence_check(struct tcp *t, struct tcp_conn *c, const struct segme
 	tcp_count(t, seq_le(end, c->rcv_nxt) ? CTR_tcp_duplicate : CTR_tcp_out_of_window);
 	if (s->flags & TCP_RST)
 		return false;
+	if (s->len && seq_le(s->seq + s->len, c->rcv_nxt))
+		recvq_duplicate(c, s->seq, s->seq + s->len);
 	ack_unacceptable(t, c, s);
 	return false;
 }
@@ -309,7 +313,7 @@ static void payload_input(struct tcp *t, struct tcp_conn *c, struct segment *s)
 		bool gap = c->ooo_count > 0, moved = recvq_add(t, c, segment_strip(s), s->seq);
 		if (moved)
 			conn_notify(c, EV_READABLE);
-		ack_schedule(t, c, moved, gap || c->ooo_count);
+		ack_schedule(t, c, moved, gap || c->ooo_count || c->dsack.lo != c->dsack.hi);
 	} else {
 		ack_now(c);
 	}

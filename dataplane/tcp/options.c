@@ -5,6 +5,8 @@
 #define OPT_NOP    1
 #define OPT_MSS    2
 #define OPT_WSCALE 3
+#define OPT_SACKOK 4
+#define OPT_SACK   5
 #define OPT_TS     8
 
 #define WSCALE_MAX 14 // RFC 7323 2.3
@@ -41,6 +43,15 @@ static void option_parse(struct tcp_options *o, const uint8_t *p, uint32_t n)
 			o->tsval = get32(p + 2);
 			o->tsecr = get32(p + 6);
 		}
+		break;
+	case OPT_SACKOK:
+		o->sack_ok = n == 2;
+		break;
+	case OPT_SACK:
+		if (n < 10 || (n - 2) % 8 != 0 || o->n_sack)
+			break;
+		for (uint32_t i = 2; i < n && o->n_sack < SACK_MAX; i += 8)
+			o->sack[o->n_sack++] = (struct sack_block){get32(p + i), get32(p + i + 4)};
 		break;
 	default: // unknown: ignored (RFC 9293 3.1, MUST-6)
 		break;
@@ -97,4 +108,26 @@ uint32_t options_put_ts(uint8_t *p, uint32_t tsval, uint32_t tsecr)
 	put32(p + 4, tsval);
 	put32(p + 8, tsecr);
 	return OPT_TS_LEN;
+}
+
+uint32_t options_put_sack_ok(uint8_t *p)
+{
+	p[0] = OPT_NOP;
+	p[1] = OPT_NOP;
+	p[2] = OPT_SACKOK;
+	p[3] = 2;
+	return 4;
+}
+
+uint32_t options_put_sack(uint8_t *p, const struct sack_block *v, unsigned n)
+{
+	p[0] = OPT_NOP;
+	p[1] = OPT_NOP;
+	p[2] = OPT_SACK;
+	p[3] = (uint8_t)(2 + 8 * n);
+	for (unsigned i = 0; i < n; i++) {
+		put32(p + 4 + 8 * i, v[i].lo);
+		put32(p + 8 + 8 * i, v[i].hi);
+	}
+	return 4 + 8 * n;
 }

@@ -40,9 +40,13 @@ static uint16_t window_offer(struct tcp_conn *c)
 	return (uint16_t)field;
 }
 
+static bool sack_due(const struct tcp_conn *c)
+{
+	return (c->flags & CONN_SACK) && (c->ooo_count || c->dsack.lo != c->dsack.hi);
+}
+
 static void acked_by(struct tcp_conn *c)
 {
-	c->last_ack = c->rcv_nxt;
 	c->flags &= ~CONN_ACK_NOW;
 	c->segs_unacked = 0;
 	if (!(c->flags & CONN_NO_BUFFER))
@@ -52,9 +56,17 @@ static void acked_by(struct tcp_conn *c)
 // A segment with len bytes of the send queue from seq on. False: no buffer; it is tried again by timer.
 static bool segment_send(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint32_t len, uint8_t flags)
 {
-	uint8_t options[OPT_TS_LEN];
+	uint8_t options[OPT_MAX];
 	uint32_t n =
 		c->flags & CONN_TS ? options_put_ts(options, conn_tsval(t, c->ts_offset), c->ts_recent) : 0;
+	bool sack = sack_due(c) && !(flags & TCP_RST);
+
+	// SACK goes with segments without payload, so that full ones need not become smaller.
+	if (sack && len == 0) {
+		struct sack_block v[SACK_MAX];
+		unsigned blocks = recvq_sack(c, v, c->flags & CONN_TS ? SACK_MAX - 1 : SACK_MAX);
+		n += options_put_sack(options + n, v, blocks);
+	}
 	struct pkt *p =
 		len ? sendq_packet(t, c, seq, len, NET_HEADERS + TCP_HEADER + n) : pkt_alloc(t->net->pool);
 
@@ -63,7 +75,11 @@ static bool segment_send(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint32
 		return false;
 	}
 	header_put(c, p, seq, flags, flags & TCP_RST ? 0 : window_offer(c), options, n);
-	acked_by(c);
+	if (sack && len == 0)
+		c->dsack = (struct sack_block){0};
+	if (!sack || len == 0)
+		acked_by(c);
+	c->last_ack = c->rcv_nxt;
 	tcp_count(t, flags & TCP_RST ? CTR_tcp_reset_tx : CTR_tcp_tx);
 	net_output(t->net, &c->path, p, IPPROTO_TCP, 0);
 	return true;
@@ -95,11 +111,14 @@ static void syn_send(struct tcp *t, struct tcp_conn *c)
 		n += options_put_wscale(options + n, c->rcv_wscale);
 	if (!answer || (c->flags & CONN_TS))
 		n += options_put_ts(options + n, conn_tsval(t, c->ts_offset), c->ts_recent);
+	if (answer ? (c->flags & CONN_SACK) != 0 : !t->conf.no_sack)
+		n += options_put_sack_ok(options + n);
 	// RFC 7323 2.2: the window of a SYN is never scaled.
 	uint16_t wnd = (uint16_t)(c->rcv_buf < UINT16_MAX ? c->rcv_buf : UINT16_MAX);
 	header_put(c, p, c->snd_una, answer ? TCP_SYN | TCP_ACK : TCP_SYN, wnd, options, n);
 	if (answer) {
 		c->rcv_adv = seq_max(c->rcv_adv, c->rcv_nxt + wnd);
+		c->last_ack = c->rcv_nxt;
 		acked_by(c);
 	}
 	c->snd_nxt = c->snd_max = c->snd_una + 1;

@@ -8,7 +8,8 @@
 
 struct recvq_item {
 	struct pkt *next;
-	uint32_t seq; // of the first byte; only kept for those out of order
+	uint32_t seq;   // of the first byte; only kept for those out of order
+	uint32_t stamp; // when it came, as a number that counts up; likewise
 };
 _Static_assert(sizeof(struct recvq_item) <= PKT_PRIV, "private room");
 
@@ -76,6 +77,8 @@ static void out_of_order(struct tcp *t, struct tcp_conn *c, struct pkt *p, uint3
 
 	for (; *at && seq_le(item(*at)->seq, seq); at = &item(*at)->next) {
 		if (seq_ge(item(*at)->seq + pkt_len(*at), end)) {
+			item(*at)->stamp = ++t->ooo_stamp;
+			recvq_duplicate(c, seq, end);
 			tcp_count(t, CTR_tcp_duplicate);
 			pkt_free(p);
 			return;
@@ -85,6 +88,7 @@ static void out_of_order(struct tcp *t, struct tcp_conn *c, struct pkt *p, uint3
 	}
 	while (*at && seq_le(item(*at)->seq + pkt_len(*at), end)) {
 		struct pkt *covered = *at;
+		recvq_duplicate(c, item(covered)->seq, item(covered)->seq + pkt_len(covered));
 		ooo_unlink(c, at);
 		pkt_free(covered);
 	}
@@ -98,6 +102,7 @@ static void out_of_order(struct tcp *t, struct tcp_conn *c, struct pkt *p, uint3
 		ooo_drop_last(c, at);
 	}
 	item(p)->seq = seq;
+	item(p)->stamp = ++t->ooo_stamp;
 	item(p)->next = *at;
 	*at = p;
 	c->ooo_count++;
@@ -111,8 +116,10 @@ static void recvq_add_one(struct tcp *t, struct tcp_conn *c, struct pkt *p, uint
 	uint32_t end = seq + pkt_len(p);
 
 	if (seq_le(end, c->rcv_nxt)) {
-		if (pkt_len(p))
+		if (pkt_len(p)) {
 			tcp_count(t, CTR_tcp_duplicate);
+			recvq_duplicate(c, seq, end);
+		}
 		pkt_free(p);
 		return;
 	}
@@ -129,6 +136,7 @@ static void recvq_add_one(struct tcp *t, struct tcp_conn *c, struct pkt *p, uint
 	if (seq_gt(end, c->rcv_adv))
 		pkt_trim(p, end - c->rcv_adv);
 	if (seq_lt(seq, c->rcv_nxt)) {
+		recvq_duplicate(c, seq, c->rcv_nxt);
 		pkt_adj(p, c->rcv_nxt - seq);
 		seq = c->rcv_nxt;
 	}
@@ -160,6 +168,47 @@ bool recvq_add(struct tcp *t, struct tcp_conn *c, struct pkt *p, uint32_t seq)
 		in_order(c, p);
 	}
 	return c->rcv_nxt != before;
+}
+
+void recvq_duplicate(struct tcp_conn *c, uint32_t lo, uint32_t hi)
+{
+	// One range for each ACK (RFC 2883 4); what is older than any window can be is no retransmission.
+	if ((c->flags & CONN_SACK) && c->dsack.lo == c->dsack.hi && seq_ge(lo, c->rcv_nxt - c->rcv_buf))
+		c->dsack = (struct sack_block){lo, hi};
+}
+
+// One pass over what is out of order, which is bounded (ooo_max), keeping the most recent runs.
+unsigned recvq_sack(struct tcp_conn *c, struct sack_block *v, unsigned max)
+{
+	uint32_t stamp[SACK_MAX];
+	unsigned n = 0, first = 0;
+	struct pkt *p = c->ooo_head;
+
+	if (c->dsack.lo != c->dsack.hi) {
+		v[n++] = c->dsack;
+		first = 1;
+	}
+	while (p) {
+		struct sack_block run = {item(p)->seq, item(p)->seq + pkt_len(p)};
+		uint32_t newest = item(p)->stamp;
+		unsigned i;
+
+		for (p = item(p)->next; p && seq_le(item(p)->seq, run.hi); p = item(p)->next) {
+			run.hi = seq_max(run.hi, item(p)->seq + pkt_len(p));
+			newest = seq_max(newest, item(p)->stamp);
+		}
+		if (n < max)
+			n++;
+		else if (n == first || seq_lt(newest, stamp[n - 1]))
+			continue;
+		for (i = n - 1; i > first && seq_gt(newest, stamp[i - 1]); i--) {
+			v[i] = v[i - 1];
+			stamp[i] = stamp[i - 1];
+		}
+		v[i] = run;
+		stamp[i] = newest;
+	}
+	return n;
 }
 
 void recvq_clear(struct tcp_conn *c)

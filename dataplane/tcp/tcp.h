@@ -67,6 +67,7 @@ struct tcp_config {
 	uint32_t ooo_max;                   // out-of-order buffers kept for each connection, default 64
 	uint64_t msl;                       // ns; TIME_WAIT lasts 2 MSL; default 30 s
 	uint32_t syn_retries, data_retries; // defaults 5 and 10
+	bool no_sack;                       // neither offer nor take SACK (RFC 2018)
 	tcp_listen_fn *listen;
 	void *listen_ctx;
 	const struct steer *steer[SNAP_PORTS_MAX]; // of each port

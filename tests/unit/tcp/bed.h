@@ -235,6 +235,9 @@ struct in { // a segment from the peer; what is left 0 comes from the bed
 	bool wscale, ts;
 	uint8_t shift;
 	uint32_t tsval, tsecr;
+	bool sack_ok;
+	struct sack_block sack[SACK_MAX];
+	unsigned n_sack;
 };
 
 static inline struct pkt *bed_packet(struct in in)
@@ -250,6 +253,10 @@ static inline struct pkt *bed_packet(struct in in)
 		n += options_put_wscale(opt + n, in.shift);
 	if (in.ts)
 		n += options_put_ts(opt + n, in.tsval, in.tsecr);
+	if (in.sack_ok)
+		n += options_put_sack_ok(opt + n);
+	if (in.n_sack)
+		n += options_put_sack(opt + n, in.sack, in.n_sack);
 	struct tcp_header *h = (struct tcp_header *)pkt_append(p, 20 + n + in.len);
 	*h = (struct tcp_header){.src = htons(in.src),
 				 .dst = htons(in.dst),

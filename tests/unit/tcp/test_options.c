@@ -21,10 +21,11 @@ static void what_is_written_is_read_back(void **state)
 	n += options_put_mss(p + n, 1460);
 	n += options_put_wscale(p + n, 7);
 	n += options_put_ts(p + n, 0x01020304, 0xfffefdfc);
+	n += options_put_sack_ok(p + n);
 	assert_int_equal(n, OPT_SYN_MAX);
 	struct tcp_options o = parse(p, n);
 	assert_int_equal(o.mss, 1460);
-	assert_true(o.has_wscale && o.has_ts);
+	assert_true(o.has_wscale && o.has_ts && o.sack_ok);
 	assert_int_equal(o.wscale, 7);
 	assert_int_equal(o.tsval, 0x01020304);
 	assert_int_equal(o.tsecr, 0xfffefdfc);
@@ -72,6 +73,30 @@ static void rfc7323_2_3_a_shift_above_14_counts_as_14(void **state)
 	assert_int_equal(parse("\x03\x03\xff\x00", 4).wscale, 14);
 }
 
+static void rfc2018_3_blocks_are_read_in_their_order(void **state)
+{
+	struct sack_block v[] = {{100, 200}, {300, 400}, {0xfffffff0, 5}};
+	uint8_t p[40];
+	uint32_t n = options_put_ts(p, 1, 2);
+
+	(void)state;
+	n += options_put_sack(p + n, v, 3);
+	assert_int_equal(n, 40);
+	struct tcp_options o = parse(p, n);
+	assert_true(o.has_ts);
+	assert_int_equal(o.n_sack, 3);
+	assert_memory_equal(o.sack, v, sizeof(v));
+}
+
+static void rfc2018_3_a_sack_option_of_a_wrong_length_is_ignored(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("\x05\x02\x01\x01", 4).n_sack, 0); // no block
+	assert_int_equal(parse("\x05\x09\x00\x00\x00\x01\x00\x00\x00\x01\x01\x00", 12).n_sack, 0);
+	assert_int_equal(parse("\x05\x0a\x00\x00\x00\x01\x00\x00", 8).n_sack, 0); // cut off
+	assert_false(parse("\x04\x03\x01\x00", 4).sack_ok);
+}
+
 static void any_bytes_are_survived(void **state)
 {
 	struct random r;
@@ -83,7 +108,8 @@ static void any_bytes_are_survived(void **state)
 		uint32_t n = random_below(&r, 41);
 		for (uint32_t k = 0; k < n; k++)
 			p[k] = (uint8_t)(random_below(&r, 3) ? random_below(&r, 12) : random_next(&r));
-		assert_true(parse(p, n).wscale <= 14);
+		struct tcp_options o = parse(p, n);
+		assert_true(o.wscale <= 14 && o.n_sack <= SACK_MAX);
 	}
 }
 
@@ -96,6 +122,8 @@ int main(void)
 		cmocka_unit_test(nothing_is_read_behind_the_end_of_list),
 		cmocka_unit_test(wrong_lengths_end_the_list_without_reading_beyond),
 		cmocka_unit_test(rfc7323_2_3_a_shift_above_14_counts_as_14),
+		cmocka_unit_test(rfc2018_3_blocks_are_read_in_their_order),
+		cmocka_unit_test(rfc2018_3_a_sack_option_of_a_wrong_length_is_ignored),
 		cmocka_unit_test(any_bytes_are_survived),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
