@@ -131,7 +131,7 @@ void conn_established(struct tcp_conn *c)
 	c->flags &= ~CONN_SYN_DUE;
 	c->backoff = c->retries = 0;
 	c->due_rexmt = 0;
-	c->recover = c->snd_una;
+	c->recover = c->fack = c->snd_una;
 	t->cc->init(c);
 	// RFC 5681 3.1: a lost SYN means a window of one segment to begin with.
 	if (c->flags & CONN_SYN_AGAIN)
@@ -155,8 +155,8 @@ void conn_detach(struct tcp_conn *c)
 			    index);
 	if (c->flags & CONN_HAS_PATH)
 		net_path_release(t->net, &c->path);
-	c->flags &=
-		~(CONN_IN_FLOW | CONN_HAS_PATH | CONN_ACK_NOW | CONN_SYN_DUE | CONN_RESEND | CONN_PROBE_DUE);
+	c->flags &= ~(CONN_IN_FLOW | CONN_HAS_PATH | CONN_ACK_NOW | CONN_SYN_DUE | CONN_RESEND |
+		      CONN_PROBE_DUE | CONN_PTO | CONN_REO | CONN_PTO_DUE);
 	c->state = TCP_CLOSED;
 	c->due_rexmt = c->due_delack = 0;
 	sendq_clear(c);

@@ -42,9 +42,20 @@
 #define CONN_NO_BUFFER  (1u << 23) // due_delack is the retry of a segment that found no buffer or queue room
 #define CONN_TOLD       (1u << 24) // the owner has had an event, or made the connection
 
-#define CONN_SACK (1u << 25) // SACK agreed on
+#define CONN_SACK      (1u << 25) // SACK agreed on
+#define CONN_PTO       (1u << 26) // due_rexmt is a tail loss probe (RFC 8985 7.2)
+#define CONN_REO       (1u << 27) // due_rexmt is the end of a reordering window (RFC 8985 6.2)
+#define CONN_PTO_DUE   (1u << 28) // a tail loss probe is to be sent
+#define CONN_TLP       (1u << 29) // one is under way; it ends at tlp_end
+#define CONN_TLP_AGAIN (1u << 30) // and it was sent before
+#define CONN_REORDERED (1u << 31) // the path has been seen to reorder
 
 #define CONN_LISTS (CONN_IN_READY | CONN_IN_DIRTY)
+
+// Proportional rate reduction (RFC 6937), in bytes since recovery began.
+struct prr {
+	uint32_t begin, delivered, out; // under way then, delivered and sent since
+};
 
 struct tcp_conn {
 	// Who, and the receive side. The ends never change; the rest is written by input and output.
@@ -108,6 +119,17 @@ struct tcp_conn {
 
 	// Loss: touched only where something was lost, or came twice.
 	struct sack_block dsack; // payload that came twice and was not yet reported; empty: none
+	uint32_t sacked, lost;   // bytes: of the scoreboard (board.c)
+	uint32_t fack;           // behind the last byte that the peer is known to have
+	uint32_t min_rtt;        // us; 0: no sample yet
+	// Of what was sent last among what has arrived: when it was sent (us), its end, its round trip;
+	// rack_rtt 0: none yet.
+	uint32_t rack_at, rack_end, rack_rtt;
+	uint32_t tlp_end;
+	uint32_t reo_round;            // D-SACKs below it belong to one round
+	uint8_t reo_mult, reo_persist; // the reordering window in quarters of min_rtt, for so many recoveries
+	bool reo_round_set;
+	struct prr prr;
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct tcp_conn) == 384, "six cache lines");
 
@@ -293,6 +315,8 @@ uint32_t recvq_window(const struct tcp_conn *c);
 uint64_t conn_rto(const struct tcp_conn *c); // ns, backed off
 void conn_rtt_sample(struct tcp_conn *c, uint32_t us);
 void conn_set_rexmt(struct tcp *t, struct tcp_conn *c, uint64_t delay);
+// The same for what is under way: its RTO, or a tail loss probe before.
+void conn_set_rto(struct tcp *t, struct tcp_conn *c);
 void conn_set_delack(struct tcp *t, struct tcp_conn *c, uint64_t delay);
 // Arms the wheel for the earliest deadline, where it is not armed for that or before.
 void conn_arm(struct tcp *t, struct tcp_conn *c);
@@ -303,6 +327,17 @@ void loss_dupack(struct tcp *t, struct tcp_conn *c);
 void loss_acked(struct tcp *t, struct tcp_conn *c, uint32_t bytes, uint32_t flight);
 void loss_timeout(struct tcp *t, struct tcp_conn *c);
 uint32_t loss_window(const struct tcp_conn *c); // cwnd, with what limited transmit adds (RFC 3042)
+
+// rack.c: the same where SACK is agreed. rack_ack() moves snd_una, too, and sets the timer.
+void rack_ack(struct tcp *t, struct tcp_conn *c, const struct segment *s);
+void rack_reo_timeout(struct tcp *t, struct tcp_conn *c);
+void rack_timeout(struct tcp *t, struct tcp_conn *c);
+uint32_t rack_probe_time(const struct tcp_conn *c);
+// Bytes that are thought to be on their way (RFC 6675 2, pipe).
+static inline uint32_t rack_pipe(const struct tcp_conn *c)
+{
+	return c->snd_max - c->snd_una - c->sacked - c->lost;
+}
 
 // timewait.c
 #define TIME_WAIT_DEFAULT 65536

@@ -1,5 +1,5 @@
 // What operators and tests may see of connections.
-#include "tcp/conn.h"
+#include "tcp/sendq.h"
 
 const char *const tcp_state_name[TCP_STATES] = {
 	[TCP_CLOSED] = "CLOSED",           [TCP_SYN_SENT] = "SYN_SENT",     [TCP_SYN_RECEIVED] = "SYN_RECEIVED",
@@ -83,6 +83,32 @@ void tcp_pools(const struct tcp *t, struct tcp_pools *out)
 	};
 }
 
+// The scoreboard: parts follow each other from snd_una to snd_max, and their sums are right.
+static const char *board_check(const struct tcp_conn *c)
+{
+	uint32_t at = c->snd_una, sacked = 0, lost = 0;
+	uint32_t end = seq_lt(c->snd_max, c->snd_end) ? c->snd_max : c->snd_end;
+	struct board_pos b;
+
+	for (bool more = board_first(c, &b); more; more = board_next(c, &b)) {
+		uint8_t flags = b.part->flags;
+		if (b.lo != at || seq_le(b.hi, b.lo))
+			return "scoreboard with a gap";
+		at = b.hi;
+		sacked += flags & PART_SACKED ? b.hi - b.lo : 0;
+		lost += flags & PART_LOST ? b.hi - b.lo : 0;
+		if ((flags & PART_SACKED) && (flags & PART_LOST))
+			return "lost although the peer has it";
+	}
+	if (seq_lt(c->snd_una, end) && at != end)
+		return "scoreboard does not end where sending ended";
+	if (sacked != c->sacked || lost != c->lost)
+		return "scoreboard miscounted";
+	if (sacked + lost > c->snd_max - c->snd_una)
+		return "more on the scoreboard than under way";
+	return NULL;
+}
+
 const char *conn_check(const struct tcp_conn *c)
 {
 	bool fin = c->flags & CONN_FIN_QUEUED;
@@ -120,5 +146,7 @@ const char *conn_check(const struct tcp_conn *c)
 		return "deadline without a timer";
 	if (c->state != TCP_CLOSED && !(c->flags & CONN_IN_FLOW))
 		return "live connection not in the flow table";
+	if ((c->flags & CONN_SACK) && (c->flags & CONN_OPENED) && c->state != TCP_CLOSED)
+		return board_check(c);
 	return NULL;
 }

@@ -180,6 +180,12 @@ static void duplicate_ack(struct tcp *t, struct tcp_conn *c, const struct segmen
 
 	if (c->flags & CONN_PERSIST)
 		c->retries = 0; // it answers probes
+	if (c->flags & CONN_SACK) {
+		rack_ack(t, c, s);
+		if (s->ack == c->snd_una)
+			window_update(c, s, false);
+		return;
+	}
 	// RFC 5681 2: something is under way, nothing comes with it, and the window is the same.
 	if (s->ack == c->snd_una && s->len == 0 && !(s->flags & TCP_FIN) && wnd == c->snd_wnd && conn_flight(c))
 		loss_dupack(t, c);
@@ -223,18 +229,22 @@ static bool ack_input(struct tcp *t, struct tcp_conn *c, const struct segment *s
 	if (c->flags & CONN_PERSIST)
 		c->retries = 0;
 	rtt_measure(t, c, s);
-	c->snd_una = s->ack;
-	c->snd_nxt = seq_max(c->snd_nxt, s->ack);
 	c->retries = 0;
-	sendq_acked(c, s->ack);
-	loss_acked(t, c, bytes, flight);
+	if (c->flags & CONN_SACK) {
+		rack_ack(t, c, s);
+	} else {
+		c->snd_una = s->ack;
+		c->snd_nxt = seq_max(c->snd_nxt, s->ack);
+		sendq_acked(c, s->ack);
+		loss_acked(t, c, bytes, flight);
+		// RFC 6298 5.2 and 5.3.
+		c->flags &= ~CONN_PERSIST;
+		c->due_rexmt = 0;
+		if (conn_flight(c))
+			conn_set_rto(t, c);
+	}
 	window_update(c, s, true);
-	// RFC 6298 5.2 and 5.3.
-	c->flags &= ~CONN_PERSIST;
-	c->due_rexmt = 0;
-	if (conn_flight(c))
-		conn_set_rexmt(t, c, conn_rto(c));
-	if (seq_lt(c->snd_nxt, c->snd_end) || (c->flags & (CONN_FIN_QUEUED | CONN_RESEND)))
+	if (seq_lt(c->snd_nxt, c->snd_end) || (c->flags & (CONN_FIN_QUEUED | CONN_RESEND)) || c->lost)
 		conn_dirty(c);
 	return !conn_fin_acked(c) || fin_acked(t, c);
 }

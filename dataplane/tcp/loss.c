@@ -42,6 +42,8 @@ void loss_acked(struct tcp *t, struct tcp_conn *c, uint32_t bytes, uint32_t flig
 {
 	if (!(c->flags & CONN_RECOVERY)) {
 		c->dupacks = 0;
+		if (seq_gt(c->snd_una, c->recover))
+			c->recover = c->snd_una; // keeps near, so that numbers may wrap
 		t->cc->acked(c, bytes, flight, t->now);
 		return;
 	}
@@ -68,5 +70,8 @@ void loss_timeout(struct tcp *t, struct tcp_conn *c)
 	c->recover = c->snd_max;
 	c->dupacks = 0;
 	c->flags &= ~(CONN_RECOVERY | CONN_RESEND | CONN_RTT);
-	c->snd_nxt = c->snd_una;
+	if (c->flags & CONN_SACK)
+		rack_timeout(t, c);
+	else
+		c->snd_nxt = c->snd_una;
 }

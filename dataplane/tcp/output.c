@@ -1,5 +1,5 @@
 // What a connection sends: SYN, data in as many segments as the windows let out, probes, acknowledgements.
-#include "tcp/conn.h"
+#include "tcp/sendq.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
@@ -151,6 +151,16 @@ static void data_sent(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint32_t 
 		c->rtt_seq = end;
 		c->rtt_at = (uint32_t)(t->now / 1000);
 	}
+	if (c->flags & CONN_SACK) {
+		uint32_t data = seq_lt(end, c->snd_end) ? end : c->snd_end;
+
+		if (c->snd_max == c->snd_una) { // a new flight: what was measured before is too old to compare
+			c->rack_rtt = 0;
+			c->fack = c->snd_una;
+		}
+		board_sent(c, seq, data, (uint32_t)(t->now / 1000));
+		c->prr.out += c->flags & CONN_RECOVERY ? data - seq : 0;
+	}
 	if (seq_gt(end, c->snd_max)) {
 		c->bytes_out += end - c->snd_max - (end == c->snd_end + 1);
 		c->snd_max = end;
@@ -161,6 +171,18 @@ static void data_sent(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint32_t 
 static uint8_t data_flags(const struct tcp_conn *c, uint32_t end, bool fin)
 {
 	return (uint8_t)(TCP_ACK | (end == c->snd_end ? TCP_PSH : 0) | (fin ? TCP_FIN : 0));
+}
+
+// The device takes less than we would send: data waits here, where it costs nothing, and leaves room in the
+// queue for acknowledgements and for ARP.
+static bool queue_full(struct tcp *t, struct tcp_conn *c)
+{
+	if (t->net->tx[c->path.port].n < NET_TXQ - QUEUE_SPARE)
+		return false;
+	c->flags |= CONN_NO_BUFFER;
+	conn_set_delack(t, c, 1);
+	conn_dirty(c);
+	return true;
 }
 
 // Fast retransmit, or the next hole after a partial acknowledgement: one segment from snd_una.
@@ -177,9 +199,108 @@ static bool resend(struct tcp *t, struct tcp_conn *c)
 		return false;
 	data_sent(t, c, una, una + len + fin);
 	c->snd_nxt = seq_max(c->snd_nxt, una + len + fin);
-	conn_set_rexmt(t, c, conn_rto(c));
+	conn_set_rto(t, c);
 done:
 	c->flags &= ~CONN_RESEND;
+	return true;
+}
+
+// A part again (RFC 8985), with neighbours that are lost, too, while they fit into one segment. One that is
+// larger than a segment goes out whole: the scoreboard knows it only as a whole.
+static bool part_resend(struct tcp *t, struct tcp_conn *c, struct board_pos *b, bool alone)
+{
+	uint32_t lo = b->lo, hi = b->hi;
+
+	if (alone && hi - lo > c->mss)
+		lo = hi - c->mss;
+	while (!alone && board_next(c, b) && (b->part->flags & PART_LOST) && b->hi - lo <= c->mss)
+		hi = b->hi;
+	bool fin = hi == c->snd_end && c->snd_max == c->snd_end + 1;
+	for (uint32_t at = lo, n; at != hi; at += n) {
+		n = hi - at < c->mss ? hi - at : c->mss;
+		if (!segment_send(t, c, at, n, data_flags(c, at + n, fin && at + n == hi)))
+			return false;
+	}
+	data_sent(t, c, lo, hi + fin);
+	return true;
+}
+
+// Only the FIN is under way.
+static bool fin_resend(struct tcp *t, struct tcp_conn *c)
+{
+	if (!segment_send(t, c, c->snd_end, 0, TCP_ACK | TCP_FIN))
+		return false;
+	data_sent(t, c, c->snd_end, c->snd_end + 1);
+	return true;
+}
+
+static bool fin_alone(const struct tcp_conn *c)
+{
+	return c->snd_una == c->snd_end && c->snd_max == c->snd_end + 1;
+}
+
+// What is marked lost, as far as the congestion window lets it out; the first in any case where CONN_RESEND is
+// set.
+static bool lost_resend(struct tcp *t, struct tcp_conn *c)
+{
+	struct board_pos b;
+
+	if ((c->flags & CONN_RESEND) && fin_alone(c)) {
+		if (!fin_resend(t, c))
+			return false;
+		conn_set_rto(t, c);
+	}
+	for (bool more = c->lost && board_first(c, &b); more && c->lost;) {
+		uint32_t pipe = rack_pipe(c), len = b.hi - b.lo;
+
+		if (!(b.part->flags & PART_LOST)) {
+			more = board_next(c, &b);
+			continue;
+		}
+		if (!(c->flags & CONN_RESEND) && pipe + (len < c->mss ? len : c->mss) > c->cwnd)
+			return true;
+		if (queue_full(t, c) || !part_resend(t, c, &b, false))
+			return false;
+		if (c->due_rexmt == 0)
+			conn_set_rto(t, c);
+		c->flags &= ~CONN_RESEND;
+		more = b.part != NULL;
+	}
+	c->flags &= ~CONN_RESEND;
+	return true;
+}
+
+// RFC 8985 7.3: a segment of new data, or else the last one again, so that the peer's answer shows what is
+// lost.
+static bool tail_probe(struct tcp *t, struct tcp_conn *c)
+{
+	uint32_t unsent = c->snd_end - c->snd_nxt, edge = c->snd_una + c->snd_wnd;
+	uint32_t room = seq_gt(edge, c->snd_nxt) ? edge - c->snd_nxt : 0;
+	uint32_t len = unsent < c->mss ? unsent : c->mss;
+	struct board_pos b, last = {0};
+
+	if (!rack_probe_time(c) || c->snd_nxt != c->snd_max)
+		goto done;
+	if (seq_lt(c->snd_nxt, c->snd_end) && room >= len) {
+		len = sendq_segment(c, c->snd_nxt, len);
+		if (!segment_send(t, c, c->snd_nxt, len, data_flags(c, c->snd_nxt + len, false)))
+			return false;
+		data_sent(t, c, c->snd_nxt, c->snd_nxt + len);
+		c->snd_nxt = c->snd_max;
+		c->flags &= ~CONN_TLP_AGAIN;
+	} else {
+		for (bool more = board_first(c, &b); more; more = board_next(c, &b))
+			last = b;
+		if (last.part ? !part_resend(t, c, &last, true) : !fin_resend(t, c))
+			return false;
+		c->flags |= CONN_TLP_AGAIN;
+	}
+	tcp_count(t, CTR_tcp_tail_probe);
+	c->flags |= CONN_TLP;
+	c->tlp_end = c->snd_max;
+	conn_set_rto(t, c);
+done:
+	c->flags &= ~CONN_PTO_DUE;
 	return true;
 }
 
@@ -203,36 +324,37 @@ static bool probe(struct tcp *t, struct tcp_conn *c)
 		c->snd_nxt = una + len + fin;
 	else
 		c->flags |= CONN_PERSIST;
+	c->flags &= ~(CONN_PTO | CONN_REO);
 	conn_set_rexmt(t, c, conn_rto(c));
 done:
 	c->flags &= ~CONN_PROBE_DUE;
 	return true;
 }
 
-// The device takes less than we would send: data waits here, where it costs nothing, and leaves room in the
-// queue for acknowledgements and for ARP.
-static bool queue_full(struct tcp *t, struct tcp_conn *c)
+// What the peer's window and the congestion window leave for what begins at snd_nxt.
+static uint32_t send_room(const struct tcp_conn *c)
 {
-	if (t->net->tx[c->path.port].n < NET_TXQ - QUEUE_SPARE)
-		return false;
-	c->flags |= CONN_NO_BUFFER;
-	conn_set_delack(t, c, 1);
-	conn_dirty(c);
-	return true;
+	bool sack = c->flags & CONN_SACK;
+	uint32_t flight = conn_flight(c), pipe = sack ? rack_pipe(c) : flight;
+	uint32_t cwnd = sack ? c->cwnd : loss_window(c);
+
+	if (flight >= c->snd_wnd || pipe >= cwnd || c->lost)
+		return 0;
+	return c->snd_wnd - flight < cwnd - pipe ? c->snd_wnd - flight : cwnd - pipe;
 }
 
 // New data, and after a timeout old data again. False: no buffer, or no room in the device's queue.
 static bool data_send(struct tcp *t, struct tcp_conn *c)
 {
-	while (seq_lt(c->snd_nxt, c->snd_end) || ((c->flags & CONN_FIN_QUEUED) && c->snd_nxt == c->snd_end)) {
-		uint32_t nxt = c->snd_nxt, flight = conn_flight(c), unsent = c->snd_end - nxt;
-		uint32_t cwnd = loss_window(c), wnd = c->snd_wnd < cwnd ? c->snd_wnd : cwnd, len = 0;
+	uint32_t before = c->snd_nxt;
 
-		if (flight >= wnd)
+	while (seq_lt(c->snd_nxt, c->snd_end) || ((c->flags & CONN_FIN_QUEUED) && c->snd_nxt == c->snd_end)) {
+		uint32_t nxt = c->snd_nxt, unsent = c->snd_end - nxt, wnd = send_room(c), len = 0;
+
+		if (wnd == 0)
 			break;
 		if (queue_full(t, c))
 			return false;
-		wnd -= flight;
 		if (unsent) {
 			uint32_t max = unsent < c->mss ? unsent : c->mss;
 			// Sender's silly window avoidance (RFC 9293 3.8.6.2.1), without Nagle's algorithm.
@@ -249,9 +371,12 @@ static bool data_send(struct tcp *t, struct tcp_conn *c)
 			if (c->flags & CONN_PERSIST)
 				c->backoff = 0; // the doublings were those of probes
 			c->flags &= ~CONN_PERSIST;
-			conn_set_rexmt(t, c, conn_rto(c));
+			conn_set_rto(t, c);
 		}
 	}
+	// RFC 8985 7.2: with each new segment, as one alone waits longer than several.
+	if (c->snd_nxt != before && !(c->flags & CONN_REO) && rack_probe_time(c))
+		conn_set_rto(t, c);
 	return true;
 }
 
@@ -278,15 +403,17 @@ void conn_output(struct tcp *t, struct tcp_conn *c)
 		t->cc->idle(c);
 	if (c->flags & CONN_PROBE_DUE)
 		ok = probe(t, c);
-	if (ok && (c->flags & CONN_RESEND))
-		ok = resend(t, c);
+	if (ok && (c->flags & CONN_PTO_DUE))
+		ok = tail_probe(t, c);
+	if (ok && ((c->flags & CONN_RESEND) || c->lost))
+		ok = c->flags & CONN_SACK ? lost_resend(t, c) : resend(t, c);
 	if (ok)
 		ok = data_send(t, c);
 	// Something is left, nothing is under way: the window is shut. A timeout still running becomes a
 	// probe's.
 	if (ok && conn_flight(c) == 0 && !conn_fin_acked(c) && !(c->flags & CONN_PERSIST) &&
 	    (seq_lt(c->snd_nxt, c->snd_end) || (c->flags & CONN_FIN_QUEUED))) {
-		c->flags |= CONN_PERSIST;
+		c->flags = (c->flags & ~(CONN_PTO | CONN_REO)) | CONN_PERSIST;
 		if (c->due_rexmt == 0)
 			conn_set_rexmt(t, c, conn_rto(c));
 	}

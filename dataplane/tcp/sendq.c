@@ -3,30 +3,17 @@
 // Each buffer's own idea of its data changes when headers are put in front of it for sending in place, so the
 // queue keeps the place of the payload for itself. While a driver still holds the buffer (not exclusive) its
 // bytes stay as they are: what must be sent again then is copied.
-#include "tcp/conn.h"
+#include "tcp/sendq.h"
 #include <errno.h>
-
-struct sendq_item {
-	struct pkt *next;
-	uint32_t seq;
-	uint16_t off; // of the payload, from the buffer's begin
-	uint16_t len;
-};
-_Static_assert(sizeof(struct sendq_item) <= PKT_PRIV, "private room");
 
 #define SEND_SMALL 256 // bytes; up to this a copy costs less than a buffer of its own
 
-static struct sendq_item *item(const struct pkt *p)
-{
-	return pkt_priv(p);
-}
-
 struct pkt *sendq_find(struct tcp_conn *c, uint32_t seq)
 {
-	struct pkt *p = c->snd_cur && seq_le(item(c->snd_cur)->seq, seq) ? c->snd_cur : c->snd_head;
+	struct pkt *p = c->snd_cur && seq_le(sendq_item(c->snd_cur)->seq, seq) ? c->snd_cur : c->snd_head;
 
-	while (p && seq_le(item(p)->seq + item(p)->len, seq))
-		p = item(p)->next;
+	while (p && seq_le(sendq_item(p)->seq + sendq_item(p)->len, seq))
+		p = sendq_item(p)->next;
 	if (p)
 		c->snd_cur = p;
 	return p;
@@ -38,22 +25,22 @@ uint32_t sendq_segment(struct tcp_conn *c, uint32_t seq, uint32_t max)
 
 	if (!p || max == 0)
 		return 0;
-	uint32_t off = seq - item(p)->seq, n = item(p)->len - off;
+	uint32_t off = seq - sendq_item(p)->seq, n = sendq_item(p)->len - off;
 	if (n >= max)
 		return max;
 	// A whole buffer of good size goes alone, in place; small ones and rests share a segment.
 	if (off == 0 && n >= c->mss / 2u)
 		return n;
-	while ((p = item(p)->next) && n + item(p)->len <= max)
-		n += item(p)->len;
+	while ((p = sendq_item(p)->next) && n + sendq_item(p)->len <= max)
+		n += sendq_item(p)->len;
 	return n;
 }
 
 static struct pkt *packet_in_place(struct pkt *p, uint32_t headers)
 {
-	if (item(p)->off < headers || !pkt_exclusive(p))
+	if (sendq_item(p)->off < headers || !pkt_exclusive(p))
 		return NULL;
-	pkt_set_view(p, item(p)->off, item(p)->len);
+	pkt_set_view(p, sendq_item(p)->off, sendq_item(p)->len);
 	pkt_ref(p);
 	return p;
 }
@@ -62,7 +49,8 @@ struct pkt *sendq_packet(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint32
 {
 	struct pkt *p = sendq_find(c, seq), *copy;
 
-	if (p && item(p)->seq == seq && item(p)->len == len && (copy = packet_in_place(p, headers))) {
+	if (p && sendq_item(p)->seq == seq && sendq_item(p)->len == len &&
+	    (copy = packet_in_place(p, headers))) {
 		tcp_count(t, CTR_tcp_in_place);
 		return copy;
 	}
@@ -72,13 +60,13 @@ struct pkt *sendq_packet(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint32
 	if (len)
 		tcp_count(t, CTR_tcp_copied);
 	while (len) {
-		uint32_t off = seq - item(p)->seq, n = item(p)->len - off;
+		uint32_t off = seq - sendq_item(p)->seq, n = sendq_item(p)->len - off;
 		if (n > len)
 			n = len;
-		memcpy(pkt_append(copy, n), pkt_at(p, item(p)->off + off), n);
+		memcpy(pkt_append(copy, n), pkt_at(p, sendq_item(p)->off + off), n);
 		seq += n;
 		len -= n;
-		p = item(p)->next;
+		p = sendq_item(p)->next;
 	}
 	return copy;
 }
@@ -87,7 +75,7 @@ static void sendq_pop(struct tcp_conn *c)
 {
 	struct pkt *p = c->snd_head;
 
-	c->snd_head = item(p)->next;
+	c->snd_head = sendq_item(p)->next;
 	if (!c->snd_head)
 		c->snd_tail = NULL;
 	if (c->snd_cur == p)
@@ -98,7 +86,7 @@ static void sendq_pop(struct tcp_conn *c)
 
 void sendq_acked(struct tcp_conn *c, uint32_t una)
 {
-	while (c->snd_head && seq_le(item(c->snd_head)->seq + item(c->snd_head)->len, una))
+	while (c->snd_head && seq_le(sendq_item(c->snd_head)->seq + sendq_item(c->snd_head)->len, una))
 		sendq_pop(c);
 	if ((c->flags & CONN_SND_FULL) && c->snd_held <= c->tcp->conf.snd_buf / 2) {
 		c->flags &= ~CONN_SND_FULL;
@@ -111,14 +99,15 @@ void sendq_clear(struct tcp_conn *c)
 	while (c->snd_head)
 		sendq_pop(c);
 	c->flags &= ~CONN_SND_FULL;
+	c->sacked = c->lost = 0;
 }
 
 static void sendq_push(struct tcp_conn *c, struct pkt *p)
 {
-	*item(p) = (struct sendq_item){
+	*sendq_item(p) = (struct sendq_item){
 		.seq = c->snd_end, .off = (uint16_t)pkt_headroom(p), .len = (uint16_t)pkt_len(p)};
 	if (c->snd_tail)
-		item(c->snd_tail)->next = p;
+		sendq_item(c->snd_tail)->next = p;
 	else
 		c->snd_head = p;
 	c->snd_tail = p;
@@ -137,19 +126,19 @@ static uint32_t tail_room(const struct tcp_conn *c)
 {
 	struct pkt *p = c->snd_tail;
 
-	if (!p || seq_lt(item(p)->seq, c->snd_max) || !pkt_exclusive(p))
+	if (!p || seq_lt(sendq_item(p)->seq, c->snd_max) || !pkt_exclusive(p))
 		return 0;
 	uint32_t room = pkt_tailroom(p), limit = fill_limit(c);
-	if (item(p)->len >= limit)
+	if (sendq_item(p)->len >= limit)
 		return 0;
-	limit -= item(p)->len;
+	limit -= sendq_item(p)->len;
 	return room < limit ? room : limit;
 }
 
 static void tail_append(struct tcp_conn *c, const void *data, uint32_t n)
 {
 	memcpy(pkt_append(c->snd_tail, n), data, n);
-	item(c->snd_tail)->len = (uint16_t)(item(c->snd_tail)->len + n);
+	sendq_item(c->snd_tail)->len = (uint16_t)(sendq_item(c->snd_tail)->len + n);
 	c->snd_end += n;
 }
 
@@ -210,9 +199,9 @@ int tcp_send_copy(struct tcp_conn *c, const void *data, uint32_t n)
 		part = fill_limit(c) < pkt_tailroom(p) ? fill_limit(c) : pkt_tailroom(p);
 		part = n - done < part ? n - done : part;
 		memcpy(pkt_append(p, part), (const char *)data + done, part);
-		item(p)->next = NULL;
+		sendq_item(p)->next = NULL;
 		if (last)
-			item(last)->next = p;
+			sendq_item(last)->next = p;
 		else
 			first = p;
 		last = p;
@@ -221,14 +210,14 @@ int tcp_send_copy(struct tcp_conn *c, const void *data, uint32_t n)
 	if (here)
 		tail_append(c, data, here);
 	while ((p = first)) {
-		first = item(p)->next;
+		first = sendq_item(p)->next;
 		sendq_push(c, p);
 	}
 	sent(c);
 	return 0;
 no_buffer:
 	while ((p = first)) {
-		first = item(p)->next;
+		first = sendq_item(p)->next;
 		pkt_free(p);
 	}
 	return -ENOBUFS;

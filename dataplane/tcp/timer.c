@@ -71,6 +71,16 @@ void conn_set_rexmt(struct tcp *t, struct tcp_conn *c, uint64_t delay)
 	conn_arm(t, c);
 }
 
+void conn_set_rto(struct tcp *t, struct tcp_conn *c)
+{
+	uint32_t probe = rack_probe_time(c);
+
+	c->flags &= ~(CONN_PTO | CONN_REO);
+	if (probe)
+		c->flags |= CONN_PTO;
+	conn_set_rexmt(t, c, probe ? probe * 1000ull : conn_rto(c));
+}
+
 void conn_set_delack(struct tcp *t, struct tcp_conn *c, uint64_t delay)
 {
 	c->due_delack = tick_at(t->now + delay);
@@ -130,6 +140,18 @@ static void rexmt_timeout(struct tcp *t, struct tcp_conn *c)
 	}
 	if (c->flags & CONN_PERSIST) {
 		persist_timeout(t, c);
+		return;
+	}
+	if (c->flags & CONN_REO) {
+		rack_reo_timeout(t, c);
+		return;
+	}
+	if (c->flags & CONN_PTO) {
+		if (rack_probe_time(c))
+			c->flags |= CONN_PTO_DUE;
+		c->flags &= ~CONN_PTO;
+		conn_set_rexmt(t, c, conn_rto(c));
+		conn_dirty(c);
 		return;
 	}
 	if (c->retries >= t->conf.data_retries) {

@@ -1,6 +1,6 @@
 // ICMP errors about our segments. Anyone can forge them, so they count only where the quoted sequence number is
 // under way (RFC 5927 4.1), and end a connection only while it is being opened (RFC 5461).
-#include "tcp/conn.h"
+#include "tcp/sendq.h"
 #include <errno.h>
 
 #define ICMP_UNREACHABLE 3
@@ -25,7 +25,13 @@ static void path_mtu(struct tcp_conn *c, uint16_t mtu)
 		return;
 	c->path.mtu = mtu;
 	c->mss = (uint16_t)(mtu - overhead);
-	c->snd_nxt = c->snd_una;
+	if (c->flags & CONN_SACK) {
+		board_lose_all(c, false);
+		c->recover = c->snd_max; // no sign of congestion
+		c->flags |= CONN_RESEND;
+	} else {
+		c->snd_nxt = c->snd_una;
+	}
 	c->flags &= ~CONN_RTT;
 	conn_dirty(c);
 }

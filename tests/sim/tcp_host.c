@@ -37,7 +37,7 @@ static void take_buffers(struct host *h)
 
 	h->n_hog = 0;
 	h->hog_until = 0;
-	if (random_below(&s->r, 20) != 0)
+	if (random_below(&s->r, 20) != 0 || s->impair.gentle)
 		return;
 	uint32_t leave = 4 + random_below(&s->r, 60), size = pkt_pool_size(h->pool);
 	while (h->n_hog + leave < size) {
@@ -76,6 +76,7 @@ void host_start(struct host *h)
 		.secret = {random_next(&s->r), random_next(&s->r)},
 	};
 
+	h->no_sack = conf.no_sack;
 	memset(h->stats, 0, sizeof(*h->stats));
 	memset(h->port_stats, 0, sizeof(h->port_stats));
 	if (arena_init(&h->arena, tcp_memory(&conf) + ARENA))

@@ -37,6 +37,11 @@ static void impair_plan(struct sim *s)
 		m->loss = random_below(r, 2) ? 0.02 * sim_unit(s) : 0.2 * sim_unit(s);
 	if (random_below(r, 2))
 		m->reorder = 0.3 * sim_unit(s);
+	if (random_below(r, 4) == 0 && m->loss < 0.03)
+		m->ack_loss = 0.4 * sim_unit(s);
+	if (random_below(r, 6) == 0)
+		m->burst = 0.02 * sim_unit(s);
+	m->reorder_max = 4 * m->delay + MS;
 	if (random_below(r, 2))
 		m->duplicate = 0.1 * sim_unit(s);
 	if (random_below(r, 2))
@@ -57,6 +62,31 @@ static void impair_plan(struct sim *s)
 	if (s->dead) {
 		m->dark_from = s->now + random_below(r, 5000) * MS;
 		m->dark_until = UINT64_MAX;
+	}
+	if (random_below(r, 10) == 0) {
+		s->dead = false;
+		*m = (struct impair){.gentle = true, .delay = 8 * MS + m->delay, .reorder = 0.3 * sim_unit(s)};
+		m->reorder_max = m->delay / 4 - MS;
+	}
+}
+
+// RFC 8985 6.2: once a path is known to reorder (a connection may learn it the hard way, once for each
+// direction and recovery), what is late by less than the reordering window is not taken for lost.
+static void gentle_check(struct sim *s)
+{
+	uint64_t refused = 0; // by a receiver that is short of room: as good as lost
+
+	for (unsigned i = 0; i < 2; i++)
+		refused += stat_get(&s->host[i].stats->c[CTR_tcp_ooo_full]) +
+			   stat_get(&s->host[i].stats->c[CTR_tcp_rcv_full]) +
+			   stat_get(&s->host[i].stats->c[CTR_tcp_out_of_window]);
+	for (unsigned i = 0; i < 2 && s->impair.gentle && !refused; i++) {
+		struct worker_stats *stats = s->host[i].stats;
+		uint64_t n = stat_get(&stats->c[CTR_tcp_fast_retransmit]);
+
+		if (!s->host[0].no_sack && !s->host[1].no_sack && n > s->n_pairs)
+			sim_violation(s, "host %u: %llu recoveries on %u connections without a loss", i,
+				      (unsigned long long)n, s->n_pairs);
 	}
 }
 
@@ -97,6 +127,7 @@ static void schedule_run(struct sim *s, uint64_t seed, unsigned k)
 			break;
 	}
 	app_verify(s);
+	gentle_check(s);
 	wire_clear(s);
 	host_stop(&s->host[0]);
 	host_stop(&s->host[1]);

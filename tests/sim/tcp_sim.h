@@ -29,6 +29,7 @@ struct host {
 	struct snap_address address;
 	struct pkt **hog; // buffers taken away, so that the pool is short
 	uint32_t n_hog;
+	bool no_sack;
 	uint64_t hog_until;
 	struct held { // as by a driver that is slow to give back what it sent
 		struct pkt *pkt;
@@ -39,7 +40,12 @@ struct host {
 
 struct impair {
 	double loss, duplicate, reorder, corrupt, chain;
+	double ack_loss; // of segments without payload, beside loss
+	double burst;    // that with a packet a time begins in which all is lost
+	uint64_t burst_until;
+	bool gentle;            // nothing is lost, and reordering stays within a quarter of min_rtt
 	uint64_t delay, jitter; // ns
+	uint64_t reorder_max;   // ns later, at most
 	uint64_t rate;          // bits/s, 0: unlimited
 	uint64_t queue;         // ns of backlog before frames are dropped
 	uint64_t dark_from, dark_until;

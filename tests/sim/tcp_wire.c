@@ -73,7 +73,7 @@ static void launch(struct sim *s, struct host *from, const struct pkt *p)
 	frame_copy(f, p);
 	f->at = begin + m->delay;
 	if (chance(s, m->reorder)) {
-		f->at += random_next(&s->r) % (4 * m->delay + MS);
+		f->at += random_next(&s->r) % m->reorder_max;
 		s->total.reordered++;
 	}
 	if (m->jitter)
@@ -94,6 +94,7 @@ struct sent {
 	uint16_t src_port, dst_port, wnd;
 	uint32_t seq, ack, len;
 	uint8_t flags;
+	struct tcp_options opt;
 };
 
 static bool sent_parse(struct sent *t, const struct pkt *p)
@@ -116,6 +117,7 @@ static bool sent_parse(struct sent *t, const struct pkt *p)
 	t->len = n - 34u - (unsigned)(d[46] >> 4 << 2);
 	t->flags = d[47];
 	t->wnd = (uint16_t)(d[48] << 8 | d[49]);
+	options_parse(&t->opt, d + 54, (d[46] >> 4 << 2) - 20u);
 	return true;
 }
 
@@ -146,13 +148,49 @@ static void window_check(struct sim *s, struct host *from, const struct pkt *p)
 			      t.seq + t.len - c->rcv_adv);
 }
 
+// RFC 2018 4: blocks tell of what was sent and is not acknowledged, do not touch each other, and the first one
+// may be of what came twice (RFC 2883).
+static void sack_check(struct sim *s, struct host *from, const struct pkt *p)
+{
+	struct tcp_conn *c;
+	struct sent t;
+
+	if (!sent_parse(&t, p) || t.opt.n_sack == 0)
+		return;
+	c = host_peer(&s->host[1 - from->id], t.dst, t.src, t.dst_port, t.src_port);
+	for (unsigned i = 0; i < t.opt.n_sack; i++) {
+		struct sack_block k = t.opt.sack[i];
+		if (!seq_lt(k.lo, k.hi) || (i && seq_le(k.lo, t.ack)))
+			sim_violation(s, "host %u: SACK block %u is empty or acknowledged", from->id, i);
+		for (unsigned j = 1; j < i; j++)
+			if (seq_le(k.lo, t.opt.sack[j].hi) && seq_ge(k.hi, t.opt.sack[j].lo))
+				sim_violation(s, "host %u: SACK blocks %u and %u touch", from->id, j, i);
+		if (c && c->state >= TCP_ESTABLISHED && seq_gt(k.hi, c->snd_max))
+			sim_violation(s, "host %u: SACK of what was never sent", from->id);
+	}
+}
+
+// Is it lost?
+static bool wire_loses(struct sim *s, const struct pkt *p)
+{
+	struct impair *m = &s->impair;
+	struct sent t;
+
+	if (s->now >= m->burst_until && chance(s, m->burst))
+		m->burst_until = s->now + random_below(&s->r, 100) * MS;
+	if (s->now < m->burst_until || chance(s, m->loss) || (s->now >= m->dark_from && s->now < m->dark_until))
+		return true;
+	return m->ack_loss > 0 && sent_parse(&t, p) && t.len == 0 && chance(s, m->ack_loss);
+}
+
 void wire_send(struct sim *s, struct host *from, struct pkt *p)
 {
 	const struct impair *m = &s->impair;
 
 	s->total.packets++;
 	window_check(s, from, p);
-	if (chance(s, m->loss) || (s->now >= m->dark_from && s->now < m->dark_until)) {
+	sack_check(s, from, p);
+	if (wire_loses(s, p)) {
 		s->total.lost++;
 		if (s->trace)
 			trace(s, from, p, " lost");
