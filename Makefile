@@ -133,6 +133,13 @@ $(B)/tests/%.o: tests/%.c
 	@mkdir -p $(@D)
 	$(say)$(CC) $(CPPFLAGS) $(CFLAGS) $(DPDK_CFLAGS) -c -o $@ $<
 
+# The laboratory: a load generator of its own, and the scenarios it plays.
+$(B)/perf/%.o: perf/%.c
+	@mkdir -p $(@D)
+	$(say)$(CC) $(CPPFLAGS) $(CFLAGS) $(DPDK_CFLAGS) -c -o $@ $<
+$(B)/perf/loadgen/loadgen: $(patsubst %.c,$(B)/%.o,$(wildcard perf/loadgen/*.c)) $(call libs,port contract base)
+	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS)
+
 # Fuzz targets: tests/fuzz/fuzz_<name>.c with seeds in tests/fuzz/corpus/<name>/. The smoke runs each for a bounded
 # number of inputs; `make fuzz-request FUZZ_RUNS=-1` goes on until it is stopped.
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -191,10 +198,14 @@ e2e: all
 e2e-large: all
 	@LAB_BUILD=$(B) tests/e2e/run --large
 
+# make bench SCENARIO=local     the scenarios of perf/scenarios, or one of them. Needs root and two CPUs.
+bench: all $(B)/perf/loadgen/loadgen
+	@BENCH_BUILD=$(B) perf/run $(SCENARIO)
+
 PREFIX ?= /usr/local
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)/etc/churchgate
 	install $(addprefix $(B)/churchgate-,control dataplane exporter) $(DESTDIR)$(PREFIX)/sbin
 	install $(B)/cgctl $(DESTDIR)$(PREFIX)/bin
 	install -m 644 configs/*.yaml $(DESTDIR)/etc/churchgate
-.PHONY: fmt-check layers sim list-unit list-sim e2e e2e-large install
+.PHONY: bench fmt-check layers sim list-unit list-sim e2e e2e-large install

@@ -1,0 +1,22 @@
+// The backends: they take connections from the gateway and answer each request with the same response.
+#pragma once
+#include "message.h"
+
+struct backend_conn;
+struct backend {
+	struct link *link;
+	const struct message *response;
+	struct backend_conn *conn;  // [backends * 65536], by address and the gateway's port
+	uint32_t *active;           // those that are open
+	uint32_t n_active, base, n; // base: first address, host order
+	uint16_t port;
+	struct backend_conn **ack;
+	uint32_t n_ack, sweep, now_ms;
+	uint64_t accepted, requests, retransmits, out_of_order, bad_requests, resets;
+};
+
+int backend_init(struct backend *b, uint32_t backends, uint16_t port, struct link *l,
+		 const struct message *response);
+void backend_fini(struct backend *b);
+void backend_input(struct backend *b, struct segment *s, unsigned n, uint32_t ms);
+void backend_sweep(struct backend *b, unsigned n);

@@ -1,0 +1,34 @@
+// A request or a response that is sent again and again: its bytes, and their checksums by pieces of an MSS.
+#pragma once
+#include "link.h"
+
+struct message {
+	char *bytes;
+	uint32_t n;
+	uint64_t *sum; // of each piece
+};
+
+// head (with its empty line) and body_n bytes of a fixed pattern. 0 or -ENOMEM.
+int message_make(struct message *m, const char *head, uint32_t body_n);
+void message_free(struct message *m);
+// Sends what there is of m from seq on, m's first byte being start, up to limit. Returns the next seq.
+uint32_t message_send(const struct message *m, struct link *l, const struct flow *f, uint32_t start,
+		      uint32_t seq, uint32_t limit);
+
+// What the answers of one kind have in common, so that the next one is recognised without parsing it.
+struct likeness {
+	uint32_t head;      // bytes of the head with its empty line; 0: none seen yet
+	uint32_t length_at; // where "Content-Length: N\r\n" begins
+	uint32_t length_n;  // its bytes
+	uint64_t body;
+	char length[40];
+};
+struct head {
+	uint32_t n;
+	uint64_t body;
+	unsigned status; // of a response; 0: a request
+	bool close;
+};
+// Reads the head that data begins with. Returns false when it does not end in these bytes or has no length
+// where it needs one. With likeness, it learns.
+bool head_read(const char *data, uint32_t n, struct head *h, struct likeness *like);

@@ -1,0 +1,228 @@
+#include "options.h"
+#include <arpa/inet.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define RUNS_MAX 100
+
+static const char usage[] =
+	"usage: loadgen --wan SOCKET [--lan SOCKET] [option...]\n"
+	"  --cpu N  --hugepages  --memory MIB\n"
+	"  --client IP (the first of the clients)  --gateway IP  --port N\n"
+	"  --backend IP (the first)  --backends N  --lan-gateway IP  --backend-port N\n"
+	"  --connections N  --per-request (a connection each)  --rate N (requests a second: open loop)\n"
+	"  --method M  --host H  --path P  --send BYTES (body of a request)\n"
+	"  --status N, --expect BYTES (what every answer must have)  --respond BYTES (of backends)\n"
+	"  --warmup S  --seconds S  --runs N\n"
+	"One line of JSON goes to standard output; the program ends when its standard input does.\n";
+
+static void wrong(const char *name, const char *value)
+{
+	fprintf(stderr, "loadgen: --%s: \"%s\" is not possible\n%s", name, value, usage);
+	exit(2);
+}
+
+static unsigned number(const char *name, const char *text, unsigned min, unsigned max)
+{
+	char *end;
+	unsigned long v = strtoul(text, &end, 10);
+
+	if (end == text || *end || v < min || v > max)
+		wrong(name, text);
+	return (unsigned)v;
+}
+
+static double real(const char *name, const char *text)
+{
+	char *end;
+	double v = strtod(text, &end);
+
+	if (end == text || *end || !(v >= 0 && v < 1e9))
+		wrong(name, text);
+	return v;
+}
+
+static uint32_t address(const char *name, const char *text)
+{
+	struct in_addr a;
+
+	if (inet_pton(AF_INET, text, &a) != 1)
+		wrong(name, text);
+	return a.s_addr;
+}
+
+enum {
+	WAN,
+	LAN,
+	CPU,
+	HUGE,
+	MEMORY,
+	CLIENT,
+	GATEWAY,
+	PORT,
+	BACKEND,
+	BACKENDS,
+	LAN_GATEWAY,
+	BACKEND_PORT,
+	CONNECTIONS,
+	PER_REQUEST,
+	RATE,
+	METHOD,
+	HOST,
+	PATH,
+	SEND,
+	STATUS,
+	EXPECT,
+	RESPOND,
+	WARMUP,
+	SECONDS,
+	RUNS
+};
+static const struct option options[] = {
+	[WAN] = {"wan", 1, 0, WAN},
+	[LAN] = {"lan", 1, 0, LAN},
+	[CPU] = {"cpu", 1, 0, CPU},
+	[HUGE] = {"hugepages", 0, 0, HUGE},
+	[MEMORY] = {"memory", 1, 0, MEMORY},
+	[CLIENT] = {"client", 1, 0, CLIENT},
+	[GATEWAY] = {"gateway", 1, 0, GATEWAY},
+	[PORT] = {"port", 1, 0, PORT},
+	[BACKEND] = {"backend", 1, 0, BACKEND},
+	[BACKENDS] = {"backends", 1, 0, BACKENDS},
+	[LAN_GATEWAY] = {"lan-gateway", 1, 0, LAN_GATEWAY},
+	[BACKEND_PORT] = {"backend-port", 1, 0, BACKEND_PORT},
+	[CONNECTIONS] = {"connections", 1, 0, CONNECTIONS},
+	[PER_REQUEST] = {"per-request", 0, 0, PER_REQUEST},
+	[RATE] = {"rate", 1, 0, RATE},
+	[METHOD] = {"method", 1, 0, METHOD},
+	[HOST] = {"host", 1, 0, HOST},
+	[PATH] = {"path", 1, 0, PATH},
+	[SEND] = {"send", 1, 0, SEND},
+	[STATUS] = {"status", 1, 0, STATUS},
+	[EXPECT] = {"expect", 1, 0, EXPECT},
+	[RESPOND] = {"respond", 1, 0, RESPOND},
+	[WARMUP] = {"warmup", 1, 0, WARMUP},
+	[SECONDS] = {"seconds", 1, 0, SECONDS},
+	[RUNS] = {"runs", 1, 0, RUNS},
+	{0},
+};
+
+static void take(struct options *o, int which, const char *v)
+{
+	const char *name = options[which].name;
+
+	switch (which) {
+	case WAN:
+		o->wan = v;
+		break;
+	case LAN:
+		o->lan = v;
+		break;
+	case CPU:
+		o->cpu = number(name, v, 0, 1023);
+		break;
+	case HUGE:
+		o->hugepages = true;
+		break;
+	case MEMORY:
+		o->memory = number(name, v, 16, 65536);
+		break;
+	case CLIENT:
+		o->client = address(name, v);
+		break;
+	case GATEWAY:
+		o->gateway = address(name, v);
+		break;
+	case PORT:
+		o->port = number(name, v, 1, 65535);
+		break;
+	case BACKEND:
+		o->backend = address(name, v);
+		break;
+	case BACKENDS:
+		o->backends = number(name, v, 1, 64);
+		break;
+	case LAN_GATEWAY:
+		o->lan_gateway = address(name, v);
+		break;
+	case BACKEND_PORT:
+		o->backend_port = number(name, v, 1, 65535);
+		break;
+	case CONNECTIONS:
+		o->connections = number(name, v, 1, 1u << 20);
+		break;
+	case PER_REQUEST:
+		o->per_request = true;
+		break;
+	case RATE:
+		o->rate = real(name, v);
+		break;
+	case METHOD:
+		o->method = v;
+		break;
+	case HOST:
+		o->host = v;
+		break;
+	case PATH:
+		o->path = v;
+		break;
+	case SEND:
+		o->send = number(name, v, 0, 1u << 24);
+		break;
+	case STATUS:
+		o->status = number(name, v, 100, 599);
+		break;
+	case EXPECT:
+		o->expect = number(name, v, 0, 1u << 24);
+		break;
+	case RESPOND:
+		o->respond = number(name, v, 0, 1u << 24);
+		break;
+	case WARMUP:
+		o->warmup = real(name, v);
+		break;
+	case SECONDS:
+		o->seconds = real(name, v);
+		break;
+	case RUNS:
+		o->runs = number(name, v, 1, RUNS_MAX);
+		break;
+	default:
+		break;
+	}
+}
+
+void options_read(struct options *o, int argc, char **argv)
+{
+	int c;
+
+	*o = (struct options){.cpu = 1,
+			      .memory = 128,
+			      .port = 80,
+			      .backends = 1,
+			      .backend_port = 8080,
+			      .connections = 256,
+			      .method = "GET",
+			      .host = "perf.test",
+			      .path = "/",
+			      .status = 200,
+			      .warmup = 1,
+			      .seconds = 2,
+			      .runs = 5};
+	o->gateway = address("gateway", "198.18.0.1");
+	o->client = address("client", "198.18.1.0");
+	o->lan_gateway = address("lan-gateway", "198.19.0.1");
+	o->backend = address("backend", "198.19.0.11");
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (c == '?') {
+			fputs(usage, stderr);
+			exit(2);
+		}
+		take(o, c, optarg);
+	}
+	if (!o->wan || optind != argc) {
+		fputs(usage, stderr);
+		exit(2);
+	}
+}
