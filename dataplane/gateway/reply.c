@@ -52,29 +52,68 @@ struct reply {
 	uint8_t minor;
 };
 
+// A head that is being put together, without printf, which takes a third of the time of an answer.
+struct text {
+	char *at, *end;
+};
+
+// Field lines come from g->in, which is smaller than g->out by more than all the rest takes.
+static inline void text_put(struct text *t, struct slice s)
+{
+	if (s.n <= (size_t)(t->end - t->at)) {
+		memcpy(t->at, s.p, s.n);
+		t->at += s.n;
+	}
+}
+
+static inline void text_number(struct text *t, uint64_t v)
+{
+	char digits[20];
+	unsigned i = sizeof(digits);
+
+	do
+		digits[--i] = (char)('0' + v % 10);
+	while (v /= 10);
+	text_put(t, slice_of(digits + i, sizeof(digits) - i));
+}
+
 // false: no buffer.
 static bool reply_send(struct gateway *g, struct tcp_conn *c, const struct reply *r)
 {
-	struct slice date = gateway_date(g);
+	const char *reason = http_reason(r->status);
 	bool no_body = r->status == 204 || r->status == 304;
-	size_t room = sizeof(g->out);
-	char *at = g->out;
+	struct text t = {g->out, g->out + sizeof(g->out)};
 	struct pkt *p;
 
-	at += snprintf(at, room, "HTTP/1.1 %u %s\r\nServer: churchgate\r\nDate: %.*s\r\n", r->status,
-		       http_reason(r->status), (int)date.n, date.p);
-	if (r->request_id)
-		at += snprintf(at, room - (size_t)(at - g->out), "X-Request-Id: %.32s\r\n", r->request_id);
-	if (r->content_type.n)
-		at += snprintf(at, room - (size_t)(at - g->out), "Content-Type: %.*s\r\n",
-			       (int)r->content_type.n, r->content_type.p);
-	if (!no_body)
-		at += snprintf(at, room - (size_t)(at - g->out), "Content-Length: %zu\r\n", r->body.n);
-	at += snprintf(at, room - (size_t)(at - g->out), "%.*s%s\r\n", (int)r->extra.n, r->extra.p,
-		       !r->keep_alive  ? "Connection: close\r\n"
-		       : r->minor == 0 ? "Connection: keep-alive\r\n"
-				       : "");
-	p = pkts_from(g, g->out, (size_t)(at - g->out));
+	text_put(&t, SLICE("HTTP/1.1 "));
+	text_number(&t, r->status);
+	text_put(&t, SLICE(" "));
+	text_put(&t, slice_of(reason, strlen(reason)));
+	text_put(&t, SLICE("\r\nServer: churchgate\r\nDate: "));
+	text_put(&t, gateway_date(g));
+	text_put(&t, SLICE("\r\n"));
+	if (r->request_id) {
+		text_put(&t, SLICE("X-Request-Id: "));
+		text_put(&t, slice_of(r->request_id, 32));
+		text_put(&t, SLICE("\r\n"));
+	}
+	if (r->content_type.n) {
+		text_put(&t, SLICE("Content-Type: "));
+		text_put(&t, r->content_type);
+		text_put(&t, SLICE("\r\n"));
+	}
+	if (!no_body) {
+		text_put(&t, SLICE("Content-Length: "));
+		text_number(&t, r->body.n);
+		text_put(&t, SLICE("\r\n"));
+	}
+	text_put(&t, r->extra);
+	if (!r->keep_alive)
+		text_put(&t, SLICE("Connection: close\r\n"));
+	else if (r->minor == 0)
+		text_put(&t, SLICE("Connection: keep-alive\r\n"));
+	text_put(&t, SLICE("\r\n"));
+	p = pkts_from(g, g->out, (size_t)(t.at - g->out));
 	if (!p)
 		return false;
 	if (!r->head_only && !no_body && r->body.n) {
