@@ -264,12 +264,14 @@ struct pkt *tcp_recv_peek_next(const struct pkt *p)
 static void recvq_read(struct tcp_conn *c)
 {
 	uint32_t offered = seq_gt(c->rcv_adv, c->rcv_nxt) ? c->rcv_adv - c->rcv_nxt : 0;
-	uint32_t step = c->rcv_buf / 2 < 2u * c->mss ? c->rcv_buf / 2 : 2u * c->mss;
+	// What the window field can tell: without scaling that may be a part of the buffer only.
+	uint32_t field = (uint32_t)UINT16_MAX << c->rcv_wscale, most = c->rcv_buf < field ? c->rcv_buf : field;
+	uint32_t step = most / 2 < 2u * c->mss ? most / 2 : 2u * c->mss;
 
 	if (c->state == TCP_CLOSED || (c->flags & CONN_FIN_SEEN) || recvq_room(c) < offered + step)
 		return;
 	// A window that is still wide can wait for the next segment to tell of it.
-	if (offered > c->rcv_buf / 2)
+	if (offered > most / 2)
 		return;
 	c->flags |= CONN_ACK_NOW;
 	conn_dirty(c);

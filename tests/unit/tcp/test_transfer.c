@@ -206,6 +206,26 @@ static void the_window_shuts_when_the_owner_does_not_read_and_opens_in_large_ste
 	bed_free(b);
 }
 
+// Without scaling the window field cannot tell of a buffer beyond 64 KB: reading has no news for the peer.
+static void reading_sends_no_acknowledgement_of_its_own_to_a_peer_without_window_scaling(void **state)
+{
+	struct bed *b = bed_make((struct tcp_config){.rcv_buf = 262144});
+	struct tcp_conn *c = bed_accept(b);
+	char got[1000];
+
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		bed_data(b, NULL, 200);
+		read_all(c, got);
+		bed_run(b);
+		bed_silent(b);
+		bed_send(b, c, 10);
+		assert_int_equal(bed_out(b)->ack, b->seq);
+		bed_silent(b);
+	}
+	bed_free(b);
+}
+
 static void rfc7323_2_2_the_agreed_scale_counts_both_ways(void **state)
 {
 	struct bed *b = bed_make((struct tcp_config){0});
@@ -556,6 +576,7 @@ static const struct CMUnitTest tests[] = {
 	BED_TEST(a_scattered_segment_is_taken_in_single_buffers),
 	BED_TEST(small_segments_share_a_buffer),
 	BED_TEST(out_of_order_buffers_are_limited_and_the_nearest_are_kept),
+	BED_TEST(reading_sends_no_acknowledgement_of_its_own_to_a_peer_without_window_scaling),
 	BED_TEST(the_window_shuts_when_the_owner_does_not_read_and_opens_in_large_steps),
 	BED_TEST(rfc7323_2_2_the_agreed_scale_counts_both_ways),
 	BED_TEST(nothing_goes_out_beyond_the_peers_window),
