@@ -155,10 +155,10 @@ static void report(struct generator *g, double offered)
 		printf("\"%s\": %lu, ", client_fault_name[i], c->fault[i]);
 	printf("\"bad_requests\": %lu, \"bad_frames\": %lu}", b->bad_requests, g->wan.bad + g->lan.bad);
 	printf(", \"retransmits\": %lu, \"out_of_order\": %lu, \"stray\": %lu, \"dropped\": %lu"
-	       ", \"frames_in\": %lu, \"frames_out\": %lu",
+	       ", \"wan_in\": %lu, \"wan_out\": %lu, \"lan_in\": %lu, \"lan_out\": %lu",
 	       c->retransmits + b->retransmits, c->out_of_order + b->out_of_order, c->stray,
-	       g->wan.tx_full + g->lan.tx_full + g->wan.no_buffer + g->lan.no_buffer,
-	       g->wan.received + g->lan.received, g->wan.sent + g->lan.sent);
+	       g->wan.tx_full + g->lan.tx_full + g->wan.no_buffer + g->lan.no_buffer, g->wan.received,
+	       g->wan.sent, g->lan.received, g->lan.sent);
 	printf(", \"backend\": {\"accepted\": %lu, \"requests\": %lu, \"resets\": %lu}}\n", b->accepted,
 	       b->requests, b->resets);
 	fflush(stdout);
