@@ -64,8 +64,7 @@ static enum counter fault(const struct net *n, uint16_t port, const struct pkt *
 
 	if (addr_is_any(n->port[port].link_local.addr))
 		return CTR_ipv6_ignored;
-	if (pkt_len(p) < IPV6_HEADER || ip[0] >> 4 != 6 ||
-	    whole_length(ip) > pkt_chain_len(p))
+	if (pkt_len(p) < IPV6_HEADER || ip[0] >> 4 != 6 || whole_length(ip) > pkt_chain_len(p))
 		return CTR_ip_bad_header;
 	src = addr_at(ip + AT_SRC);
 	dst = addr_at(ip + AT_DST);
