@@ -60,7 +60,7 @@ struct text {
 // Field lines come from g->in, which is smaller than g->out by more than all the rest takes.
 static inline void text_put(struct text *t, struct slice s)
 {
-	if (s.n <= (size_t)(t->end - t->at)) {
+	if (s.n && s.n <= (size_t)(t->end - t->at)) { // an empty slice may point nowhere
 		memcpy(t->at, s.p, s.n);
 		t->at += s.n;
 	}
