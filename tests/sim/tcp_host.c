@@ -88,6 +88,9 @@ void host_start(struct host *h)
 		.addr = addr_from_v4(h->id ? 0x020012c6 : 0x010012c6), // 198.18.0.1 and .2
 		.prefix = 96 + 24,
 	};
+	if (s->ipv6)
+		h->address = (struct snap_address){
+			.addr = {.b = {0xfd, 0, 0, 0xc6, 0, 0x12, [15] = (uint8_t)(h->id + 1)}}, .prefix = 64};
 	h->net.n_ports = 1;
 	h->net.port[0] = (struct net_port){
 		.mac = {2, 0, 0, 0, 0, (uint8_t)(h->id + 1)},
@@ -95,6 +98,12 @@ void host_start(struct host *h)
 		.addresses = &h->address,
 		.n_addresses = 1,
 	};
+	if (s->ipv6) {
+		if (h->net.port[0].mtu < 1280)
+			h->net.port[0].mtu = 1280;
+		h->net.port[0].link_local = (struct snap_address){
+			.addr = {.b = {0xfe, 0x80, [15] = (uint8_t)(h->id + 1)}}, .prefix = 64};
+	}
 	h->tcp = tcp_create(&h->arena, &conf, &h->net, &h->wheel, h->stats);
 	if (!h->tcp)
 		abort();

@@ -100,6 +100,7 @@ static void schedule_run(struct sim *s, uint64_t seed, unsigned k)
 	s->schedule = k;
 	s->seed = seed;
 	random_seed(&s->r, seed * 1000003 + k);
+	s->ipv6 = k % 4 == 3;
 	s->now = SEC + random_next(&s->r) % (1ull << random_below(&s->r, 55));
 	uint64_t end = s->now + TIME_LIMIT, before = s->violations;
 	impair_plan(s);

@@ -98,6 +98,7 @@ struct sim {
 	struct pair pair[SIM_CONNS];
 	unsigned n_pairs;
 	bool dead; // the wire goes dark for ever: both ends must give up
+	bool ipv6; // the schedules take turns
 	bool trace;
 	uint64_t violations;
 	uint64_t seed;

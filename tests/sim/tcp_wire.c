@@ -80,7 +80,7 @@ static void launch(struct sim *s, struct host *from, const struct pkt *p)
 		f->at += random_next(&s->r) % m->jitter;
 	// One bit, and not in the Ethernet header: a real one is guarded by its frame check sequence, and two
 	// wrong bits may well agree with the checksum.
-	if (f->n > 14 && f->data[12] == 8 && f->data[13] == 0 && chance(s, m->corrupt)) {
+	if (f->n > 14 && (f->data[12] == 8 ? f->data[13] == 0 : f->data[12] == 0x86) && chance(s, m->corrupt)) {
 		f->data[14 + random_below(&s->r, f->n - 14)] ^= (unsigned char)(1u << random_below(&s->r, 8));
 		s->total.corrupted++;
 	}
@@ -102,12 +102,19 @@ static bool sent_parse(struct sent *t, const struct pkt *p)
 	const unsigned char *d = (const unsigned char *)pkt_data(p);
 	uint32_t n = pkt_chain_len(p), v4;
 
-	if (n < 54 || d[12] != 8 || d[13] != 0 || d[23] != 6)
+	if (n >= 74 && d[12] == 0x86 && d[20] == 6) {
+		memcpy(t->src.b, d + 22, 16);
+		memcpy(t->dst.b, d + 38, 16);
+		d += 20; // so much longer is the header
+		n -= 20;
+	} else if (n < 54 || d[12] != 8 || d[13] != 0 || d[23] != 6) {
 		return false;
-	memcpy(&v4, d + 26, 4);
-	t->src = addr_from_v4(v4);
-	memcpy(&v4, d + 30, 4);
-	t->dst = addr_from_v4(v4);
+	} else {
+		memcpy(&v4, d + 26, 4);
+		t->src = addr_from_v4(v4);
+		memcpy(&v4, d + 30, 4);
+		t->dst = addr_from_v4(v4);
+	}
 	t->src_port = (uint16_t)(d[34] << 8 | d[35]);
 	t->dst_port = (uint16_t)(d[36] << 8 | d[37]);
 	memcpy(&t->seq, d + 38, 4);
