@@ -7,7 +7,7 @@ import shlex
 import time
 
 from .backends import Backends
-from .gateway import WAN, Gateway
+from .gateway import WAN, WAN6, Gateway
 from .space import Space
 
 SIZE = 64 << 20
@@ -76,6 +76,11 @@ class Tour:
                                        f"http://{WAN}/whoami; done | sort | uniq -c")
         self.expect(re.findall(r"(\d+) (\w)", names) == [("5", "a"), ("5", "b")],
                     "ten requests: five to each endpoint of upstream `both`")
+
+    def ipv6(self):
+        self.step("IPv6 on both sides")
+        names = {self.shell("curl", "-sSg", "-H", "Host: six.lab", f"http://[{WAN6}]/whoami") for _ in range(2)}
+        self.expect(names == {"a\n", "b\n"}, "a client over IPv6, and endpoints with IPv6 addresses")
 
     def errors(self):
         self.step("Errors in JSON")
@@ -180,8 +185,8 @@ def demo(config):
         gw = pieces(space, config)
         tour = Tour(gw)
         print(f"lab: control {gw.control.pid}, data plane {gw.dataplane_pid()}, exporter {gw.exporter.pid}")
-        for part in (tour.local, tour.routing, tour.spread, tour.errors, tour.large, tour.weights, tour.reload,
-                     tour.load, tour.figures):
+        for part in (tour.local, tour.routing, tour.spread, tour.ipv6, tour.errors, tour.large, tour.weights,
+                     tour.reload, tour.load, tour.figures):
             part()
         tour.step("The end")
         status = gw.shutdown()
