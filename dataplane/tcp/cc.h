@@ -16,6 +16,6 @@ struct cc_ops {
 	void (*idle)(struct tcp_conn *c);
 };
 
-extern const struct cc_ops cc_newreno;
+extern const struct cc_ops cc_cubic, cc_newreno;
 
 uint32_t cc_initial_window(uint32_t mss); // RFC 6928

@@ -85,6 +85,7 @@ struct tcp_conn *conn_create(struct tcp *t, struct addr local, struct addr remot
 		.state = TCP_CLOSED,
 		.tcp = t,
 		.rcv_buf = t->conf.rcv_buf,
+		.cc = (uint8_t)t->conf.cc,
 		.opened = (uint32_t)(t->now >> 27),
 		.last_rx = tick_now(t),
 		.last_tx = tick_now(t),
@@ -132,7 +133,7 @@ void conn_established(struct tcp_conn *c)
 	c->backoff = c->retries = 0;
 	c->due_rexmt = 0;
 	c->recover = c->fack = c->snd_una;
-	t->cc->init(c);
+	conn_cc(c)->init(c);
 	// RFC 5681 3.1: a lost SYN means a window of one segment to begin with.
 	if (c->flags & CONN_SYN_AGAIN)
 		c->cwnd = c->mss;
@@ -315,6 +316,12 @@ void tcp_set_timer(struct tcp_conn *c, uint64_t at)
 	c->due_user = at == 0 ? 0 : tick_at(at > t->now ? at : t->now);
 	if (at)
 		conn_arm(t, c);
+}
+
+void tcp_set_cc(struct tcp_conn *c, enum tcp_cc cc)
+{
+	if (cc != TCP_CC_DEFAULT && !(c->flags & CONN_OPENED))
+		c->cc = (uint8_t)cc;
 }
 
 void tcp_set_user(struct tcp_conn *c, void *user)

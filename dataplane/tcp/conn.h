@@ -129,7 +129,15 @@ struct tcp_conn {
 	uint32_t reo_round;            // D-SACKs below it belong to one round
 	uint8_t reo_mult, reo_persist; // the reordering window in quarters of min_rtt, for so many recoveries
 	bool reo_round_set;
-	struct prr prr;
+	uint8_t cc;                     // enum tcp_cc
+	union {                         // what the one begins anew after the other
+		struct prr prr;         // in recovery
+		struct {                // CUBIC's outside of it: begin of its epoch (ms; 0: none), its K (ms)
+			uint32_t epoch; // and Reno's window
+			uint32_t k, w_est;
+		} cubic;
+	};
+	uint32_t w_max; // CUBIC's
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct tcp_conn) == 384, "six cache lines");
 
@@ -174,7 +182,6 @@ struct tcp {
 	struct net *net;
 	struct wheel *wheel;
 	struct worker_stats *stats;
-	const struct cc_ops *cc;
 	struct slab conns, waits;
 	uint64_t *conn_used; // bit for each connection, for listings
 	struct flow_table flows;
@@ -219,6 +226,10 @@ static inline uint32_t conn_index(const struct tcp *t, const struct tcp_conn *c)
 static inline bool conn_owned(const struct tcp_conn *c)
 {
 	return (c->flags & (CONN_TOLD | CONN_ORPHAN)) == CONN_TOLD;
+}
+static inline const struct cc_ops *conn_cc(const struct tcp_conn *c)
+{
+	return c->cc == TCP_CC_NEWRENO ? &cc_newreno : &cc_cubic;
 }
 // Payload and FIN on the wire that is not acknowledged.
 static inline uint32_t conn_flight(const struct tcp_conn *c)

@@ -30,6 +30,7 @@ void tcp_get_info(const struct tcp_conn *c, struct tcp_info *info)
 		.cwnd = c->cwnd,
 		.mss = c->mss,
 		.retransmits = c->retransmits,
+		.cc = conn_cc(c)->name,
 		.accepted = (c->flags & CONN_ACCEPTED) != 0,
 	};
 }

@@ -14,7 +14,7 @@ uint32_t loss_window(const struct tcp_conn *c)
 static void recovery_enter(struct tcp *t, struct tcp_conn *c)
 {
 	tcp_count(t, CTR_tcp_fast_retransmit);
-	c->ssthresh = t->cc->lost(c, c->snd_max - c->snd_una, t->now);
+	c->ssthresh = conn_cc(c)->lost(c, c->snd_max - c->snd_una, t->now);
 	c->cwnd = c->ssthresh + DUP_THRESH * (uint32_t)c->mss;
 	c->recover = c->snd_max;
 	c->flags |= CONN_RECOVERY | CONN_RESEND;
@@ -44,7 +44,7 @@ void loss_acked(struct tcp *t, struct tcp_conn *c, uint32_t bytes, uint32_t flig
 		c->dupacks = 0;
 		if (seq_gt(c->snd_una, c->recover))
 			c->recover = c->snd_una; // keeps near, so that numbers may wrap
-		t->cc->acked(c, bytes, flight, t->now);
+		conn_cc(c)->acked(c, bytes, flight, t->now);
 		return;
 	}
 	if (seq_ge(c->snd_una, c->recover)) {
@@ -65,7 +65,7 @@ void loss_timeout(struct tcp *t, struct tcp_conn *c)
 {
 	// RFC 5681 3.1: once for each segment lost.
 	if (c->retries <= 1)
-		c->ssthresh = t->cc->lost(c, c->snd_max - c->snd_una, t->now);
+		c->ssthresh = conn_cc(c)->lost(c, c->snd_max - c->snd_una, t->now);
 	c->cwnd = c->mss;
 	c->recover = c->snd_max;
 	c->dupacks = 0;

@@ -400,7 +400,7 @@ void conn_output(struct tcp *t, struct tcp_conn *c)
 	}
 	if (conn_flight(c) == 0 && (uint64_t)(tick_now(t) - c->last_tx) << TICK_SHIFT > conn_rto(c) &&
 	    !(c->flags & CONN_RECOVERY))
-		t->cc->idle(c);
+		conn_cc(c)->idle(c);
 	if (c->flags & CONN_PROBE_DUE)
 		ok = probe(t, c);
 	if (ok && (c->flags & CONN_PTO_DUE))

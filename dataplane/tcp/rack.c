@@ -195,7 +195,7 @@ static uint32_t detect(struct tcp *t, struct tcp_conn *c)
 static void recovery_enter(struct tcp *t, struct tcp_conn *c, uint32_t flight)
 {
 	tcp_count(t, CTR_tcp_fast_retransmit);
-	c->ssthresh = t->cc->lost(c, flight, t->now);
+	c->ssthresh = conn_cc(c)->lost(c, flight, t->now);
 	c->prr = (struct prr){.begin = flight ? flight : 1};
 	c->recover = c->snd_max;
 	// One goes out at once, whatever the window says.
@@ -252,7 +252,7 @@ static void probe_check(struct tcp *t, struct tcp_conn *c, const struct segment 
 		return;
 	c->flags &= ~(CONN_TLP | CONN_TLP_AGAIN);
 	if (lost && !(c->flags & CONN_RECOVERY)) {
-		c->ssthresh = t->cc->lost(c, flight, t->now);
+		c->ssthresh = conn_cc(c)->lost(c, flight, t->now);
 		c->cwnd = c->ssthresh > c->mss ? c->ssthresh : c->mss;
 	}
 }
@@ -278,7 +278,7 @@ void rack_ack(struct tcp *t, struct tcp_conn *c, const struct segment *s)
 		c->prr = (struct prr){0};
 		recovery_over(c);
 	} else if (d.bytes && advances && !(c->flags & CONN_RECOVERY)) {
-		t->cc->acked(c, d.bytes, flight, t->now);
+		conn_cc(c)->acked(c, d.bytes, flight, t->now);
 	}
 	if (!(c->flags & CONN_RECOVERY) && seq_gt(c->snd_una, c->recover))
 		c->recover = c->snd_una; // keeps near, so that numbers may wrap

@@ -44,7 +44,6 @@ struct tcp *tcp_create(struct arena *a, const struct tcp_config *conf, struct ne
 	t->net = net;
 	t->wheel = wheel;
 	t->stats = stats;
-	t->cc = &cc_newreno;
 	t->secret = (struct hash_key){conf->secret[0], conf->secret[1]};
 	t->rst_bucket = (struct bucket){.rate = RST_RATE, .tokens = RST_RATE};
 	t->conn_used = arena_alloc(a, (t->conf.max_conns / 64 + 1) * 8ul, 64);

@@ -48,12 +48,21 @@ enum tcp_event {
 
 typedef void tcp_event_fn(void *ctx, struct tcp_conn *c, void *user, unsigned events);
 
+// Congestion control.
+enum tcp_cc {
+	TCP_CC_DEFAULT, // what the one above says: listener, then stack, then CUBIC
+	TCP_CC_CUBIC,   // RFC 9438
+	TCP_CC_NEWRENO, // RFC 5681
+	TCP_CC_KINDS
+};
+
 // A listener. The stack asks on each SYN; the answer must be quick and have no effect.
 struct tcp_accept {
 	tcp_event_fn *on_event;
 	void *ctx;
 	uint32_t tag;     // for tcp_conn_tag(): which listener it was
 	uint32_t rcv_buf; // bytes; 0: default
+	enum tcp_cc cc;
 };
 // Fills *out and returns true where (port, local address, local TCP port) is listened on.
 typedef bool tcp_listen_fn(void *ctx, uint16_t port, struct addr local, uint16_t local_port,
@@ -67,6 +76,7 @@ struct tcp_config {
 	uint32_t ooo_max;                   // out-of-order buffers kept for each connection, default 64
 	uint64_t msl;                       // ns; TIME_WAIT lasts 2 MSL; default 30 s
 	uint32_t syn_retries, data_retries; // defaults 5 and 10
+	enum tcp_cc cc;                     // of connections for which nothing else is said
 	bool no_sack;                       // neither offer nor take SACK (RFC 2018)
 	tcp_listen_fn *listen;
 	void *listen_ctx;
@@ -98,6 +108,8 @@ void tcp_timer(struct tcp *t, struct timer *timer);
 struct tcp_conn *tcp_connect(struct tcp *t, uint16_t port, struct addr remote, uint16_t remote_port,
 			     tcp_event_fn *fn, void *ctx, void *user, int *err);
 
+// Before it is established.
+void tcp_set_cc(struct tcp_conn *c, enum tcp_cc cc);
 void tcp_set_user(struct tcp_conn *c, void *user);
 void *tcp_user(const struct tcp_conn *c);
 // Takes over the connection's events (from the listener's or connect's function).
@@ -142,6 +154,7 @@ struct tcp_info {
 	uint32_t queued_in, queued_out; // buffer bytes
 	uint32_t srtt_us, rto_us, cwnd, mss, retransmits;
 	bool accepted;
+	const char *cc; // the name of its congestion control
 };
 void tcp_get_info(const struct tcp_conn *c, struct tcp_info *info);
 int tcp_error(

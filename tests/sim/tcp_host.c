@@ -70,6 +70,7 @@ void host_start(struct host *h)
 		// Enough that no connection is given up for bad luck.
 		.syn_retries = s->dead ? 3 : 30,
 		.data_retries = s->dead ? 4 : 60,
+		.cc = random_below(&s->r, TCP_CC_KINDS),
 		.no_sack = random_below(&s->r, 4) == 0,
 		.listen = app_listen,
 		.listen_ctx = h,

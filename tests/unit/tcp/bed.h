@@ -44,6 +44,7 @@ struct bed {
 	struct addr local, remote;
 	struct out out[OUT_MAX];
 	unsigned n_out, seen; // seen: how many a test has looked at
+	enum tcp_cc cc;       // of the listener
 	bool hold;            // the driver keeps what it sent
 	struct pkt *held[OUT_MAX];
 	unsigned n_held;
@@ -94,7 +95,7 @@ static inline bool bed_listen(void *ctx, uint16_t port, struct addr local, uint1
 			      struct tcp_accept *out)
 {
 	(void)port, (void)local;
-	*out = (struct tcp_accept){.on_event = bed_event, .ctx = ctx, .tag = 42};
+	*out = (struct tcp_accept){.on_event = bed_event, .ctx = ctx, .tag = 42, .cc = ((struct bed *)ctx)->cc};
 	return local_port == SRV;
 }
 

@@ -205,7 +205,7 @@ static void a_window_update_is_no_duplicate_ack(void **state)
 
 static void after_a_timeout_it_begins_anew_with_one_segment(void **state)
 {
-	struct bed *b = bed_make((struct tcp_config){0});
+	struct bed *b = bed_make((struct tcp_config){.cc = TCP_CC_NEWRENO});
 	struct tcp_conn *c = flight(b, 10);
 	uint32_t una = b->ack;
 	struct tcp_info info;

@@ -115,7 +115,7 @@ static void rfc8985_4_a_lost_retransmission_is_found_without_a_timeout(void **st
 
 static void rfc6937_3_the_window_shrinks_in_proportion_to_what_arrives(void **state)
 {
-	struct bed *b = bed_make((struct tcp_config){0});
+	struct bed *b = bed_make((struct tcp_config){.cc = TCP_CC_NEWRENO});
 	struct tcp_conn *c = flight(b, 30);
 	unsigned before = c->snd_max - c->snd_una; // ten and the one that slow start had added
 
