@@ -141,6 +141,7 @@ void conn_established(struct tcp_conn *c)
 	c->flags |= CONN_TOLD;
 	conn_notify(c, EV_OPEN);
 	conn_dirty(c);
+	conn_arm(t, c);
 }
 
 void conn_detach(struct tcp_conn *c)

@@ -82,6 +82,8 @@ struct tcp_conn {
 	uint8_t error;                   // errno, after EV_ERROR
 	uint8_t ooo_count;               // buffers
 	uint32_t next_ready, next_dirty; // index + 1; 0: end
+	uint16_t progress;               // when snd_una last moved or sending began, ticks of 2^27 ns
+	uint8_t kept;                    // keep-alive probes without an answer
 
 	// Queues, linked through the buffers' private room (sendq.c, recvq.c).
 	struct pkt *snd_head, *snd_tail;
@@ -227,6 +229,11 @@ static inline bool conn_owned(const struct tcp_conn *c)
 {
 	return (c->flags & (CONN_TOLD | CONN_ORPHAN)) == CONN_TOLD;
 }
+#define PROGRESS_SHIFT 27
+static inline void conn_progress(struct tcp_conn *c)
+{
+	c->progress = (uint16_t)(c->tcp->now >> PROGRESS_SHIFT);
+}
 static inline const struct cc_ops *conn_cc(const struct tcp_conn *c)
 {
 	return c->cc == TCP_CC_NEWRENO ? &cc_newreno : &cc_cubic;
@@ -287,6 +294,8 @@ void half_open_remove(struct tcp *t, struct tcp_conn *c);
 void conn_output(struct tcp *t, struct tcp_conn *c);
 // Sends an empty segment with these flags at once: RST, or an ACK that cannot wait. False without a buffer.
 bool conn_send_control(struct tcp *t, struct tcp_conn *c, uint8_t flags);
+// An ACK with a number that the peer has already acknowledged, so that it answers (RFC 9293 3.8.4).
+void conn_send_keepalive(struct tcp *t, struct tcp_conn *c);
 
 // reply.c: segments that belong to no connection.
 void reply_rst(struct tcp *t, const struct segment *s);

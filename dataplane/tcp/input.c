@@ -230,6 +230,7 @@ static bool ack_input(struct tcp *t, struct tcp_conn *c, const struct segment *s
 		c->retries = 0;
 	rtt_measure(t, c, s);
 	c->retries = 0;
+	conn_progress(c);
 	if (c->flags & CONN_SACK) {
 		rack_ack(t, c, s);
 	} else {
@@ -340,6 +341,7 @@ void conn_input(struct tcp *t, struct tcp_conn *c, struct segment *s)
 	if (!paws_check(t, c, s) || !sequence_check(t, c, s) || !reset_and_syn_check(t, c, s))
 		return;
 	c->last_rx = tick_now(t);
+	c->kept = 0;
 	// RFC 7323 4.3.
 	if (s->opt.has_ts && seq_le(s->seq, c->last_ack) && seq_ge(s->opt.tsval, c->ts_recent))
 		c->ts_recent = s->opt.tsval;

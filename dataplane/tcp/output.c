@@ -95,6 +95,12 @@ bool conn_send_control(struct tcp *t, struct tcp_conn *c, uint8_t flags)
 	return segment_send(t, c, seq_lt(edge, c->snd_max) ? edge : c->snd_max, 0, flags);
 }
 
+void conn_send_keepalive(struct tcp *t, struct tcp_conn *c)
+{
+	if (segment_send(t, c, c->snd_una - 1, 0, TCP_ACK))
+		tcp_count(t, CTR_tcp_keepalive);
+}
+
 static void syn_send(struct tcp *t, struct tcp_conn *c)
 {
 	bool answer = c->state == TCP_SYN_RECEIVED;
@@ -398,6 +404,8 @@ void conn_output(struct tcp *t, struct tcp_conn *c)
 	default:
 		break;
 	}
+	if (conn_flight(c) == 0 && c->due_rexmt == 0 && !(c->flags & CONN_PROBE_DUE))
+		conn_progress(c); // what is sent now has waited for nothing
 	if (conn_flight(c) == 0 && (uint64_t)(tick_now(t) - c->last_tx) << TICK_SHIFT > conn_rto(c) &&
 	    !(c->flags & CONN_RECOVERY))
 		conn_cc(c)->idle(c);

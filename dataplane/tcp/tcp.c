@@ -3,10 +3,12 @@
 #include "tcp/conn.h"
 #include <errno.h>
 
-#define KIB          1024u
-#define MSL          30000000000ull // ns; TIME_WAIT lasts a minute, as with other stacks
-#define RST_RATE     1000           // a second, for strangers
-#define DEFAULT_CONN 1024
+#define KIB           1024u
+#define MSL           30000000000ull   // ns; TIME_WAIT lasts a minute, as with other stacks
+#define HOUR          3600000000000ull // ns
+#define KEEP_INTERVAL 75000000000ull   // ns
+#define RST_RATE      1000             // a second, for strangers
+#define DEFAULT_CONN  1024
 
 static struct tcp_config config_complete(const struct tcp_config *conf)
 {
@@ -20,6 +22,10 @@ static struct tcp_config config_complete(const struct tcp_config *conf)
 	c.ooo_max = c.ooo_max < UINT8_MAX ? c.ooo_max : UINT8_MAX;
 	c.msl = c.msl ? c.msl : MSL;
 	c.syn_retries = c.syn_retries ? c.syn_retries : 5;
+	c.user_timeout = c.user_timeout < HOUR ? c.user_timeout : HOUR;
+	c.keep_interval = c.keep_interval ? c.keep_interval : KEEP_INTERVAL;
+	c.keep_probes = c.keep_probes ? c.keep_probes : 9;
+	c.keep_probes = c.keep_probes < UINT8_MAX ? c.keep_probes : UINT8_MAX;
 	c.data_retries = c.data_retries ? c.data_retries : 10;
 	return c;
 }

@@ -76,8 +76,17 @@ struct tcp_config {
 	uint32_t ooo_max;                   // out-of-order buffers kept for each connection, default 64
 	uint64_t msl;                       // ns; TIME_WAIT lasts 2 MSL; default 30 s
 	uint32_t syn_retries, data_retries; // defaults 5 and 10
-	enum tcp_cc cc;                     // of connections for which nothing else is said
-	bool no_sack;                       // neither offer nor take SACK (RFC 2018)
+	// ns that data may stay unacknowledged, be it that nothing answers or that the peer keeps its window
+	// shut (RFC 5482, RFC 6429), up to an hour; then the connection ends with ETIMEDOUT. 0: only retries
+	// count, and a peer that answers probes may keep its window shut for ever.
+	uint64_t user_timeout;
+	// A connection on which nothing came for keep_idle ns is probed each keep_interval (default 75 s), and
+	// ends with ETIMEDOUT when keep_probes (default 9) found no answer. keep_idle 0: never (RFC
+	// 9293 3.8.4).
+	uint64_t keep_idle, keep_interval;
+	uint32_t keep_probes;
+	enum tcp_cc cc; // of connections for which nothing else is said
+	bool no_sack;   // neither offer nor take SACK (RFC 2018)
 	tcp_listen_fn *listen;
 	void *listen_ctx;
 	const struct steer *steer[SNAP_PORTS_MAX]; // of each port

@@ -49,13 +49,33 @@ void conn_rtt_sample(struct tcp_conn *c, uint32_t us)
 		c->srtt = 1;
 }
 
+// When the next keep-alive probe is due; 0: none, as there is something else to wait for.
+static uint32_t keepalive_due(const struct tcp *t, const struct tcp_conn *c)
+{
+	bool idle = c->snd_una == c->snd_max && c->snd_una == c->snd_end + ((c->flags & CONN_FIN_QUEUED) != 0);
+
+	if (t->conf.keep_idle == 0 || !idle || !conn_owned(c) ||
+	    (c->state != TCP_ESTABLISHED && c->state != TCP_CLOSE_WAIT && c->state != TCP_FIN_WAIT_2))
+		return 0;
+	uint32_t due = c->last_rx + tick_at(t->conf.keep_idle + c->kept * t->conf.keep_interval);
+	return due ? due : 1;
+}
+
+// Nothing was acknowledged for the user timeout.
+static bool stalled(const struct tcp *t, const struct tcp_conn *c)
+{
+	uint16_t ticks = (uint16_t)((uint16_t)(t->now >> PROGRESS_SHIFT) - c->progress);
+
+	return t->conf.user_timeout && (uint64_t)ticks << PROGRESS_SHIFT >= t->conf.user_timeout;
+}
+
 void conn_arm(struct tcp *t, struct tcp_conn *c)
 {
-	const uint32_t due[] = {c->due_rexmt, c->due_delack, c->due_user};
+	const uint32_t due[] = {c->due_rexmt, c->due_delack, c->due_user, keepalive_due(t, c)};
 	uint32_t now = tick_now(t);
 	int32_t least = INT32_MAX;
 
-	for (unsigned i = 0; i < 3; i++)
+	for (unsigned i = 0; i < 4; i++)
 		if (due[i] && (int32_t)(due[i] - now) < least)
 			least = (int32_t)(due[i] - now);
 	if (least == INT32_MAX)
@@ -67,6 +87,14 @@ void conn_arm(struct tcp *t, struct tcp_conn *c)
 
 void conn_set_rexmt(struct tcp *t, struct tcp_conn *c, uint64_t delay)
 {
+	// Not later than the user timeout ends.
+	if (t->conf.user_timeout && c->state >= TCP_ESTABLISHED && c->state != TCP_FIN_WAIT_2) {
+		uint16_t ticks = (uint16_t)((uint16_t)(t->now >> PROGRESS_SHIFT) - c->progress);
+		uint64_t passed = (uint64_t)ticks << PROGRESS_SHIFT;
+		uint64_t left = passed < t->conf.user_timeout ? t->conf.user_timeout - passed : 0;
+		left += 1ull << PROGRESS_SHIFT; // so that it has surely ended
+		delay = delay < left ? delay : left;
+	}
 	c->due_rexmt = tick_at(t->now + delay);
 	conn_arm(t, c);
 }
@@ -115,7 +143,7 @@ static void persist_timeout(struct tcp *t, struct tcp_conn *c)
 {
 	bool alone = (c->flags & CONN_ORPHAN) && c->backoff >= t->conf.data_retries;
 
-	if (alone || c->retries >= t->conf.data_retries) {
+	if (alone || stalled(t, c) || c->retries >= t->conf.data_retries) {
 		give_up(t, c);
 		return;
 	}
@@ -154,7 +182,7 @@ static void rexmt_timeout(struct tcp *t, struct tcp_conn *c)
 		conn_dirty(c);
 		return;
 	}
-	if (c->retries >= t->conf.data_retries) {
+	if (stalled(t, c) || c->retries >= t->conf.data_retries) {
 		give_up(t, c);
 		return;
 	}
@@ -165,6 +193,18 @@ static void rexmt_timeout(struct tcp *t, struct tcp_conn *c)
 	tcp_count(t, CTR_tcp_rto);
 	conn_set_rexmt(t, c, conn_rto(c));
 	conn_dirty(c);
+}
+
+// False: given up; c may be gone.
+static bool keepalive(struct tcp *t, struct tcp_conn *c)
+{
+	if (c->kept >= t->conf.keep_probes) {
+		give_up(t, c);
+		return false;
+	}
+	c->kept++;
+	conn_send_keepalive(t, c);
+	return true;
 }
 
 void conn_timer(struct tcp *t, struct tcp_conn *c)
@@ -180,6 +220,8 @@ void conn_timer(struct tcp *t, struct tcp_conn *c)
 		c->flags &= ~CONN_NO_BUFFER;
 		conn_dirty(c);
 	}
+	if (tick_passed(t, keepalive_due(t, c)) && !keepalive(t, c))
+		return;
 	conn_arm(t, c);
 	if (tick_passed(t, c->due_rexmt)) {
 		c->due_rexmt = 0;

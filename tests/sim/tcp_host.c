@@ -70,6 +70,10 @@ void host_start(struct host *h)
 		// Enough that no connection is given up for bad luck.
 		.syn_retries = s->dead ? 3 : 30,
 		.data_retries = s->dead ? 4 : 60,
+		.keep_idle = random_below(&s->r, 3) ? 0 : (1 + random_below(&s->r, 20)) * SEC,
+		.keep_interval = 2 * SEC,
+		.keep_probes = s->dead ? 3 : 60,
+		.user_timeout = s->dead && random_below(&s->r, 2) ? 20 * SEC : 0,
 		.cc = random_below(&s->r, TCP_CC_KINDS),
 		.no_sack = random_below(&s->r, 4) == 0,
 		.listen = app_listen,

@@ -214,12 +214,14 @@ static inline void bed_run(struct bed *b)
 static inline void bed_sleep(struct bed *b, uint64_t ns)
 {
 	uint64_t end = b->now + ns;
+	const uint8_t mac[6] = {2, 0, 0, 0, 0, 2};
 
 	while (b->now < end) {
 		uint64_t next = wheel_next(&b->wheel);
 		b->now = next > b->now && next < end ? next : next >= end ? end : b->now + MS;
 		b->net.now = b->now;
 		tcp_set_now(b->tcp, b->now);
+		net_learn(&b->net, 0, b->remote, mac); // stays known, however long nothing is said
 		wheel_run(&b->wheel, b->now, 0);
 		bed_run(b);
 	}
