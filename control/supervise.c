@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -25,6 +26,8 @@
 #define PUBLISH_MAX (10 * SECOND)
 #define KILL_AFTER  (5 * SECOND)  // beyond the time it was given to drain
 #define SOON        (10 * SECOND) // a death this soon after the start counts towards the pause
+#define HELLO_MAX   5000          // ms
+#define ADOPT_MAX   (10 * SECOND) // for one that starts or ends meanwhile
 #define TRIES       3             // to come to run at all
 
 const char *const dataplane_state_name[] = {"none",     "connecting", "greeting",
@@ -310,6 +313,7 @@ static void message(struct supervise *s, const struct channel_msg *m, int *fds, 
 				process_kill(s); // tried again after a pause
 		} else {
 			publish_end(s, text);
+			compile_release(s->instance->region, s->running.snapshot, s->before.snapshot);
 		}
 		break;
 	case CHANNEL_MEMORY:
@@ -477,31 +481,73 @@ static void on_timer(void *ctx, struct loop_op *op, int result)
 	loop_timer(s->loop, &s->timer, TICK);
 }
 
+// Whether a data plane holds the directory: one that has just been started does, and one that is ending still
+// does, though neither takes connections.
+static bool dataplane_lives(const struct supervise *s)
+{
+	int fd = open(s->instance->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool lives = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+
+	if (fd >= 0)
+		close(fd);
+	return lives || instance_read_pid(s->instance);
+}
+
+// Connects and waits for HELLO. The number of descriptors, -ENOENT where no data plane is, -EAGAIN where one is
+// that comes or goes (once more in a moment), -ETIMEDOUT where it is mute.
+static int hello_take(struct supervise *s, struct channel_msg *m, int *fds)
+{
+	bool lives = dataplane_lives(s); // looked at first: one may begin to listen meanwhile
+	struct pollfd p = {.events = POLLIN};
+	int n;
+
+	n = channel_connect(s);
+	if (n < 0)
+		return lives || n == -EAGAIN ? -EAGAIN : -ENOENT;
+	p.fd = s->channel;
+	n = poll(&p, 1, HELLO_MAX) > 0 ? channel_recv(s->channel, m, fds) : -ETIMEDOUT;
+	if (n >= 0 && m->type == CHANNEL_HELLO)
+		return n;
+	if (n >= 0) {
+		channel_close_fds(fds, n);
+		n = -EPROTO;
+	}
+	close(s->channel);
+	s->channel = -1;
+	return n == -EPIPE || n == -ECONNRESET ? -EAGAIN : n;
+}
+
 int supervise_adopt(struct supervise *s, char *why, size_t why_size)
 {
+	uint64_t end = loop_now() + ADOPT_MAX;
 	struct channel_msg m;
-	int fds[CHANNEL_FDS_MAX], n;
-	pid_t pid = instance_read_pid(s->instance);
+	int fds[CHANNEL_FDS_MAX], n, err;
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
 
-	// One that was started a moment ago by a control that is gone may not listen yet.
-	for (unsigned tries = 0; channel_connect(s) < 0; tries++) {
-		if (!pid || tries > 500 || kill(pid, 0) < 0)
-			return 0;
+again:
+	n = hello_take(s, &m, fds);
+	if (n == -ENOENT)
+		return 0;
+	if (n == -EAGAIN && loop_now() < end) {
 		poll(NULL, 0, 10);
+		goto again;
 	}
-	struct pollfd p = {.fd = s->channel, .events = POLLIN};
-
-	if (poll(&p, 1, 5000) <= 0 || (n = channel_recv(s->channel, &m, fds)) < 0 || m.type != CHANNEL_HELLO) {
-		snprintf(why, why_size, "a data plane listens in %s, but does not answer", s->instance->dir);
+	if (n < 0) {
+		snprintf(why, why_size, "a data plane runs in %s, but does not answer (%s)", s->instance->dir,
+			 strerror(n == -EAGAIN ? ETIMEDOUT : -n));
 		return -1;
 	}
 	if (getsockopt(s->channel, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || peer.pid <= 0)
 		peer.pid = (pid_t)m.pid;
-	n = process_watch(s, peer.pid, false);
-	if (n < 0) {
-		snprintf(why, why_size, "data plane %d: %s", (int)peer.pid, strerror(-n));
+	err = process_watch(s, peer.pid, false);
+	if (err < 0) {
+		channel_close_fds(fds, n);
+		close(s->channel);
+		s->channel = -1;
+		if (err == -ESRCH && loop_now() < end)
+			goto again; // it ended after its greeting
+		snprintf(why, why_size, "data plane %d: %s", (int)peer.pid, strerror(-err));
 		return -1;
 	}
 	loop_poll(s->loop, &s->death, s->pidfd, POLLIN);

@@ -65,10 +65,14 @@ static struct node *node_new(struct reader *r, enum node_kind kind, const yaml_e
 	return n;
 }
 
-static void anchor_set(struct reader *r, const char *name, struct node *n)
+static void anchor_set(struct reader *r, struct mark at, const char *name, struct node *n)
 {
 	if (!name)
 		return;
+	if (r->n_anchors == TREE_ANCHORS_MAX) {
+		fail(r, at, "too many anchors");
+		return;
+	}
 	r->anchor = memory_grow(r->m, r->anchor, r->n_anchors, sizeof(*r->anchor));
 	r->anchor[r->n_anchors++] = (struct anchor){name, n};
 }
@@ -154,6 +158,10 @@ static struct node *read_map(struct reader *r, const yaml_event_t *e, unsigned d
 		yaml_event_delete(&ev);
 		if (!value)
 			return NULL;
+		if (n->n == TREE_KEYS_MAX) {
+			fail(r, key->mark, "too many keys in one map");
+			return NULL;
+		}
 		bool twice = false;
 
 		for (uint32_t i = 0; i < n->n && !twice; i++) {
@@ -201,7 +209,8 @@ static struct node *read_node(struct reader *r, yaml_event_t *e, unsigned depth)
 		return NULL;
 	}
 	if (n && anchor)
-		anchor_set(r, memory_text(r->m, (const char *)anchor, strlen((const char *)anchor)), n);
+		anchor_set(r, n->mark, memory_text(r->m, (const char *)anchor, strlen((const char *)anchor)),
+			   n);
 	return n;
 }
 

@@ -3,9 +3,11 @@
 #pragma once
 #include "diag.h"
 
-#define TREE_DEPTH     32
-#define TREE_FILE_MAX  (64u << 20)
-#define TREE_NODES_MAX (8u << 20) // counted with what aliases repeat
+#define TREE_KEYS_MAX    4096 // in one map: each is compared with those before it
+#define TREE_ANCHORS_MAX 1024 // likewise with each alias
+#define TREE_DEPTH       32
+#define TREE_FILE_MAX    (64u << 20)
+#define TREE_NODES_MAX   (8u << 20) // counted with what aliases repeat
 
 enum node_kind { NODE_SCALAR, NODE_LIST, NODE_MAP };
 

@@ -241,6 +241,28 @@ static void aliases_cannot_stand_for_billions(void **state)
 	config_free(&c);
 }
 
+// Each of these would be compared with all of its kind: the time grows with their square.
+static void too_many_keys_or_anchors_are_refused(void **state)
+{
+	static char text[2][100000];
+	struct config c;
+
+	(void)state;
+	strcpy(text[0], "version: 1\n");
+	strcpy(text[1], "version: 1\na: [");
+	for (int i = 0; i < 5000; i++) {
+		sprintf(text[0] + strlen(text[0]), "k%d: 1\n", i);
+		sprintf(text[1] + strlen(text[1]), "&b%d 1, ", i);
+	}
+	strcat(text[1], "]\n");
+	assert_false(parse(&c, text[0]));
+	assert_non_null(strstr(c.diag.v[0].text, "too many keys"));
+	config_free(&c);
+	assert_false(parse(&c, text[1]));
+	assert_non_null(strstr(c.diag.v[0].text, "too many anchors"));
+	config_free(&c);
+}
+
 static void aliases_are_followed(void **state)
 {
 	char *text = with("{host: api.example.com, path: /hello, methods: [GET, HEAD]}",
@@ -448,6 +470,7 @@ int main(void)
 		cmocka_unit_test(all_faults_are_found_at_once_in_the_order_of_the_file),
 		cmocka_unit_test(what_is_no_yaml_is_said_with_its_place),
 		cmocka_unit_test(aliases_cannot_stand_for_billions),
+		cmocka_unit_test(too_many_keys_or_anchors_are_refused),
 		cmocka_unit_test(aliases_are_followed),
 		cmocka_unit_test(shadowed_route_is_a_warning),
 		cmocka_unit_test(route_is_shadowed_only_by_what_covers_it),
