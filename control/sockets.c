@@ -330,7 +330,9 @@ static void on_accept(void *ctx, struct loop_op *op, int result)
 		loop_timer(&c->loop, &l->pause, 100000000);
 		return;
 	}
-	s = c->n_sessions < SESSIONS_MAX ? calloc(1, sizeof(*s)) : NULL;
+	// Whoever has lesser rights cannot take the last places: the administrator gets in.
+	s = c->n_sessions < (l->level == LEVEL_ADMIN ? SESSIONS_MAX : SESSIONS_MAX / 2) ? calloc(1, sizeof(*s))
+											: NULL;
 	if (s) {
 		*s = (struct session){.next = c->sessions, .control = c, .fd = result, .level = l->level};
 		s->recv = (struct loop_op){.fn = on_recv, .ctx = s};
