@@ -259,6 +259,8 @@ static void drain_look(struct housekeeping *h)
 	const struct dataplane *d = h->dataplane;
 	uint64_t conns = 0, exchanges = 0, now = clock_kernel();
 
+	// A control that attaches meanwhile calls off what its predecessor began, but this end is certain.
+	atomic_store(&d->region->draining, 1);
 	for (unsigned i = 0; i < d->n_workers; i++) {
 		conns += stat_get(&d->stats.worker[i].conns_used);
 		exchanges += stat_get(&d->stats.worker[i].exchanges_used);

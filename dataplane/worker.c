@@ -214,8 +214,8 @@ void worker_advance(struct worker *w, uint64_t now)
 		take_snapshot(w);
 		answer_command(w);
 		gauges(w);
-		if (atomic_load_explicit(&w->region->draining, memory_order_relaxed))
-			gateway_drain(w->gateway);
+		gateway_drain(w->gateway,
+			      atomic_load_explicit(&w->region->draining, memory_order_relaxed) == 1);
 	}
 }
 

@@ -168,15 +168,15 @@ void gateway_timer(struct gateway *g, struct timer *t)
 	exchange_timer((struct exchange *)((char *)t - offsetof(struct exchange, timer)));
 }
 
-void gateway_drain(struct gateway *g)
+void gateway_drain(struct gateway *g, bool on)
 {
 	uint64_t cursor = 0;
 	struct tcp_conn *c;
 
-	if (g->draining)
+	if (g->draining == on)
 		return;
-	g->draining = true;
-	while ((c = tcp_next(g->tcp, &cursor, client_event)))
+	g->draining = on;
+	while (on && (c = tcp_next(g->tcp, &cursor, client_event)))
 		client_drain(g, c);
 }
 

@@ -42,6 +42,6 @@ uint64_t gateway_oldest(const struct gateway *g);
 bool gateway_owns_timer(const struct gateway *g, const struct timer *t);
 void gateway_timer(struct gateway *g, struct timer *t);
 // Stops taking connections, closes idle ones, says "Connection: close" on the rest. Once is enough.
-void gateway_drain(struct gateway *g);
+void gateway_drain(struct gateway *g, bool on); // off: it was called off, and connections are taken again
 // Pools and gauges into the worker's statistics.
 void gateway_gauges(struct gateway *g);
