@@ -102,6 +102,12 @@ static void refuse(struct reload *r, const char *error)
 	published(r, error);
 }
 
+// What a configuration that is not taken was given in the region.
+static void slots_release(struct control *c)
+{
+	compile_release(c->instance.region, c->dataplane.running.snapshot, c->dataplane.before.snapshot);
+}
+
 void control_reload(struct control *c, const char *path, reload_fn *done, void *ctx)
 {
 	struct reload *r = calloc(1, sizeof(*r));
@@ -109,6 +115,7 @@ void control_reload(struct control *c, const char *path, reload_fn *done, void *
 	struct blob b = {0};
 	const char *what;
 	char why[600], text[480];
+	int err;
 
 	if (!r || !(r->config = calloc(1, sizeof(*r->config)))) {
 		free(r);
@@ -131,9 +138,20 @@ void control_reload(struct control *c, const char *path, reload_fn *done, void *
 				  : "the data plane does not run now; try again when it does");
 		return;
 	}
-	if (compile_snapshot(&b, r->config, c->instance.region, c->generation + 1, text, sizeof(text)) < 0) {
+	err = compile_snapshot(&b, r->config, c->instance.region, c->generation + 1, text, sizeof(text));
+	if (err < 0 && c->dataplane.before.snapshot) {
+		// The generation that ran before holds slots too. Only long requests still look at them, and an
+		// epoch tells them when an endpoint's has another owner.
+		blob_free(&b);
+		generation_drop(&c->dataplane.before);
+		slots_release(c);
+		err = compile_snapshot(&b, r->config, c->instance.region, c->generation + 1, text,
+				       sizeof(text));
+	}
+	if (err < 0) {
 		snprintf(why, sizeof(why), "%.100s: %s", r->config->path, text);
 		blob_free(&b);
+		slots_release(c);
 		refuse(r, why);
 		return;
 	}
@@ -143,18 +161,21 @@ void control_reload(struct control *c, const char *path, reload_fn *done, void *
 			 "%.200s: %s cannot change while the data plane runs: shut down, then start again",
 			 r->config->path, what);
 		blob_free(&b);
+		slots_release(c);
 		refuse(r, why);
 		return;
 	}
 	c->generation++;
 	if (generation_seal(&next, &b, why, sizeof(why)) < 0) {
 		blob_free(&b);
+		slots_release(c);
 		refuse(r, why);
 		return;
 	}
 	blob_free(&b);
 	if (supervise_publish(&c->dataplane, &next, published, r) < 0) {
 		generation_drop(&next);
+		slots_release(c);
 		refuse(r, "the data plane cannot be reached");
 	}
 }
