@@ -127,7 +127,7 @@ static void on_look(void *ctx, struct loop_op *op, int result)
 	struct query *q = c->query;
 
 	(void)result;
-	for (uint32_t w = 0; w < c->instance.region->workers && w < SNAP_WORKERS_MAX; w++)
+	for (uint32_t w = 0; w < c->instance.stats.workers; w++)
 		take(c, q, w);
 	if (q->n_waiting == 0 || loop_now() >= q->deadline || c->stopping) {
 		query_end(c, q);
@@ -149,7 +149,7 @@ static void query_begin(struct control *c)
 	q->id = ++c->query_id;
 	q->timer = (struct loop_op){.fn = on_look, .ctx = c};
 	q->deadline = loop_now() + PATIENCE;
-	for (uint32_t w = 0; w < c->instance.region->workers && w < SNAP_WORKERS_MAX; w++)
+	for (uint32_t w = 0; w < c->instance.stats.workers; w++)
 		query_ask(c, q, w, 0);
 	supervise_kick(&c->dataplane);
 	loop_timer(&c->loop, &q->timer, LOOK);

@@ -342,8 +342,8 @@ static json_t *endpoint_row(const struct snapshot *s, const struct snap_endpoint
 	uint32_t admin = region_endpoints(r)[e->slot].admin, down = 0;
 	int32_t hand = region_endpoints(r)[e->slot].weight;
 
-	for (uint32_t w = 0; w < r->workers; w++)
-		down += region_health(r)[w * REGION_ENDPOINTS + e->slot] == HEALTH_DOWN;
+	for (uint32_t w = 0; w < region_workers(r); w++)
+		down += region_health(r, w)[e->slot] == HEALTH_DOWN;
 	return json_pack("{s:o, s:s, s:s, s:I, s:I}", "endpoint", text(s, e->name), "state",
 			 admin != ADMIN_READY ? admin_name[admin <= ADMIN_MAINT ? admin : 0]
 			 : down               ? "down"

@@ -357,22 +357,23 @@ static bool stats_were_files(const struct instance *i)
 int instance_open_stats(struct instance *i, struct log *log, char *why, size_t why_size)
 {
 	const char *step = "";
+	uint32_t workers = region_workers(i->region);
 	int err = 0;
 
 	if (stats_were_files(i)) {
 		i->pins[0] = '\0';
-		err = stats_open_files(i, i->region->workers, why, why_size);
+		err = stats_open_files(i, workers, why, why_size);
 		if (err < 0)
 			return -1;
-	} else if ((err = stats_open_bpf(i, i->region->workers, &step)) < 0) {
+	} else if ((err = stats_open_bpf(i, workers, &step)) < 0) {
 		stats_close(i);
 		pins_remove(i);
 		i->pins[0] = '\0';
 		log_note(log, "statistics are kept in files of %s: %s: %s", i->dir, step, strerror(-err));
-		if (stats_open_files(i, i->region->workers, why, why_size) < 0)
+		if (stats_open_files(i, workers, why, why_size) < 0)
 			return -1;
 	}
-	err = stats_map(&i->stats, i->stats_fd, i->region->workers, 1);
+	err = stats_map(&i->stats, i->stats_fd, workers, 1);
 	if (err < 0)
 		return fail(why, why_size, "map", "statistics", -err);
 	return stats_say(i, why, why_size);

@@ -25,7 +25,7 @@ static void access_line(struct control *c, const struct rec_access *a)
 	memcpy(id, a->request_id, sizeof(a->request_id));
 	id[32] = '\0';
 	n = snprintf(text, sizeof(text),
-		     "%s:%u \"%.*s %.*s\" %u in=%llu out=%llu ms=%u.%03u route=%s upstream=%s id=%s",
+		     "%s:%u \"%.*s %.*s\" %u in=%llu out=%llu ms=%u.%03u route=%.63s upstream=%.63s id=%s",
 		     addr_text(a->client, client), a->client_port, (int)method, a->text, (int)path,
 		     a->text + method, a->status, (unsigned long long)a->bytes_in,
 		     (unsigned long long)a->bytes_out, a->duration_us / 1000, a->duration_us % 1000,
@@ -60,7 +60,7 @@ void records_drain(struct control *c)
 	struct region *r = c->instance.region;
 	_Alignas(16) char room[REC_MAX];
 
-	for (uint32_t w = 0; w < r->workers; w++) {
+	for (uint32_t w = 0; w < c->instance.stats.workers; w++) {
 		struct rec_ring *ring = region_ring(r, w, RING_LOG);
 		uint16_t type;
 		int n;

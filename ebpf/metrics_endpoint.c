@@ -29,13 +29,12 @@ static bool endpoint_read(struct region *r, uint32_t slot, struct endpoint *e)
 	return true;
 }
 
-static unsigned workers_down(struct region *r, uint32_t slot)
+static unsigned workers_down(struct region *r, uint32_t workers, uint32_t slot)
 {
 	unsigned down = 0;
 
-	for (uint32_t w = 0; w < r->workers; w++)
-		down += atomic_load_explicit(&region_health(r)[w * REGION_ENDPOINTS + slot],
-					     memory_order_relaxed) != HEALTH_UP;
+	for (uint32_t w = 0; w < workers; w++)
+		down += atomic_load_explicit(&region_health(r, w)[slot], memory_order_relaxed) != HEALTH_UP;
 	return down;
 }
 
@@ -65,9 +64,10 @@ void metrics_endpoints(struct text *t, const struct metrics_source *m)
 			admin = atomic_load_explicit(&region_endpoints(r)[s].admin, memory_order_relaxed);
 			l[2].value = admin <= ADMIN_MAINT ? admin_name[admin] : "unknown";
 			if (f == 0)
-				text_sample(t, family[f].name, l, 2, workers_down(r, s) < r->workers);
+				text_sample(t, family[f].name, l, 2,
+					    workers_down(r, m->stats->workers, s) < m->stats->workers);
 			else if (f == 1)
-				text_sample(t, family[f].name, l, 2, workers_down(r, s));
+				text_sample(t, family[f].name, l, 2, workers_down(r, m->stats->workers, s));
 			else
 				text_sample(t, family[f].name, l, 3, 1);
 		}

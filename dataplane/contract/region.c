@@ -1,10 +1,7 @@
 #include "contract/region.h"
 #include "base/hash.h"
-#include "contract/stats.h"
 #include <stdio.h>
 #include <string.h>
-
-#define PAGE 4096ull
 
 // A slot whose owner has gone: it may be taken again, but a probe goes on behind it.
 #define KEY_RELEASED 1ull
@@ -12,54 +9,16 @@
 static const uint32_t ring_bytes[RING_IDS] = {
 	[RING_CMD] = REGION_CMD_RING, [RING_REPLY] = REGION_REPLY_RING, [RING_LOG] = REGION_LOG_RING};
 
-struct layout {
-	uint64_t endpoints, targets, routes, upstreams, ports, health, rings, endpoint_names, active, size;
-};
-
-static uint64_t place(uint64_t *at, uint64_t bytes)
-{
-	uint64_t off = *at;
-
-	*at = (off + bytes + PAGE - 1) & ~(PAGE - 1);
-	return off;
-}
-
-static uint64_t ring_stride(enum ring_id id)
-{
-	return sizeof(struct rec_ring) + ring_bytes[id];
-}
-
-static uint64_t worker_rings(void)
-{
-	uint64_t n = 0;
-
-	for (enum ring_id id = 0; id < RING_IDS; id++)
-		n += ring_stride(id);
-	return n;
-}
-
-static struct layout layout_of(uint32_t workers)
-{
-	uint64_t at = 0;
-	struct layout l;
-
-	place(&at, sizeof(struct region));
-	l.endpoints = place(&at, REGION_ENDPOINTS * sizeof(struct region_endpoint));
-	l.targets = place(&at, REGION_TARGETS * sizeof(struct region_target));
-	l.routes = place(&at, STATS_ROUTES * sizeof(struct region_name));
-	l.upstreams = place(&at, STATS_UPSTREAMS * sizeof(struct region_name));
-	l.ports = place(&at, STATS_PORTS * sizeof(struct region_name));
-	l.health = place(&at, (uint64_t)REGION_ENDPOINTS * workers);
-	l.rings = place(&at, worker_rings() * workers);
-	l.endpoint_names = place(&at, REGION_ENDPOINTS * sizeof(struct region_endpoint_name));
-	l.active = place(&at, (uint64_t)REGION_ENDPOINTS * workers * sizeof(uint32_t));
-	l.size = at;
-	return l;
-}
-
 uint64_t region_size(uint32_t workers)
 {
-	return layout_of(workers).size;
+	return REGION_AT_WORKERS + workers * REGION_WORKER_BYTES;
+}
+
+uint32_t region_workers(const struct region *r)
+{
+	uint32_t workers = r->workers;
+
+	return workers <= SNAP_WORKERS_MAX && r->size == region_size(workers) ? workers : 0;
 }
 
 uint32_t region_ring_size(enum ring_id id)
@@ -69,10 +28,10 @@ uint32_t region_ring_size(enum ring_id id)
 
 struct rec_ring *region_ring(struct region *r, uint32_t worker, enum ring_id id)
 {
-	uint64_t off = r->off_rings + worker_rings() * worker;
+	uint64_t off = REGION_AT_WORKERS + worker * REGION_WORKER_BYTES + REGION_WORKER_RINGS;
 
 	for (enum ring_id i = 0; i < id; i++)
-		off += ring_stride(i);
+		off += sizeof(struct rec_ring) + ring_bytes[i];
 	return (struct rec_ring *)((char *)r + off);
 }
 
@@ -85,20 +44,18 @@ static void name_set(struct region_name *e, uint64_t key, const char *name)
 
 void region_create(struct region *r, uint32_t workers)
 {
-	struct layout l = layout_of(workers);
-
 	r->version = REGION_VERSION;
 	r->workers = workers;
-	r->size = l.size;
-	r->off_endpoints = l.endpoints;
-	r->off_targets = l.targets;
-	r->off_routes = l.routes;
-	r->off_upstreams = l.upstreams;
-	r->off_ports = l.ports;
-	r->off_health = l.health;
-	r->off_rings = l.rings;
-	r->off_endpoint_names = l.endpoint_names;
-	r->off_active = l.active;
+	r->size = region_size(workers);
+	r->off_endpoints = REGION_AT_ENDPOINTS;
+	r->off_targets = REGION_AT_TARGETS;
+	r->off_routes = REGION_AT_ROUTES;
+	r->off_upstreams = REGION_AT_UPSTREAMS;
+	r->off_ports = REGION_AT_PORTS;
+	r->off_health = REGION_AT_WORKERS;
+	r->off_rings = REGION_AT_WORKERS + REGION_WORKER_RINGS;
+	r->off_endpoint_names = REGION_AT_ENDPOINT_NAMES;
+	r->off_active = REGION_AT_WORKERS + REGION_WORKER_ACTIVE;
 	atomic_store(&r->log_level, LOG_WARNING);
 	for (uint32_t i = 0; i < REGION_ENDPOINTS; i++)
 		atomic_init(&region_endpoints(r)[i].weight, -1);
@@ -115,7 +72,7 @@ void region_create(struct region *r, uint32_t workers)
 
 bool region_verify(const struct region *r, uint64_t size, char *why, size_t why_size)
 {
-	struct layout l;
+	uint64_t need;
 
 	if (size < sizeof *r) {
 		snprintf(why, why_size, "region: %llu bytes are less than its header",
@@ -136,16 +93,19 @@ bool region_verify(const struct region *r, uint64_t size, char *why, size_t why_
 			 SNAP_WORKERS_MAX);
 		return false;
 	}
-	l = layout_of(r->workers);
-	if (r->size != l.size || size < l.size) {
+	need = region_size(r->workers);
+	if (r->size != need || size < need) {
 		snprintf(why, why_size, "region: %llu bytes (%llu in its header), but %u workers need %llu",
 			 (unsigned long long)size, (unsigned long long)r->size, r->workers,
-			 (unsigned long long)l.size);
+			 (unsigned long long)need);
 		return false;
 	}
-	if (r->off_endpoints != l.endpoints || r->off_targets != l.targets || r->off_routes != l.routes ||
-	    r->off_upstreams != l.upstreams || r->off_ports != l.ports || r->off_health != l.health ||
-	    r->off_rings != l.rings || r->off_endpoint_names != l.endpoint_names || r->off_active != l.active) {
+	if (r->off_endpoints != REGION_AT_ENDPOINTS || r->off_targets != REGION_AT_TARGETS ||
+	    r->off_routes != REGION_AT_ROUTES || r->off_upstreams != REGION_AT_UPSTREAMS ||
+	    r->off_ports != REGION_AT_PORTS || r->off_health != REGION_AT_WORKERS ||
+	    r->off_rings != REGION_AT_WORKERS + REGION_WORKER_RINGS ||
+	    r->off_endpoint_names != REGION_AT_ENDPOINT_NAMES ||
+	    r->off_active != REGION_AT_WORKERS + REGION_WORKER_ACTIVE) {
 		snprintf(why, why_size, "region: its parts stand elsewhere than in this version");
 		return false;
 	}
@@ -195,8 +155,8 @@ uint32_t region_endpoint_slot(struct region *r, const char *key)
 		e->epoch++;
 		atomic_store(&e->admin, ADMIN_READY);
 		atomic_store(&e->weight, -1);
-		for (uint32_t w = 0; w < r->workers; w++)
-			atomic_store(&region_health(r)[w * REGION_ENDPOINTS + slot], HEALTH_UP);
+		for (uint32_t w = 0; w < region_workers(r); w++)
+			atomic_store(&region_health(r, w)[slot], HEALTH_UP);
 		snprintf(region_endpoint_names(r)[slot].text, REGION_ENDPOINT_NAME, "%s", key);
 		__atomic_store_n(&e->key, want, __ATOMIC_RELEASE);
 	}

@@ -6,13 +6,14 @@
 #pragma once
 #include "base/ring.h"
 #include "contract/snapshot.h"
+#include "contract/stats.h"
 #include <stdatomic.h>
 #include <stdint.h>
 
 #define REGION_MAGIC         0x6e676572474348ull // "CHGregn"
-#define REGION_VERSION       1u
+#define REGION_VERSION       2u
 #define REGION_ENDPOINTS     16384 // slot 0 is never used
-#define REGION_TARGETS       16384 // slot 0 is never used
+#define REGION_TARGETS       65536 // slot 0 is never used
 #define REGION_NAME          64
 #define REGION_ENDPOINT_NAME 128
 #define REGION_CMD_RING      (64u << 10)
@@ -79,41 +80,63 @@ void region_create(struct region *r, uint32_t workers);
 // Checks a mapping of size bytes; false with a sentence in why.
 bool region_verify(const struct region *r, uint64_t size, char *why, size_t why_size);
 
+// Where the parts stand. Whoever was built with this file knows it; the offsets in the header are for others
+// and are checked on attaching, never followed: who damages the region in use changes figures, but leads nobody
+// out of it. The parts of one worker stand together, behind all others.
+#define REGION_PAGES(bytes) (((bytes) + 4095ull) / 4096 * 4096)
+#define REGION_AT_ENDPOINTS REGION_PAGES(sizeof(struct region))
+#define REGION_AT_TARGETS                                                                                      \
+	(REGION_AT_ENDPOINTS + REGION_PAGES(REGION_ENDPOINTS * sizeof(struct region_endpoint)))
+#define REGION_AT_ROUTES         (REGION_AT_TARGETS + REGION_PAGES(REGION_TARGETS * sizeof(struct region_target)))
+#define REGION_AT_UPSTREAMS      (REGION_AT_ROUTES + REGION_PAGES(STATS_ROUTES * sizeof(struct region_name)))
+#define REGION_AT_PORTS          (REGION_AT_UPSTREAMS + REGION_PAGES(STATS_UPSTREAMS * sizeof(struct region_name)))
+#define REGION_AT_ENDPOINT_NAMES (REGION_AT_PORTS + REGION_PAGES(STATS_PORTS * sizeof(struct region_name)))
+#define REGION_AT_WORKERS                                                                                      \
+	(REGION_AT_ENDPOINT_NAMES + REGION_PAGES(REGION_ENDPOINTS * sizeof(struct region_endpoint_name)))
+#define REGION_WORKER_ACTIVE REGION_PAGES(REGION_ENDPOINTS) // behind its bytes of health
+#define REGION_WORKER_RINGS  (REGION_WORKER_ACTIVE + REGION_PAGES(REGION_ENDPOINTS * sizeof(uint32_t)))
+#define REGION_WORKER_BYTES                                                                                    \
+	(REGION_WORKER_RINGS + REGION_PAGES(RING_IDS * sizeof(struct rec_ring) + REGION_CMD_RING +             \
+					    REGION_REPLY_RING + REGION_LOG_RING))
+
 static inline struct region_endpoint *region_endpoints(struct region *r)
 {
-	return (struct region_endpoint *)((char *)r + r->off_endpoints);
+	return (struct region_endpoint *)((char *)r + REGION_AT_ENDPOINTS);
 }
 static inline struct region_target *region_targets(struct region *r)
 {
-	return (struct region_target *)((char *)r + r->off_targets);
+	return (struct region_target *)((char *)r + REGION_AT_TARGETS);
 }
 static inline struct region_name *region_routes(struct region *r) // STATS_ROUTES of them
 {
-	return (struct region_name *)((char *)r + r->off_routes);
+	return (struct region_name *)((char *)r + REGION_AT_ROUTES);
 }
 static inline struct region_name *region_upstreams(struct region *r) // STATS_UPSTREAMS of them
 {
-	return (struct region_name *)((char *)r + r->off_upstreams);
+	return (struct region_name *)((char *)r + REGION_AT_UPSTREAMS);
 }
 static inline struct region_name *region_ports(struct region *r) // STATS_PORTS of them, by snap_port index
 {
-	return (struct region_name *)((char *)r + r->off_ports);
+	return (struct region_name *)((char *)r + REGION_AT_PORTS);
 }
 static inline struct region_endpoint_name *region_endpoint_names(struct region *r) // by endpoint slot
 {
-	return (struct region_endpoint_name *)((char *)r + r->off_endpoint_names);
+	return (struct region_endpoint_name *)((char *)r + REGION_AT_ENDPOINT_NAMES);
 }
-// One byte (enum endpoint_health) for each worker and endpoint slot: [worker * REGION_ENDPOINTS + slot].
-static inline _Atomic uint8_t *region_health(struct region *r)
+// Of one worker: a byte (enum endpoint_health) for each endpoint slot.
+static inline _Atomic uint8_t *region_health(struct region *r, uint32_t worker)
 {
-	return (_Atomic uint8_t *)((char *)r + r->off_health);
+	return (_Atomic uint8_t *)((char *)r + REGION_AT_WORKERS + worker * REGION_WORKER_BYTES);
 }
-// Requests in flight, for each worker and endpoint slot, as health. Each worker writes its own; the others read
-// them to balance (they may be a little behind).
-static inline _Atomic uint32_t *region_active(struct region *r)
+// Requests in flight of one worker, for each endpoint slot. Each worker writes its own; the others read them to
+// balance (they may be a little behind).
+static inline _Atomic uint32_t *region_active(struct region *r, uint32_t worker)
 {
-	return (_Atomic uint32_t *)((char *)r + r->off_active);
+	return (_Atomic uint32_t *)((char *)r + REGION_AT_WORKERS + worker * REGION_WORKER_BYTES +
+				    REGION_WORKER_ACTIVE);
 }
+// How many workers it was made for; 0 where its header is damaged.
+uint32_t region_workers(const struct region *r);
 struct rec_ring *region_ring(struct region *r, uint32_t worker, enum ring_id id);
 uint32_t region_ring_size(enum ring_id id);
 

@@ -85,13 +85,11 @@ static uint32_t in_flight(struct candidate *k, uint32_t slot)
 	struct upstream_endpoint *rt = &k->p->endpoint[slot];
 
 	if (k->p->workers > 1 && (rt->others_at == 0 || k->now - rt->others_at > OTHERS_AGE)) {
-		_Atomic uint32_t *cell = region_active(k->p->region) + slot;
-
 		rt->others = 0;
 		rt->others_at = k->now;
 		for (uint32_t w = 0; w < k->p->workers; w++)
 			if (w != k->p->worker)
-				rt->others += atomic_load_explicit(&cell[(size_t)w * REGION_ENDPOINTS],
+				rt->others += atomic_load_explicit(&region_active(k->p->region, w)[slot],
 								   memory_order_relaxed);
 	}
 	return rt->active + rt->others;

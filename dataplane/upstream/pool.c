@@ -19,11 +19,11 @@ int upstream_init(struct upstream_pool *p, struct arena *a, uint32_t max_conns, 
 				    .up_stats = up_stats,
 				    .random = random,
 				    .worker = worker,
-				    .workers = region->workers};
-	p->active = region_active(region) + (size_t)worker * REGION_ENDPOINTS;
+				    .workers = region_workers(region)};
+	p->active = region_active(region, worker);
 	for (uint32_t slot = 0; slot < REGION_ENDPOINTS; slot++) // what it was before we began
 		atomic_store_explicit(&p->active[slot], 0, memory_order_relaxed);
-	p->health = region_health(region) + (size_t)worker * REGION_ENDPOINTS;
+	p->health = region_health(region, worker);
 	p->endpoint = arena_alloc(a, REGION_ENDPOINTS * sizeof(*p->endpoint), 64);
 	p->turn = arena_alloc(a, STATS_UPSTREAMS * sizeof(*p->turn), 64);
 	if (!p->endpoint || !p->turn)

@@ -306,6 +306,48 @@ def test_hand_set_state_survives_the_dataplane(gw):
         gw.cgctl("set endpoint both/198.19.0.11:8080 ready")
 
 
+def test_both_killed_at_once_and_started_again_at_once_serve(gw):
+    for _ in range(8):  # control meets the data plane that ends, in various moments of its end
+        gw.kill_dataplane()
+        gw.kill_control()
+        gw.start_control()
+        wait_for(lambda: gw.control.poll() is not None or (gw.serving() and answers(gw)), 20, "the gateway to serve")
+        assert gw.control.poll() is None, "control gave up: " + gw.log_tail()
+
+
+def test_damage_to_the_region_in_use_ends_no_process(gw):
+    pids = gw.control.pid, gw.dataplane_pid()
+    path = os.path.join(gw.dir, "region")
+    with open(path, "rb+", buffering=0) as file:
+        before = file.read(4096)
+        try:
+            for byte in (0xff, 0x7f, 0x01):
+                file.seek(0)
+                file.write(bytes([byte]) * 128)
+                answers(gw)
+                for command in ("show conns", "show upstreams", "show routes", "config reload"):
+                    gw.cgctl(command, check=False)
+        finally:
+            file.seek(0)
+            file.write(before)
+    assert (gw.control.pid, gw.dataplane_pid()) == pids, gw.log_tail()
+    wait_for(lambda: answers(gw), 5, "an answer")
+
+
+def test_refused_configurations_keep_nothing_of_the_region(gw):
+    try:
+        for n in range(20):
+            names = ", ".join(f'"198.19.{n}.{i // 250}:{1000 + i % 250}"' for i in range(1000))
+            text = gw.config.replace("packets: 64MiB", "packets: 65MiB").replace(
+                "upstreams:\n", f"upstreams:\n  - {{name: many, port: lan, endpoints: [{names}]}}\n")
+            gw.write_config(text)
+            said = gw.cgctl("config reload", check=False)
+            assert "system.memory" in said, said
+        gw.reload(text.replace("65MiB", "64MiB"))
+    finally:
+        gw.reload(gw.config)
+
+
 def answers(gw):
     try:
         return ask(gw, "lab.test", "/hello").status == 200

@@ -49,10 +49,10 @@ static void snapshot_of_version_1_has_its_layout(void **state)
 	AT(snapshot, host_any, 416);
 }
 
-static void region_of_version_1_has_its_layout(void **state)
+static void region_of_version_2_has_its_layout(void **state)
 {
 	(void)state;
-	assert_int_equal(REGION_VERSION, 1);
+	assert_int_equal(REGION_VERSION, 2);
 	SIZE(region_endpoint, 24);
 	AT(region_endpoint, admin, 12);
 	SIZE(region_target, 16);
@@ -95,7 +95,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(snapshot_of_version_1_has_its_layout),
-		cmocka_unit_test(region_of_version_1_has_its_layout),
+		cmocka_unit_test(region_of_version_2_has_its_layout),
 		cmocka_unit_test(statistics_have_their_layout),
 		cmocka_unit_test(records_and_messages_have_their_layout),
 	};

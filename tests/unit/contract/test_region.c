@@ -164,6 +164,27 @@ static void every_worker_has_three_rings_that_do_not_touch(void **state)
 	free(r);
 }
 
+static void a_damaged_header_leads_nobody_out_of_the_region(void **state)
+{
+	struct region *r = region_new(2);
+	char *const from = (char *)r, *const to = from + region_size(2);
+
+	(void)state;
+	memset(r, 0xff, sizeof *r);
+	assert_int_equal(region_workers(r), 0);
+	assert_true((char *)(region_endpoints(r) + REGION_ENDPOINTS) <= to);
+	assert_true((char *)(region_targets(r) + REGION_TARGETS) <= to);
+	assert_true((char *)(region_routes(r) + STATS_ROUTES) <= to);
+	assert_true((char *)(region_upstreams(r) + STATS_UPSTREAMS) <= to);
+	assert_true((char *)(region_ports(r) + STATS_PORTS) <= to);
+	assert_true((char *)(region_endpoint_names(r) + REGION_ENDPOINTS) <= to);
+	assert_true((char *)(region_health(r, 1) + REGION_ENDPOINTS) <= to);
+	assert_true((char *)(region_active(r, 1) + REGION_ENDPOINTS) <= to);
+	assert_true((char *)region_ring(r, 1, RING_LOG)->data + REGION_LOG_RING <= to);
+	assert_int_not_equal(region_endpoint_slot(r, "a/198.18.0.1:80"), 0);
+	free(from);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -176,6 +197,7 @@ int main(void)
 			a_released_slot_goes_to_another_owner_under_another_epoch_without_losing_those_behind_it),
 		cmocka_unit_test(names_beyond_the_table_go_to_other),
 		cmocka_unit_test(every_worker_has_three_rings_that_do_not_touch),
+		cmocka_unit_test(a_damaged_header_leads_nobody_out_of_the_region),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

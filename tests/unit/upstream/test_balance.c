@@ -140,7 +140,7 @@ static void failures_in_a_row_mark_it_down_until_a_trial_is_due(void **state)
 	assert_int_equal(w->pool.endpoint[1].health, HEALTH_UP);
 	upstream_failed(&w->pool, &w->snap.u, &w->snap.e[0], 0);
 	assert_int_equal(w->pool.endpoint[1].health, HEALTH_DOWN);
-	assert_int_equal(atomic_load(&region_health(w->region)[1]), HEALTH_DOWN);
+	assert_int_equal(atomic_load(&region_health(w->region, 0)[1]), HEALTH_DOWN);
 	for (int i = 0; i < 20; i++)
 		assert_int_not_equal(pick_at(w, 0, 999), 0);
 	for (int i = 0; i < ENDPOINTS; i++)
