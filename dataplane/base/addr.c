@@ -23,13 +23,30 @@ static unsigned zero_run(const uint16_t g[static 8], unsigned *n)
 	return best;
 }
 
+// Without printf: each proxied request carries its client's address.
+static char *octet_text(char *at, uint8_t v)
+{
+	if (v >= 100)
+		*at++ = (char)('0' + v / 100);
+	if (v >= 10)
+		*at++ = (char)('0' + v / 10 % 10);
+	*at++ = (char)('0' + v % 10);
+	return at;
+}
+
 const char *addr_text(struct addr a, char buf[static ADDR_TEXT_MAX])
 {
 	uint16_t g[8];
 	unsigned at = 0, run, run_n;
 
 	if (addr_is_v4(a)) {
-		snprintf(buf, ADDR_TEXT_MAX, "%u.%u.%u.%u", a.b[12], a.b[13], a.b[14], a.b[15]);
+		char *end = octet_text(buf, a.b[12]);
+
+		for (unsigned i = 13; i < 16; i++) {
+			*end++ = '.';
+			end = octet_text(end, a.b[i]);
+		}
+		*end = '\0';
 		return buf;
 	}
 	for (unsigned i = 0; i < 8; i++)

@@ -22,6 +22,16 @@ struct slice text_printf(struct gateway *g, const char *format, ...)
 	return (struct slice){at, (size_t)n};
 }
 
+// Appends s to what was put together since start. false: no room left.
+static bool text_add(struct gateway *g, struct slice s)
+{
+	if (s.n > sizeof(g->text) - g->text_used)
+		return false;
+	memcpy(g->text + g->text_used, s.p, s.n);
+	g->text_used += (uint32_t)s.n;
+	return true;
+}
+
 struct slice gateway_date(struct gateway *g)
 {
 	uint64_t second = (g->now + g->conf.realtime_offset) / 1000000000ull;
@@ -90,8 +100,8 @@ static bool append_list(struct gateway *g, struct http_head *h, enum http_header
 
 	for (unsigned i = 0; i < h->n; i++)
 		if (h->field[i].id == id && !h->field[i].dropped)
-			ok = ok && text_printf(g, "%.*s, ", (int)h->field[i].value.n, h->field[i].value.p).p;
-	ok = ok && text_printf(g, "%.*s", (int)value.n, value.p).p;
+			ok = ok && text_add(g, h->field[i].value) && text_add(g, SLICE(", "));
+	ok = ok && text_add(g, value);
 	http_drop_id(h, id);
 	return ok && http_add(h, name, slice_of(g->text + start, g->text_used - start));
 }
