@@ -116,7 +116,8 @@ static uint64_t find_gateway(struct generator *g, uint64_t now)
 			link_ask(&g->wan, 0);
 		if (g->o.lan && !g->lan.resolved && linked(&g->lan) && !g->lan.n_tx)
 			link_ask(&g->lan, 0);
-		now = run_for(g, now, 0.05);
+		for (unsigned i = 0; i < 50; i++, now = turn(g, now))
+			rte_delay_us_sleep(1000); // the gateway starts on this CPU, too
 	}
 	return 0;
 }
