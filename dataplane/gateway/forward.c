@@ -27,7 +27,8 @@ static bool text_add(struct gateway *g, struct slice s)
 {
 	if (s.n > sizeof(g->text) - g->text_used)
 		return false;
-	memcpy(g->text + g->text_used, s.p, s.n);
+	if (s.n) // an empty value may stand nowhere
+		memcpy(g->text + g->text_used, s.p, s.n);
 	g->text_used += (uint32_t)s.n;
 	return true;
 }
