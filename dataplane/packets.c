@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_READ  22
 #define MADV_POPULATE_WRITE 23
 #endif
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW)
@@ -48,7 +49,7 @@ static void *bring_in(void *arg)
 	for (size_t at = 0; at < part->size; at += STEP) {
 		size_t n = part->size - at < STEP ? part->size - at : STEP;
 
-		if (madvise(part->at + at, n, MADV_POPULATE_WRITE) == 0)
+		if (madvise(part->at + at, n, part->advice) == 0)
 			continue;
 		part->err = errno == ENOMEM ? -ENOMEM : 0;
 		break;
@@ -66,6 +67,8 @@ static void bring_in_all(struct packets *p)
 		struct packets_part *part = &p->part[p->n_parts];
 
 		part->at = (char *)p->at + at;
+		// Pages that are there need only be mapped, and reading maps sixteen of them at a time.
+		part->advice = p->reused ? MADV_POPULATE_READ : MADV_POPULATE_WRITE;
 		part->size = p->size - at < each ? p->size - at : each;
 		if (pthread_create(&part->thread, NULL, bring_in, part) != 0)
 			return;

@@ -12,7 +12,7 @@ struct packets_part {
 	pthread_t thread;
 	char *at;
 	size_t size;
-	int err;
+	int advice, err;
 };
 
 struct packets {
