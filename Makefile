@@ -140,6 +140,10 @@ $(B)/perf/%.o: perf/%.c
 $(B)/perf/loadgen/loadgen: $(patsubst %.c,$(B)/%.o,$(wildcard perf/loadgen/*.c)) $(call libs,port contract base)
 	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS)
 
+# The worker and the generator in one thread: what a request costs (perf/instructions).
+$(B)/perf/instructions/instructions: $(patsubst %,$(B)/perf/%.o,instructions/main loadgen/backend loadgen/client loadgen/histogram loadgen/link loadgen/message) $(B)/dataplane/worker.o $(call libs,$(ALL_LAYERS))
+	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS)
+
 # Fuzz targets: tests/fuzz/fuzz_<name>.c with seeds in tests/fuzz/corpus/<name>/. The smoke runs each for a bounded
 # number of inputs; `make fuzz-request FUZZ_RUNS=-1` goes on until it is stopped.
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))

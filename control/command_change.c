@@ -180,7 +180,7 @@ void command_config_check(struct request *rq)
 	text = diag_text(&c.diag);
 	if (!good) {
 		request_error(rq, "%s", text ? text : "no memory left");
-	} else if (compile_dry(&c, why, sizeof(why)) < 0) {
+	} else if (compile_dry(&c, NULL, why, sizeof(why)) < 0) {
 		request_error(rq, "%s: %s", path, why);
 	} else {
 		json_t *warnings = json_array();

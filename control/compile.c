@@ -4,8 +4,10 @@
 #include "policy/stage.h"
 #include "routetable.h"
 #include "stage.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 struct job {
@@ -379,7 +381,19 @@ int compile_snapshot(struct blob *b, const struct config *c, struct region *r, u
 	return job_finish(&j, generation);
 }
 
-int compile_dry(const struct config *c, char *why, size_t why_size)
+static int blob_write(const struct blob *b, const char *path, char *why, size_t why_size)
+{
+	FILE *f = fopen(path, "wb");
+	bool good = f && fwrite(b->p, 1, b->n, f) == b->n;
+
+	if (!f || fclose(f) || !good) {
+		snprintf(why, why_size, "%s: %s", path, strerror(errno));
+		return -1;
+	}
+	return 0;
+}
+
+int compile_dry(const struct config *c, const char *out, char *why, size_t why_size)
 {
 	struct region *r = aligned_alloc(4096, region_size(1));
 	struct blob b = {0};
@@ -389,6 +403,8 @@ int compile_dry(const struct config *c, char *why, size_t why_size)
 		memset(r, 0, region_size(1));
 		region_create(r, 1);
 		err = compile_snapshot(&b, c, r, 1, why, why_size);
+		if (err == 0 && out)
+			err = blob_write(&b, out, why, why_size);
 	} else {
 		snprintf(why, why_size, "no memory left");
 	}

@@ -10,7 +10,7 @@
 int compile_snapshot(struct blob *b, const struct config *c, struct region *r, uint64_t generation, char *why,
 		     size_t why_size);
 // The same with a region of its own that is thrown away: for --check.
-int compile_dry(const struct config *c, char *why, size_t why_size);
+int compile_dry(const struct config *c, const char *out, char *why, size_t why_size);
 // Gives back the region's slots that no endpoint and no target of these (verified) snapshots has. Requests in
 // flight may still run under the generation before (NULL: there is none).
 void compile_release(struct region *r, const struct snapshot *running, const struct snapshot *before);

@@ -16,23 +16,26 @@
 static const char usage[] =
 	"usage: churchgate-control [--dir DIRECTORY] [--dataplane PROGRAM] CONFIG\n"
 	"       churchgate-control --check CONFIG\n"
+	"       churchgate-control --compile FILE CONFIG\n"
 	"       churchgate-control --schema | --version | --help\n"
 	"\n"
 	"  --dir DIRECTORY      of the instance (" RUN_DIR "): sockets, region, lock\n"
 	"  --dataplane PROGRAM  beside this program if not given\n"
 	"  --check CONFIG       names everything that is wrong with the file as file:line:column, and ends\n"
+	"  --compile FILE       writes the snapshot of a good configuration to FILE, and ends\n"
 	"  --schema             prints the JSON Schema of the configuration\n"
 	"\n"
 	"SIGTERM and SIGINT finish what is in flight and stop; SIGHUP reads the configuration again.\n";
 
-static int check(const char *path)
+// out: where the snapshot goes; NULL: nowhere.
+static int check(const char *path, const char *out)
 {
 	struct config c;
 	char why[400];
 	bool good = config_load(&c, path);
 
 	diag_print(&c.diag, stderr);
-	if (good && compile_dry(&c, why, sizeof(why)) < 0) {
+	if (good && compile_dry(&c, out, why, sizeof(why)) < 0) {
 		fprintf(stderr, "%s: %s\n", path, why);
 		good = false;
 	}
@@ -74,13 +77,14 @@ int main(int argc, char **argv)
 		{"dir", required_argument, NULL, 'd'},
 		{"dataplane", required_argument, NULL, 'p'},
 		{"check", required_argument, NULL, 'c'},
+		{"compile", required_argument, NULL, 'o'},
 		{"schema", no_argument, NULL, 's'},
 		{"version", no_argument, NULL, 'v'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
 	static struct control c;
-	const char *dir = RUN_DIR, *program = NULL;
+	const char *dir = RUN_DIR, *program = NULL, *out = NULL;
 	int o;
 
 	while ((o = getopt_long(argc, argv, "h", options, NULL)) >= 0) {
@@ -92,7 +96,10 @@ int main(int argc, char **argv)
 			program = optarg;
 			break;
 		case 'c':
-			return check(optarg);
+			return check(optarg, NULL);
+		case 'o':
+			out = optarg;
+			break;
 		case 's':
 			return schema();
 		case 'v':
@@ -110,6 +117,8 @@ int main(int argc, char **argv)
 		fputs(usage, stderr);
 		return 2;
 	}
+	if (out)
+		return check(argv[optind], out);
 	c.log.fd = STDERR_FILENO;
 	c.program = program ? program : program_beside();
 	c.started = loop_now();
