@@ -206,10 +206,14 @@ e2e-large: all
 bench: all $(B)/perf/loadgen/loadgen
 	@BENCH_BUILD=$(B) perf/run $(SCENARIO)
 
+# Instructions for each request; WRITE=--write writes perf/instructions/table.toml.
+instructions: all $(B)/perf/instructions/instructions
+	@BENCH_BUILD=$(B) perf/instructions/run $(WRITE)
+
 PREFIX ?= /usr/local
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)/etc/churchgate
 	install $(addprefix $(B)/churchgate-,control dataplane exporter) $(DESTDIR)$(PREFIX)/sbin
 	install $(B)/cgctl $(DESTDIR)$(PREFIX)/bin
 	install -m 644 configs/*.yaml $(DESTDIR)/etc/churchgate
-.PHONY: bench fmt-check layers sim list-unit list-sim e2e e2e-large install
+.PHONY: bench instructions fmt-check layers sim list-unit list-sim e2e e2e-large install
