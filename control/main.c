@@ -74,14 +74,10 @@ static const char *program_beside(void)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"dir", required_argument, NULL, 'd'},
-		{"dataplane", required_argument, NULL, 'p'},
-		{"check", required_argument, NULL, 'c'},
-		{"compile", required_argument, NULL, 'o'},
-		{"schema", no_argument, NULL, 's'},
-		{"version", no_argument, NULL, 'v'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
+		{"dir", required_argument, NULL, 'd'},   {"dataplane", required_argument, NULL, 'p'},
+		{"check", required_argument, NULL, 'c'}, {"compile", required_argument, NULL, 'o'},
+		{"schema", no_argument, NULL, 's'},      {"version", no_argument, NULL, 'v'},
+		{"help", no_argument, NULL, 'h'},        {NULL, 0, NULL, 0},
 	};
 	static struct control c;
 	const char *dir = RUN_DIR, *program = NULL, *out = NULL;

@@ -280,8 +280,8 @@ int main(int argc, char **argv)
 		{"connections", 1, NULL, 'c'}, {"send", 1, NULL, 'b'},     {"respond", 1, NULL, 'r'},
 		{"expect", 1, NULL, 'e'},      {"requests", 1, NULL, 'n'}, {"warmup", 1, NULL, 'w'},
 		{"per-request", 0, NULL, 'k'}, {NULL, 0, NULL, 0}};
-	const char *eal[] = {"instructions",   "--no-huge",   "-m",       "512", "--no-pci",
-			     "--no-telemetry", "--no-shconf", "--lcores", "0",   "--log-level=3"};
+	const char *eal[] = {"instructions",   "--no-huge",   "-m",       "96", "--no-pci",
+			     "--no-telemetry", "--no-shconf", "--lcores", "0",  "--log-level=3"};
 	uint64_t done, tx;
 	int opt;
 
@@ -324,7 +324,7 @@ int main(int argc, char **argv)
 		}
 	if (!b.o.snapshot || rte_eal_init((int)(sizeof(eal) / sizeof(eal[0])), (char **)(uintptr_t)eal) < 0)
 		fail("usage: instructions --snapshot FILE [--path PATH] [--requests N] ...");
-	b.pool = pkt_pool_create("packets", 96ull << 20, SOCKET_ID_ANY);
+	b.pool = pkt_pool_create("packets", 24ull << 20, SOCKET_ID_ANY);
 	if (!b.pool)
 		fail("no packets");
 	b.snapshot = snapshot_read(b.o.snapshot);
