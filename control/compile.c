@@ -1,6 +1,7 @@
 #include "compile.h"
 #include "base/hash.h"
 #include "contract/stats.h"
+#include "http/write.h"
 #include "policy/stage.h"
 #include "routetable.h"
 #include "stage.h"
@@ -221,6 +222,32 @@ static int job_targets(struct job *j, const struct conf_route *r, struct snap_ro
 	return 0;
 }
 
+// The answer of a respond action, so that a worker has to copy it only (see snap_route.answer). One that does
+// not fit stays out.
+static void job_answer(struct job *j, const struct conf_route *r, struct snap_route *out)
+{
+	const struct conf_respond *a = &r->respond;
+	char text[SNAP_ANSWER_MAX + 1];
+	uint16_t status = (uint16_t)a->status.v;
+	size_t n, head;
+
+	if (status == 204 || status == 304 || a->body.n + a->content_type.n > SNAP_ANSWER_MAX / 2)
+		return;
+	n = (size_t)snprintf(text, sizeof(text), "HTTP/1.1 %u %s\r\nServer: churchgate\r\nDate: ", status,
+			     http_reason(status));
+	out->answer_date = (uint16_t)n;
+	n += (size_t)snprintf(text + n, sizeof(text) - n, "%*s\r\nX-Request-Id: ", SNAP_DATE, "");
+	out->answer_id = (uint16_t)n;
+	n += (size_t)snprintf(text + n, sizeof(text) - n, "%*s\r\n", SNAP_ID, "");
+	if (a->body.n)
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "Content-Type: %s\r\n", a->content_type.s);
+	n += (size_t)snprintf(text + n, sizeof(text) - n, "Content-Length: %u\r\n\r\n", a->body.n);
+	head = n;
+	memcpy(text + n, a->body.s, a->body.n);
+	out->answer_head = (uint16_t)head;
+	out->answer = blob_text(j->b, text, head + a->body.n);
+}
+
 static void job_action(struct job *j, const struct conf_route *r, struct snap_route *out)
 {
 	out->action = ACTION_TO;
@@ -263,6 +290,16 @@ static struct snap_ref path_text(struct job *j, const struct conf_match *m)
 	return blob_text(j->b, text, strlen(text));
 }
 
+static bool edits_responses(uint32_t stages)
+{
+#define STAGE(name, hooks, help)                                                                               \
+	if ((stages & 1u << STAGE_##name) && ((hooks)&HOOK_RESPONSE))                                          \
+		return true;
+#include "contract/stages.def"
+#undef STAGE
+	return false;
+}
+
 static int job_route(struct job *j, const struct conf_route *r, struct snap_route *out)
 {
 	const struct conf_match *m = &r->match;
@@ -286,6 +323,8 @@ static int job_route(struct job *j, const struct conf_route *r, struct snap_rout
 		out->stages |= 1u << s;
 		out->stage_conf[s] = stage_compilers[s]->compile(j->b, r->stage[s]);
 	}
+	if (out->action == ACTION_RESPOND && !edits_responses(out->stages))
+		job_answer(j, r, out);
 	return 0;
 }
 

@@ -262,8 +262,13 @@ static bool route_action(struct check *c, const struct snap_route *r, uint32_t i
 	case ACTION_RESPOND:
 		if (r->status < 200 || r->status > 599)
 			return fail(c, "route %u: status %u", i, r->status);
+		if (r->answer.n &&
+		    (r->answer_head > r->answer.n || r->answer_head < 2 ||
+		     r->answer_date + SNAP_DATE > r->answer_head || r->answer_id + SNAP_ID > r->answer_head))
+			return fail(c, "route %u: its answer's date or id lies outside of the head", i);
 		return text(c, r->content_type, 0, SNAP_TEXT_MAX, "route content type") &&
-		       bytes(c, r->body, SNAP_BODY_MAX, "route body");
+		       bytes(c, r->body, SNAP_BODY_MAX, "route body") &&
+		       bytes(c, r->answer, SNAP_ANSWER_MAX, "route answer");
 	case ACTION_REDIRECT:
 		if (r->status < 300 || r->status > 399)
 			return fail(c, "route %u: redirect with status %u", i, r->status);
@@ -301,7 +306,8 @@ static bool routes(struct check *c)
 		    !text(c, r[i].path_text, 0, SNAP_TEXT_MAX, "route path") || !route_action(c, &r[i], i) ||
 		    !route_stages(c, &r[i], i))
 			return false;
-		if (r[i].stat_slot >= STATS_ROUTES || r[i].pad || r[i].attempts > 8 ||
+		if (r[i].stat_slot >= STATS_ROUTES || r[i].pad || r[i].pad2 ||
+		    (r[i].answer.n && r[i].action != ACTION_RESPOND) || r[i].attempts > 8 ||
 		    r[i].host >= c->s->hosts.n)
 			return fail(c, "route %u: statistics slot %u, %u attempts or host %u is out of range",
 				    i, r[i].stat_slot, r[i].attempts, r[i].host);

@@ -104,6 +104,14 @@ struct snap_route {
 	struct snap_ref content_type; // ACTION_RESPOND; text
 	struct snap_ref body;         // ACTION_RESPOND; bytes, at most SNAP_BODY_MAX
 	struct snap_ref location;     // ACTION_REDIRECT; text
+	// ACTION_RESPOND without a stage that edits the response: the whole answer to a GET of
+	// HTTP/1.1, but for the values of Date and X-Request-Id; n = 0: it is put together
+	// anew each time.
+	struct snap_ref answer;
+	uint16_t answer_head; // bytes of it before the body
+	uint16_t answer_date; // where the SNAP_DATE bytes of the date belong
+	uint16_t answer_id;   // where the SNAP_ID bytes of the request id belong
+	uint16_t pad2;
 
 	uint64_t timeout;  // ns, whole request: first byte of the head to last byte of the answer; 0: none
 	uint64_t per_try;  // ns, one attempt, from the end of the request to the response head; 0: none
@@ -114,7 +122,10 @@ struct snap_route {
 
 	struct snap_ref stage_conf[8]; // by enum stage: bytes of the stage's conf.h record, 8-aligned
 };
-#define SNAP_BODY_MAX 65536
+#define SNAP_BODY_MAX   65536
+#define SNAP_ANSWER_MAX 1536 // bytes of a prebuilt answer: it fits a packet buffer
+#define SNAP_DATE       29   // bytes of an IMF-fixdate (RFC 9110 5.6.7)
+#define SNAP_ID         32
 
 enum snap_balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST_REQUEST };
 

@@ -139,12 +139,23 @@ int response_head_parse(struct gateway *g, struct tcp_conn *c, uint32_t *scanned
 	return head_parse(g, c, scanned, SNAP_HEAD_MAX, false);
 }
 
+// Eight lower-case digits, all at once: the four bits of each in a byte of its own, 6 more of them for letters.
+static void hex_write(char *dst, uint32_t v)
+{
+	uint64_t x = v, letters;
+
+	x = (x << 16 | x) & 0x0000ffff0000ffffull;
+	x = (x << 8 | x) & 0x00ff00ff00ff00ffull;
+	x = (x << 4 | x) & 0x0f0f0f0f0f0f0f0full;
+	letters = (x + 0x0606060606060606ull) >> 4 & 0x0101010101010101ull;
+	x += 0x3030303030303030ull + letters * ('a' - '0' - 10);
+	memcpy(dst, &x, 8);
+}
+
 static struct exchange *exchange_begin(struct gateway *g, struct tcp_conn *c, const struct snap_listener *l,
 				       uint32_t served)
 {
 	struct exchange *x = slab_get(&g->exchanges);
-	uint64_t a, b;
-	static const char hex[] = "0123456789abcdef";
 
 	if (!x)
 		return NULL;
@@ -165,12 +176,8 @@ static struct exchange *exchange_begin(struct gateway *g, struct tcp_conn *c, co
 	if (x->next)
 		x->next->pprev = &x->next;
 	g->live = x;
-	a = random_next(&g->random);
-	b = random_next(&g->random);
-	for (unsigned i = 0; i < 16; i++) {
-		x->request_id[i] = hex[a >> (4 * i) & 15];
-		x->request_id[16 + i] = hex[b >> (4 * i) & 15];
-	}
+	for (unsigned i = 0; i < 4; i++)
+		hex_write(x->request_id + 8 * i, (uint32_t)random_next(&g->random));
 	if (atomic_load_explicit(&g->conf.region->log_level, memory_order_relaxed) >= LOG_INFO) {
 		size_t m = g->head.method_text.n < 32 ? g->head.method_text.n : 32;
 		size_t room = sizeof(x->text) - m, p = g->head.target.n < room ? g->head.target.n : room;
@@ -184,6 +191,17 @@ static struct exchange *exchange_begin(struct gateway *g, struct tcp_conn *c, co
 	tcp_set_user(c, x);
 	count(g, CTR_http_requests);
 	return x;
+}
+
+// Drops the head from the queue; its buffer where it holds nothing else and is nobody else's.
+static struct pkt *head_take(struct tcp_conn *c, uint32_t n)
+{
+	struct pkt *p = tcp_recv_peek(c);
+
+	if (pkt_len(p) == n && pkt_exclusive(p))
+		return tcp_recv_take(c);
+	tcp_recv_skip(c, n);
+	return NULL;
 }
 
 // Route, policy, action. The head in g->head is used up afterwards.
@@ -226,8 +244,7 @@ static void exchange_route(struct exchange *x, uint32_t head_length)
 		return;
 	}
 	if (x->route->action != ACTION_TO) {
-		tcp_recv_skip(x->client, head_length);
-		reply_route(x);
+		reply_route(x, head_take(x->client, head_length));
 		return;
 	}
 	status = forward_request(x);

@@ -208,7 +208,8 @@ bool relay_response(struct exchange *x);
 // reply.c: answers of our own
 // JSON {error, message, request_id}. allow: methods for a 405.
 void reply_error(struct exchange *x, uint16_t status, const char *message, uint32_t allow);
-void reply_route(struct exchange *x); // respond and redirect actions
+// Respond and redirect actions. spare: the request's buffer, which the answer may be written to; NULL: none.
+void reply_route(struct exchange *x, struct pkt *spare);
 // For a connection without an exchange (malformed request, no exchange left); its connection ends with it.
 void reply_bare(struct gateway *g, struct tcp_conn *c, uint16_t status, const char *message, bool head_only);
 const char *reply_error_name(uint16_t status);

@@ -187,10 +187,53 @@ void reply_error(struct exchange *x, uint16_t status, const char *message, uint3
 	reply_exchange(x, &r);
 }
 
-void reply_route(struct exchange *x)
+// The answer that control has prepared: false where this request needs another one, or there is no buffer.
+static bool reply_prepared(struct exchange *x, struct pkt *spare)
+{
+	const struct snap_route *route = x->route;
+	bool head_only = x->method == METHOD_HEAD;
+	struct slice answer = snap_text(x->snapshot, route->answer);
+	struct slice end = slice_of(answer.p + route->answer_head - 2, // the empty line and the body
+				    head_only ? 2 : answer.n - route->answer_head + 2);
+	struct slice close = x->keep_alive ? SLICE("") : SLICE("Connection: close\r\n");
+	uint32_t head = route->answer_head - 2u, n = (uint32_t)(head + close.n + end.n);
+	struct gateway *g = x->g;
+	struct pkt *p = spare;
+	char *at;
+
+	if (!answer.n || x->minor == 0 || !http_body_done(&x->request))
+		return false;
+	if (p)
+		pkt_set_view(p, PKT_HEADROOM, 0);
+	if (!p || pkt_tailroom(p) < n) {
+		p = pkt_alloc(g->conf.pool);
+		if (!p)
+			return false;
+		pkt_free(spare);
+	}
+	at = pkt_append(p, n);
+	memcpy(at, answer.p, head);
+	memcpy(at + head, close.p, close.n);
+	memcpy(at + head + close.n, end.p, end.n);
+	memcpy(at + route->answer_date, gateway_date(g).p, SNAP_DATE);
+	memcpy(at + route->answer_id, x->request_id, SNAP_ID);
+	x->status = (uint16_t)route->status;
+	x->response_started = true;
+	x->bytes_out += end.n - 2;
+	tcp_send(x->client, p);
+	exchange_finish(x);
+	return true;
+}
+
+void reply_route(struct exchange *x, struct pkt *spare)
 {
 	const struct snapshot *s = x->snapshot;
 	const struct snap_route *route = x->route;
+
+	if (reply_prepared(x, spare))
+		return;
+	pkt_free_chain(spare);
+
 	struct reply r = {.status = (uint16_t)route->status,
 			  .content_type = snap_text(s, route->content_type),
 			  .body = snap_text(s, route->body)};

@@ -235,6 +235,11 @@ static void image_routes(struct image *m)
 	r->status = 200;
 	r->content_type = image_text(m, "text/plain");
 	r->body = image_text(m, "hello\n");
+	r->answer = image_text(m, "HTTP/1.1 200 OK\r\nDate:                              \r\n"
+				  "X-Request-Id:                                 \r\n\r\nhello\n");
+	r->answer_head = (uint16_t)(r->answer.n - 6);
+	r->answer_date = 23;
+	r->answer_id = 69;
 	r = image_route(m, 2);
 	r->status = 308;
 	r->location = image_text(m, "https://api.example.com/");

@@ -29,12 +29,13 @@ static void snapshot_of_version_1_has_its_layout(void **state)
 	AT(snap_listener, port, 24);
 	AT(snap_listener, head_timeout, 32);
 	SIZE(snap_target, 16);
-	SIZE(snap_route, 168);
+	SIZE(snap_route, 184);
 	AT(snap_route, targets, 24);
 	AT(snap_route, status, 32);
-	AT(snap_route, timeout, 64);
-	AT(snap_route, attempts, 80);
-	AT(snap_route, stage_conf, 104);
+	AT(snap_route, answer, 64);
+	AT(snap_route, timeout, 80);
+	AT(snap_route, attempts, 96);
+	AT(snap_route, stage_conf, 120);
 	SIZE(snap_endpoint, 40);
 	SIZE(snap_upstream, 64);
 	AT(snap_upstream, connect_timeout, 24);
