@@ -35,7 +35,7 @@ DATAPLANE_LIBS = $(DPDK_LIBS) $(shell $(PKG) --libs libseccomp) -lcap-ng -lpthre
 say = $(if $(V),,@echo '  $(if $(filter %.o,$@),CC,LINK) $@';)
 
 # One library for each folder of the data plane; what a program links shows its rank.
-LAYERS := base contract port net tcp http route policy upstream gateway
+LAYERS := base contract port net tcp stack http route policy upstream gateway
 policy_DIRS := policy $(patsubst %/,%,$(sort $(dir $(wildcard dataplane/policy/*/run.c))))
 layer_src = $(filter-out %/compile.c,$(wildcard dataplane/$(1)/*.c) $(if $(filter policy,$(1)),$(wildcard dataplane/policy/*/*.c)))
 define layer_rules
@@ -47,13 +47,19 @@ $(foreach l,$(LAYERS),$(eval $(call layer_rules,$(l))))
 libs = $(patsubst %,$(B)/lib%.a,$(1))
 ALL_LAYERS := gateway upstream policy route http tcp net port contract base
 
+# The stack as a library (dataplane/stack/stack.h): `stack` and all below it in one archive. Programs link
+# $(STACK_LIB) and $(DPDK_LIBS).
+STACK_LIB := $(B)/libchurchgate-tcp.a
+$(STACK_LIB): $(foreach l,stack tcp net port contract base,$($(l)_OBJ))
+	@rm -f $@; ar qcs $@ $^ # not r: folders may have files of the same name
+
 DATAPLANE_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard dataplane/*.c))
 CONTROL_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard control/*.c) $(wildcard dataplane/policy/*/compile.c))
 CGCTL_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tools/cgctl/*.c))
 EXPORTER_OBJ := $(patsubst %.c,$(B)/%.o,$(filter-out %.bpf.c,$(wildcard ebpf/*.c)))
 
 PROGRAMS := churchgate-dataplane churchgate-control churchgate-exporter cgctl
-all: $(addprefix $(B)/,$(PROGRAMS))
+all: $(addprefix $(B)/,$(PROGRAMS)) $(B)/libchurchgate-tcp.a
 
 $(B)/churchgate-dataplane: $(DATAPLANE_OBJ) $(call libs,$(ALL_LAYERS))
 	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DATAPLANE_LIBS)
@@ -89,6 +95,7 @@ below_contract := contract base
 below_port := port contract base
 below_net := net port contract base
 below_tcp := tcp net port contract base
+below_stack := stack tcp net port contract base
 below_http := http contract base
 below_route := route http contract base
 below_policy := policy http contract base
@@ -99,7 +106,7 @@ define unit_rules
 TESTS += $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/$(1)/test_*.c))
 $(B)/tests/unit/$(1)/%: tests/unit/$(1)/%.c $(call libs,$(below_$(1)))
 	@mkdir -p $$(@D)
-	$$(say)$$(CC) $(CPPFLAGS) $(CFLAGS) $$(DPDK_CFLAGS) $(LDFLAGS) -o $$@ $$< $(call libs,$(below_$(1))) -lcmocka $$(if $$(filter port net tcp upstream gateway,$(1)),$$(DPDK_LIBS))
+	$$(say)$$(CC) $(CPPFLAGS) $(CFLAGS) $$(DPDK_CFLAGS) $(LDFLAGS) -o $$@ $$< $(call libs,$(below_$(1))) -lcmocka $$(if $$(filter port net tcp stack upstream gateway,$(1)),$$(DPDK_LIBS))
 endef
 $(foreach l,$(LAYERS),$(eval $(call unit_rules,$(l))))
 CONTROL_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/control/test_*.c))

@@ -49,6 +49,9 @@ static inline struct pkt *pkt_of(struct rte_mbuf *m)
 	return (struct pkt *)m;
 }
 
+// Memory for pools in a program without devices or hugepages: once in a process, before the first pool. Does
+// not leave files behind. Programs that run ports start EAL for themselves. False: none to be had.
+bool pkt_start(unsigned mebibytes);
 // Bytes at least `memory` of buffers, on one NUMA node, with a cache for each worker. NULL: rte_errno says why.
 struct pkt_pool *pkt_pool_create(const char *name, uint64_t memory, int socket);
 // The same in memory that the caller has mapped and that outlives the pool (pkt_memory.c): at least

@@ -127,7 +127,7 @@ void conn_established(struct tcp_conn *c)
 
 	if (c->flags & CONN_HALF_OPEN)
 		half_open_remove(t, c);
-	c->state = c->flags & CONN_FIN_QUEUED ? TCP_FIN_WAIT_1 : TCP_ESTABLISHED;
+	conn_set_state(c, c->flags & CONN_FIN_QUEUED ? TCP_FIN_WAIT_1 : TCP_ESTABLISHED);
 	c->flags |= CONN_OPENED;
 	c->flags &= ~CONN_SYN_DUE;
 	c->backoff = c->retries = 0;
@@ -159,7 +159,7 @@ void conn_detach(struct tcp_conn *c)
 		net_path_release(t->net, &c->path);
 	c->flags &= ~(CONN_IN_FLOW | CONN_HAS_PATH | CONN_ACK_NOW | CONN_SYN_DUE | CONN_RESEND |
 		      CONN_PROBE_DUE | CONN_PTO | CONN_REO | CONN_PTO_DUE);
-	c->state = TCP_CLOSED;
+	conn_set_state(c, TCP_CLOSED);
 	c->due_rexmt = c->due_delack = 0;
 	sendq_clear(c);
 }
@@ -230,7 +230,7 @@ struct tcp_conn *tcp_connect(struct tcp *t, uint16_t port, struct addr remote, u
 	c->snd_una = c->snd_nxt = c->snd_max = conn_isn(t, (const struct flow_ends *)c);
 	c->snd_end = c->snd_una + 1;
 	c->recover = c->snd_una;
-	c->state = TCP_SYN_SENT;
+	conn_set_state(c, TCP_SYN_SENT);
 	conn_dirty(c);
 	return c;
 give_up:
@@ -247,10 +247,10 @@ void tcp_shutdown(struct tcp_conn *c)
 	case TCP_TIME_WAIT:
 		return;
 	case TCP_ESTABLISHED:
-		c->state = TCP_FIN_WAIT_1;
+		conn_set_state(c, TCP_FIN_WAIT_1);
 		break;
 	case TCP_CLOSE_WAIT:
-		c->state = TCP_LAST_ACK;
+		conn_set_state(c, TCP_LAST_ACK);
 		break;
 	default: // not yet established: conn_established() sees the flag
 		break;
@@ -323,6 +323,14 @@ void tcp_set_cc(struct tcp_conn *c, enum tcp_cc cc)
 {
 	if (cc != TCP_CC_DEFAULT && !(c->flags & CONN_OPENED))
 		c->cc = (uint8_t)cc;
+}
+
+void tcp_set_rcv_buf(struct tcp_conn *c, uint32_t bytes)
+{
+	if (c->state != TCP_SYN_SENT || bytes == 0)
+		return;
+	c->rcv_buf = bytes;
+	c->rcv_wscale = conn_wscale(bytes);
 }
 
 void tcp_set_user(struct tcp_conn *c, void *user)

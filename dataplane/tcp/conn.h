@@ -238,6 +238,15 @@ static inline const struct cc_ops *conn_cc(const struct tcp_conn *c)
 {
 	return c->cc == TCP_CC_NEWRENO ? &cc_newreno : &cc_cubic;
 }
+static inline void conn_set_state(struct tcp_conn *c, enum tcp_state to)
+{
+	const struct tcp_config *conf = &c->tcp->conf;
+	enum tcp_state from = (enum tcp_state)c->state;
+
+	c->state = (uint8_t)to;
+	if (__builtin_expect(conf->on_state != NULL, 0) && from != to)
+		conf->on_state(conf->on_state_ctx, c, from, to);
+}
 // Payload and FIN on the wire that is not acknowledged.
 static inline uint32_t conn_flight(const struct tcp_conn *c)
 {

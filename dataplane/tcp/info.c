@@ -151,3 +151,30 @@ const char *conn_check(const struct tcp_conn *c)
 		return board_check(c);
 	return NULL;
 }
+
+const char *tcp_check(const struct tcp *t)
+{
+	uint32_t used = 0, in_flow = 0;
+
+	for (uint64_t at = 0; at < t->conns.capacity; at++) {
+		const struct tcp_conn *c = conn_at(t, (uint32_t)at);
+		const char *why;
+
+		if (!(t->conn_used[at / 64] >> (at % 64))) {
+			at |= 63;
+			continue;
+		}
+		if (!(t->conn_used[at / 64] >> (at % 64) & 1))
+			continue;
+		why = conn_check(c);
+		if (why)
+			return why;
+		used++;
+		in_flow += (c->flags & CONN_IN_FLOW) != 0;
+	}
+	if (used > t->conns.used) // those that are freed by the next flush are in use and no longer live
+		return "live connections that their pool does not know";
+	if (in_flow + t->waits.used != t->flows.used)
+		return "the flow table does not hold what lives";
+	return NULL;
+}

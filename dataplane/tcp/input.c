@@ -86,7 +86,7 @@ static void syn_sent_input(struct tcp *t, struct tcp_conn *c, struct segment *s)
 	conn_syn_options(c, s, 0);
 	c->last_rx = tick_now(t);
 	if (!ack) { // both sides open at once
-		c->state = TCP_SYN_RECEIVED;
+		conn_set_state(c, TCP_SYN_RECEIVED);
 		c->flags |= CONN_SYN_DUE;
 		conn_dirty(c);
 		return;
@@ -198,7 +198,7 @@ static bool fin_acked(struct tcp *t, struct tcp_conn *c)
 {
 	switch (c->state) {
 	case TCP_FIN_WAIT_1:
-		c->state = TCP_FIN_WAIT_2;
+		conn_set_state(c, TCP_FIN_WAIT_2);
 		if (c->flags & CONN_ORPHAN)
 			conn_set_rexmt(t, c, FIN_WAIT_2_TIME);
 		return true;
@@ -277,10 +277,10 @@ static bool fin_input(struct tcp *t, struct tcp_conn *c)
 	conn_notify(c, EV_EOF);
 	switch (c->state) {
 	case TCP_ESTABLISHED:
-		c->state = TCP_CLOSE_WAIT;
+		conn_set_state(c, TCP_CLOSE_WAIT);
 		return true;
 	case TCP_FIN_WAIT_1:
-		c->state = TCP_CLOSING;
+		conn_set_state(c, TCP_CLOSING);
 		return true;
 	case TCP_FIN_WAIT_2:
 		return time_wait_begin(t, c);

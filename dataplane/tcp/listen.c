@@ -70,7 +70,7 @@ void listen_input(struct tcp *t, struct segment *s, uint32_t isn_floor)
 		conn_release(c);
 		return;
 	}
-	c->state = TCP_SYN_RECEIVED;
+	conn_set_state(c, TCP_SYN_RECEIVED);
 	c->flags |= CONN_IN_FLOW | CONN_ACCEPTED | CONN_SYN_DUE;
 	c->fn = accept.on_event;
 	c->ctx = accept.ctx;

@@ -119,6 +119,11 @@ void tcp_flush(struct tcp *t)
 	}
 }
 
+bool tcp_pending(const struct tcp *t)
+{
+	return t->ready.head || t->dirty.head;
+}
+
 void tcp_destroy(struct tcp *t)
 {
 	struct tcp_conn *c;

@@ -92,6 +92,9 @@ struct tcp_config {
 	const struct steer *steer[SNAP_PORTS_MAX]; // of each port
 	unsigned worker;
 	uint64_t secret[2]; // keys sequence numbers and the flow table
+	// Told of each change of state, for whoever watches connections; NULL: nobody. TIME_WAIT's end is none.
+	void (*on_state)(void *ctx, const struct tcp_conn *c, enum tcp_state from, enum tcp_state to);
+	void *on_state_ctx;
 };
 
 // The stack as one worker owns it; opaque but for `now`.
@@ -109,6 +112,8 @@ void tcp_set_now(struct tcp *t, uint64_t now);
 unsigned tcp_dispatch(struct tcp *t);
 // Sends what is due: data, acknowledgements, window updates.
 void tcp_flush(struct tcp *t);
+// Something is to be told or sent at once, without waiting for a packet or a timer.
+bool tcp_pending(const struct tcp *t);
 bool tcp_owns_timer(const struct tcp *t, const struct timer *timer);
 void tcp_timer(struct tcp *t, struct timer *timer);
 
@@ -119,6 +124,8 @@ struct tcp_conn *tcp_connect(struct tcp *t, uint16_t port, struct addr remote, u
 
 // Before it is established.
 void tcp_set_cc(struct tcp_conn *c, enum tcp_cc cc);
+// Bytes offered as window, at least 1; before the SYN is sent, which tells its scale.
+void tcp_set_rcv_buf(struct tcp_conn *c, uint32_t bytes);
 void tcp_set_user(struct tcp_conn *c, void *user);
 void *tcp_user(const struct tcp_conn *c);
 // Takes over the connection's events (from the listener's or connect's function).
@@ -182,3 +189,6 @@ struct tcp_pools {
 	uint32_t time_wait_used, time_wait_high, time_wait_size;
 };
 void tcp_pools(const struct tcp *t, struct tcp_pools *out);
+// What every connection, queue and pool must fulfil between calls: NULL, or what does not. Looks at all of
+// them.
+const char *tcp_check(const struct tcp *t);

@@ -90,7 +90,7 @@ void time_wait_enter(struct tcp *t, struct tcp_conn *c)
 
 bool time_wait_begin(struct tcp *t, struct tcp_conn *c)
 {
-	c->state = TCP_TIME_WAIT;
+	conn_set_state(c, TCP_TIME_WAIT);
 	c->due_rexmt = 0;
 	c->flags &= ~CONN_PERSIST;
 	if (conn_owned(c)) // the record takes over when the owner closes
