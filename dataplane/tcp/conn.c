@@ -86,6 +86,7 @@ struct tcp_conn *conn_create(struct tcp *t, struct addr local, struct addr remot
 		.tcp = t,
 		.rcv_buf = t->conf.rcv_buf,
 		.cc = (uint8_t)t->conf.cc,
+		.ecn = (uint8_t)t->conf.ecn,
 		.opened = (uint32_t)(t->now >> 27),
 		.last_rx = tick_now(t),
 		.last_tx = tick_now(t),
@@ -98,7 +99,7 @@ struct tcp_conn *conn_create(struct tcp *t, struct addr local, struct addr remot
 	c->flags |= CONN_HAS_PATH;
 	uint32_t index = conn_index(t, c);
 	t->conn_used[index / 64] |= 1ull << (index % 64);
-	c->rcv_wscale = conn_wscale(c->rcv_buf);
+	c->rcv_wscale = conn_wscale(c->rcv_buf) & 15u;
 	c->ts_offset = conn_ts_offset(t, (const struct flow_ends *)c);
 	conn_set_mss(c, 0);
 	return c;
@@ -138,6 +139,8 @@ void conn_established(struct tcp_conn *c)
 	if (c->flags & CONN_SYN_AGAIN)
 		c->cwnd = c->mss;
 	tcp_count(t, c->flags & CONN_ACCEPTED ? CTR_tcp_accepted : CTR_tcp_connected);
+	if (c->more & MORE_ECN)
+		tcp_count(t, CTR_tcp_ecn);
 	c->flags |= CONN_TOLD;
 	conn_notify(c, EV_OPEN);
 	conn_dirty(c);
@@ -331,6 +334,12 @@ void tcp_set_rcv_buf(struct tcp_conn *c, uint32_t bytes)
 		return;
 	c->rcv_buf = bytes;
 	c->rcv_wscale = conn_wscale(bytes);
+}
+
+void tcp_set_ecn(struct tcp_conn *c, enum tcp_ecn ecn)
+{
+	if (ecn != TCP_ECN_DEFAULT && !(c->flags & CONN_OPENED))
+		c->ecn = (uint8_t)ecn;
 }
 
 void tcp_set_user(struct tcp_conn *c, void *user)

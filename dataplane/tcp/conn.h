@@ -50,6 +50,14 @@
 #define CONN_TLP_AGAIN (1u << 30) // and it was sent before
 #define CONN_REORDERED (1u << 31) // the path has been seen to reorder
 
+// A second word of flags.
+#define MORE_ECN       (1u << 0) // ECN agreed on (RFC 3168)
+#define MORE_ECN_OFF   (1u << 1) // not to be offered, or not again
+#define MORE_ECE       (1u << 2) // congestion was met on the way here: ECE until the peer says CWR
+#define MORE_CWR       (1u << 3) // CWR is due with the next new data
+#define MORE_ECN_ROUND (1u << 4) // the window was reduced for an ECE; until something beyond `recover` is acked
+#define MORE_REO_ROUND (1u << 5) // reo_round is set
+
 #define CONN_LISTS (CONN_IN_READY | CONN_IN_DIRTY)
 
 // Proportional rate reduction (RFC 6937), in bytes since recovery began.
@@ -63,7 +71,7 @@ struct tcp_conn {
 	uint16_t local_port, remote_port;
 	uint32_t flags;
 	uint8_t state, events;
-	uint8_t snd_wscale, rcv_wscale;
+	uint16_t more;
 	uint32_t rcv_nxt;
 	uint32_t rcv_adv;  // right edge of the window as advertised; never moves back
 	uint32_t last_ack; // rcv_nxt as last sent (Last.ACK.sent of RFC 7323)
@@ -84,6 +92,7 @@ struct tcp_conn {
 	uint32_t next_ready, next_dirty; // index + 1; 0: end
 	uint16_t progress;               // when snd_una last moved or sending began, ticks of 2^27 ns
 	uint8_t kept;                    // keep-alive probes without an answer
+	uint8_t snd_wscale : 4, rcv_wscale : 4;
 
 	// Queues, linked through the buffers' private room (sendq.c, recvq.c).
 	struct pkt *snd_head, *snd_tail;
@@ -128,9 +137,9 @@ struct tcp_conn {
 	// rack_rtt 0: none yet.
 	uint32_t rack_at, rack_end, rack_rtt;
 	uint32_t tlp_end;
-	uint32_t reo_round;            // D-SACKs below it belong to one round
-	uint8_t reo_mult, reo_persist; // the reordering window in quarters of min_rtt, for so many recoveries
-	bool reo_round_set;
+	uint32_t reo_round;             // D-SACKs below it belong to one round
+	uint8_t reo_mult, reo_persist;  // the reordering window in quarters of min_rtt, for so many recoveries
+	uint8_t ecn;                    // enum tcp_ecn
 	uint8_t cc;                     // enum tcp_cc
 	union {                         // what the one begins anew after the other
 		struct prr prr;         // in recovery
@@ -367,6 +376,18 @@ static inline uint32_t rack_pipe(const struct tcp_conn *c)
 {
 	return c->snd_max - c->snd_una - c->sacked - c->lost;
 }
+
+// ecn.c: Explicit Congestion Notification (RFC 3168).
+uint8_t ecn_syn_flags(struct tcp *t, struct tcp_conn *c);        // for a SYN or SYN-ACK that is to be sent
+void ecn_syn_input(struct tcp_conn *c, const struct segment *s); // a SYN came
+void ecn_synack_input(struct tcp_conn *c, const struct segment *s);
+// A SYN that offered ECN was answered with RST: true where it should be tried without.
+bool ecn_syn_refused(struct tcp *t, struct tcp_conn *c);
+void ecn_data_input(struct tcp *t, struct tcp_conn *c, const struct segment *s); // acceptable payload
+void ecn_ack_input(struct tcp *t, struct tcp_conn *c, const struct segment *s);  // an acceptable ACK
+void ecn_reduced(struct tcp_conn *c); // the window was reduced, for whatever reason
+// Flags for an outgoing segment, fresh: with payload that was never sent before. Sets *tos.
+uint8_t ecn_flags(struct tcp_conn *c, bool fresh, uint8_t *tos);
 
 // timewait.c
 #define TIME_WAIT_DEFAULT 65536

@@ -8,6 +8,8 @@
 #define TCP_RST 0x04
 #define TCP_PSH 0x08
 #define TCP_ACK 0x10
+#define TCP_ECE 0x40 // RFC 3168
+#define TCP_CWR 0x80
 
 #define TCP_HEADER     20
 #define TCP_HEADER_MAX 60

@@ -31,6 +31,7 @@ void tcp_get_info(const struct tcp_conn *c, struct tcp_info *info)
 		.mss = c->mss,
 		.retransmits = c->retransmits,
 		.cc = conn_cc(c)->name,
+		.ecn = (c->more & MORE_ECN) != 0,
 		.accepted = (c->flags & CONN_ACCEPTED) != 0,
 	};
 }

@@ -10,11 +10,11 @@ void conn_syn_options(struct tcp_conn *c, const struct segment *s, uint32_t rcv_
 {
 	if (rcv_buf) {
 		c->rcv_buf = rcv_buf;
-		c->rcv_wscale = conn_wscale(rcv_buf);
+		c->rcv_wscale = conn_wscale(rcv_buf) & 15u;
 	}
 	if (s->opt.has_wscale) {
 		c->flags |= CONN_WSCALE;
-		c->snd_wscale = s->opt.wscale;
+		c->snd_wscale = s->opt.wscale & 15u;
 	} else {
 		c->rcv_wscale = 0;
 	}
@@ -75,7 +75,7 @@ static void syn_sent_input(struct tcp *t, struct tcp_conn *c, struct segment *s)
 		return;
 	}
 	if (s->flags & TCP_RST) {
-		if (ack) {
+		if (ack && !ecn_syn_refused(t, c)) {
 			tcp_count(t, CTR_tcp_reset_rx);
 			conn_fail(c, ECONNREFUSED);
 		}
@@ -86,12 +86,14 @@ static void syn_sent_input(struct tcp *t, struct tcp_conn *c, struct segment *s)
 	conn_syn_options(c, s, 0);
 	c->last_rx = tick_now(t);
 	if (!ack) { // both sides open at once
+		ecn_syn_input(c, s);
 		conn_set_state(c, TCP_SYN_RECEIVED);
 		c->flags |= CONN_SYN_DUE;
 		conn_dirty(c);
 		return;
 	}
 	rtt_measure(t, c, s);
+	ecn_synack_input(c, s);
 	c->snd_una = s->ack;
 	conn_established(c);
 	ack_now(c);
@@ -148,6 +150,7 @@ static bool reset_and_syn_check(struct tcp *t, struct tcp_conn *c, const struct 
 	if (s->flags & TCP_SYN) {
 		if (c->state == TCP_SYN_RECEIVED && s->seq + 1 == c->rcv_nxt && !(s->flags & TCP_ACK)) {
 			c->flags |= CONN_SYN_DUE | CONN_SYN_AGAIN; // our SYN-ACK was lost
+			ecn_syn_input(c, s);
 			conn_dirty(c);
 			return false;
 		}
@@ -220,6 +223,8 @@ static bool ack_input(struct tcp *t, struct tcp_conn *c, const struct segment *s
 		ack_unacceptable(t, c, s);
 		return false;
 	}
+	if (c->more & MORE_ECN)
+		ecn_ack_input(t, c, s);
 	if (seq_le(s->ack, c->snd_una)) {
 		duplicate_ack(t, c, s);
 		return true;
@@ -259,6 +264,8 @@ static bool handshake_ack(struct tcp *t, struct tcp_conn *c, const struct segmen
 		return false;
 	}
 	rtt_measure(t, c, s);
+	if (s->flags & TCP_SYN)
+		ecn_synack_input(c, s);
 	c->snd_una = c->snd_una + 1;
 	c->snd_nxt = seq_max(c->snd_nxt, c->snd_una);
 	conn_established(c);
@@ -320,6 +327,8 @@ static void payload_input(struct tcp *t, struct tcp_conn *c, struct segment *s)
 		c->flags |= CONN_FIN_AHEAD;
 		c->fin_seq = end;
 	}
+	if (s->len && (c->more & MORE_ECN))
+		ecn_data_input(t, c, s);
 	if (s->len) {
 		bool gap = c->ooo_count > 0, moved = recvq_add(t, c, segment_strip(s), s->seq);
 		if (moved)

@@ -76,6 +76,8 @@ void listen_input(struct tcp *t, struct segment *s, uint32_t isn_floor)
 	c->ctx = accept.ctx;
 	c->tag = accept.tag;
 	tcp_set_cc(c, accept.cc);
+	tcp_set_ecn(c, accept.ecn);
+	ecn_syn_input(c, s);
 	half_open_add(t, c);
 	conn_syn_options(c, s, accept.rcv_buf);
 	c->snd_una = conn_isn(t, (const struct flow_ends *)c);

@@ -14,7 +14,9 @@ uint32_t loss_window(const struct tcp_conn *c)
 static void recovery_enter(struct tcp *t, struct tcp_conn *c)
 {
 	tcp_count(t, CTR_tcp_fast_retransmit);
-	c->ssthresh = conn_cc(c)->lost(c, c->snd_max - c->snd_una, t->now);
+	if (!(c->more & MORE_ECN_ROUND)) // once for each window (RFC 3168 6.1.2)
+		c->ssthresh = conn_cc(c)->lost(c, c->snd_max - c->snd_una, t->now);
+	ecn_reduced(c);
 	c->cwnd = c->ssthresh + DUP_THRESH * (uint32_t)c->mss;
 	c->recover = c->snd_max;
 	c->flags |= CONN_RECOVERY | CONN_RESEND;
@@ -32,7 +34,7 @@ void loss_dupack(struct tcp *t, struct tcp_conn *c)
 	if (c->dupacks < UINT8_MAX)
 		c->dupacks++;
 	// Below `recover` duplicates come from what was sent again after a timeout, not from a new loss.
-	if (c->dupacks == DUP_THRESH && seq_ge(c->snd_una, c->recover))
+	if (c->dupacks == DUP_THRESH && (seq_ge(c->snd_una, c->recover) || (c->more & MORE_ECN_ROUND)))
 		recovery_enter(t, c);
 	else if (c->dupacks < DUP_THRESH)
 		conn_dirty(c);
@@ -44,7 +46,8 @@ void loss_acked(struct tcp *t, struct tcp_conn *c, uint32_t bytes, uint32_t flig
 		c->dupacks = 0;
 		if (seq_gt(c->snd_una, c->recover))
 			c->recover = c->snd_una; // keeps near, so that numbers may wrap
-		conn_cc(c)->acked(c, bytes, flight, t->now);
+		if (!(c->more & MORE_ECN_ROUND))
+			conn_cc(c)->acked(c, bytes, flight, t->now);
 		return;
 	}
 	if (seq_ge(c->snd_una, c->recover)) {
@@ -66,6 +69,7 @@ void loss_timeout(struct tcp *t, struct tcp_conn *c)
 	// RFC 5681 3.1: once for each segment lost.
 	if (c->retries <= 1)
 		c->ssthresh = conn_cc(c)->lost(c, c->snd_max - c->snd_una, t->now);
+	ecn_reduced(c);
 	c->cwnd = c->mss;
 	c->recover = c->snd_max;
 	c->dupacks = 0;

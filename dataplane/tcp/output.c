@@ -60,6 +60,7 @@ static bool segment_send(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint32
 	uint32_t n =
 		c->flags & CONN_TS ? options_put_ts(options, conn_tsval(t, c->ts_offset), c->ts_recent) : 0;
 	bool sack = sack_due(c) && !(flags & TCP_RST);
+	uint8_t tos = 0;
 
 	// SACK goes with segments without payload, so that full ones need not become smaller.
 	if (sack && len == 0) {
@@ -74,6 +75,8 @@ static bool segment_send(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint32
 		no_buffer(t, c);
 		return false;
 	}
+	if ((c->more & MORE_ECN) && !(flags & TCP_RST))
+		flags |= ecn_flags(c, len && seq_ge(seq, c->snd_max) && !(c->flags & CONN_PROBE_DUE), &tos);
 	header_put(c, p, seq, flags, flags & TCP_RST ? 0 : window_offer(c), options, n);
 	if (sack && len == 0)
 		c->dsack = (struct sack_block){0};
@@ -81,7 +84,7 @@ static bool segment_send(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint32
 		acked_by(c);
 	c->last_ack = c->rcv_nxt;
 	tcp_count(t, flags & TCP_RST ? CTR_tcp_reset_tx : CTR_tcp_tx);
-	net_output(t->net, &c->path, p, IPPROTO_TCP, 0);
+	net_output(t->net, &c->path, p, IPPROTO_TCP, tos);
 	return true;
 }
 
@@ -121,7 +124,8 @@ static void syn_send(struct tcp *t, struct tcp_conn *c)
 		n += options_put_sack_ok(options + n);
 	// RFC 7323 2.2: the window of a SYN is never scaled.
 	uint16_t wnd = (uint16_t)(c->rcv_buf < UINT16_MAX ? c->rcv_buf : UINT16_MAX);
-	header_put(c, p, c->snd_una, answer ? TCP_SYN | TCP_ACK : TCP_SYN, wnd, options, n);
+	uint8_t flags = (answer ? TCP_SYN | TCP_ACK : TCP_SYN) | ecn_syn_flags(t, c);
+	header_put(c, p, c->snd_una, flags, wnd, options, n);
 	if (answer) {
 		c->rcv_adv = seq_max(c->rcv_adv, c->rcv_nxt + wnd);
 		c->last_ack = c->rcv_nxt;

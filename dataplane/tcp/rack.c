@@ -148,16 +148,16 @@ static uint32_t reordering_window(const struct tcp_conn *c)
 // A D-SACK means that something was sent again for nothing: wait longer, for some recoveries.
 static void reordering_adapt(struct tcp *t, struct tcp_conn *c, const struct delivery *d)
 {
-	if (c->reo_round_set && seq_ge(c->snd_una, c->reo_round))
-		c->reo_round_set = false;
+	if ((c->more & MORE_REO_ROUND) && seq_ge(c->snd_una, c->reo_round))
+		c->more &= (uint16_t)~MORE_REO_ROUND;
 	if (!d->dsack)
 		return;
 	tcp_count(t, CTR_tcp_dsack_rx);
 	if (!(c->flags & CONN_TLP_AGAIN))
 		c->flags |= CONN_REORDERED;
-	if (c->reo_round_set)
+	if (c->more & MORE_REO_ROUND)
 		return;
-	c->reo_round_set = true;
+	c->more |= MORE_REO_ROUND;
 	c->reo_round = c->snd_max;
 	if (c->reo_mult < REO_MULT_MAX)
 		c->reo_mult = (uint8_t)(c->reo_mult ? c->reo_mult + 1 : 2);
@@ -195,7 +195,9 @@ static uint32_t detect(struct tcp *t, struct tcp_conn *c)
 static void recovery_enter(struct tcp *t, struct tcp_conn *c, uint32_t flight)
 {
 	tcp_count(t, CTR_tcp_fast_retransmit);
-	c->ssthresh = conn_cc(c)->lost(c, flight, t->now);
+	if (!(c->more & MORE_ECN_ROUND)) // once for each window (RFC 3168 6.1.2)
+		c->ssthresh = conn_cc(c)->lost(c, flight, t->now);
+	ecn_reduced(c);
 	c->prr = (struct prr){.begin = flight ? flight : 1};
 	c->recover = c->snd_max;
 	// One goes out at once, whatever the window says.
@@ -223,7 +225,8 @@ static void rate_reduce(struct tcp_conn *c, uint32_t bytes)
 // Losses are marked: begin to mend them, and be called again when more may be.
 static void react(struct tcp *t, struct tcp_conn *c, uint32_t wait, uint32_t flight, uint32_t bytes, bool timer)
 {
-	if (c->lost && !(c->flags & CONN_RECOVERY) && seq_ge(c->snd_una, c->recover)) {
+	if (c->lost && !(c->flags & CONN_RECOVERY) &&
+	    (seq_ge(c->snd_una, c->recover) || (c->more & MORE_ECN_ROUND))) {
 		recovery_enter(t, c, flight);
 		bytes = bytes ? bytes : 1;
 	}
@@ -253,6 +256,7 @@ static void probe_check(struct tcp *t, struct tcp_conn *c, const struct segment 
 	c->flags &= ~(CONN_TLP | CONN_TLP_AGAIN);
 	if (lost && !(c->flags & CONN_RECOVERY)) {
 		c->ssthresh = conn_cc(c)->lost(c, flight, t->now);
+		ecn_reduced(c);
 		c->cwnd = c->ssthresh > c->mss ? c->ssthresh : c->mss;
 	}
 }
@@ -277,7 +281,7 @@ void rack_ack(struct tcp *t, struct tcp_conn *c, const struct segment *s)
 		c->cwnd = c->ssthresh > c->mss ? c->ssthresh : c->mss;
 		c->prr = (struct prr){0};
 		recovery_over(c);
-	} else if (d.bytes && advances && !(c->flags & CONN_RECOVERY)) {
+	} else if (d.bytes && advances && !(c->flags & CONN_RECOVERY) && !(c->more & MORE_ECN_ROUND)) {
 		conn_cc(c)->acked(c, d.bytes, flight, t->now);
 	}
 	if (!(c->flags & CONN_RECOVERY) && seq_gt(c->snd_una, c->recover))
@@ -332,7 +336,8 @@ uint32_t rack_probe_time(const struct tcp_conn *c)
 	uint64_t pto;
 
 	if (!(c->flags & CONN_SACK) || (c->flags & (CONN_RECOVERY | CONN_TLP)) || c->lost || c->sacked ||
-	    seq_lt(c->snd_una, c->recover) || c->srtt == 0 || c->retries || flight == 0)
+	    (seq_lt(c->snd_una, c->recover) && !(c->more & MORE_ECN_ROUND)) || c->srtt == 0 || c->retries ||
+	    flight == 0)
 		return 0;
 	pto = 2ull * c->srtt + PTO_FLOOR + (flight <= c->mss ? DELACK_WORST : 0);
 	return pto * 1000 < conn_rto(c) ? (uint32_t)pto : 0;

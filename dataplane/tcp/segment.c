@@ -84,7 +84,7 @@ bool segment_parse(struct tcp *t, struct net_seg *n, struct segment *s)
 	s->seq = ntohl(h->seq);
 	s->ack = ntohl(h->ack);
 	s->wnd = ntohs(h->wnd);
-	s->flags = h->flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_PSH | TCP_ACK);
+	s->flags = h->flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_PSH | TCP_ACK | TCP_ECE | TCP_CWR);
 	s->len = pkt_chain_len(n->pkt) - s->header;
 	options_parse(&s->opt, (const uint8_t *)(h + 1), s->header - TCP_HEADER);
 	s->hash = flow_hash(&t->flows, n->dst, n->src, s->dst_port, s->src_port);

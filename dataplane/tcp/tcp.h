@@ -56,6 +56,15 @@ enum tcp_cc {
 	TCP_CC_KINDS
 };
 
+// Explicit congestion notification (RFC 3168).
+enum tcp_ecn {
+	TCP_ECN_DEFAULT, // what the one above says: listener or connection, then stack, then passive
+	TCP_ECN_PASSIVE, // agreed to where the peer offers it
+	TCP_ECN_ON,      // and offered in connections that we open
+	TCP_ECN_OFF,
+	TCP_ECN_KINDS
+};
+
 // A listener. The stack asks on each SYN; the answer must be quick and have no effect.
 struct tcp_accept {
 	tcp_event_fn *on_event;
@@ -63,6 +72,7 @@ struct tcp_accept {
 	uint32_t tag;     // for tcp_conn_tag(): which listener it was
 	uint32_t rcv_buf; // bytes; 0: default
 	enum tcp_cc cc;
+	enum tcp_ecn ecn;
 };
 // Fills *out and returns true where (port, local address, local TCP port) is listened on.
 typedef bool tcp_listen_fn(void *ctx, uint16_t port, struct addr local, uint16_t local_port,
@@ -86,7 +96,8 @@ struct tcp_config {
 	uint64_t keep_idle, keep_interval;
 	uint32_t keep_probes;
 	enum tcp_cc cc; // of connections for which nothing else is said
-	bool no_sack;   // neither offer nor take SACK (RFC 2018)
+	enum tcp_ecn ecn;
+	bool no_sack; // neither offer nor take SACK (RFC 2018)
 	tcp_listen_fn *listen;
 	void *listen_ctx;
 	const struct steer *steer[SNAP_PORTS_MAX]; // of each port
@@ -126,6 +137,7 @@ struct tcp_conn *tcp_connect(struct tcp *t, uint16_t port, struct addr remote, u
 void tcp_set_cc(struct tcp_conn *c, enum tcp_cc cc);
 // Bytes offered as window, at least 1; before the SYN is sent, which tells its scale.
 void tcp_set_rcv_buf(struct tcp_conn *c, uint32_t bytes);
+void tcp_set_ecn(struct tcp_conn *c, enum tcp_ecn ecn); // before its SYN is sent: before the next tcp_flush()
 void tcp_set_user(struct tcp_conn *c, void *user);
 void *tcp_user(const struct tcp_conn *c);
 // Takes over the connection's events (from the listener's or connect's function).
@@ -170,6 +182,7 @@ struct tcp_info {
 	uint32_t queued_in, queued_out; // buffer bytes
 	uint32_t srtt_us, rto_us, cwnd, mss, retransmits;
 	bool accepted;
+	bool ecn;       // agreed on
 	const char *cc; // the name of its congestion control
 };
 void tcp_get_info(const struct tcp_conn *c, struct tcp_info *info);

@@ -27,7 +27,7 @@ struct out { // a segment that was sent
 	uint64_t at;
 	uint16_t src, dst;
 	uint32_t seq, ack, wnd, len;
-	uint8_t flags;
+	uint8_t flags, tos;
 	struct tcp_options opt;
 	unsigned char data[2048];
 };
@@ -45,6 +45,7 @@ struct bed {
 	struct out out[OUT_MAX];
 	unsigned n_out, seen; // seen: how many a test has looked at
 	enum tcp_cc cc;       // of the listener
+	uint8_t tos;          // of what comes in
 	bool hold;            // the driver keeps what it sent
 	struct pkt *held[OUT_MAX];
 	unsigned n_held;
@@ -182,6 +183,7 @@ static inline void bed_capture(struct bed *b, struct pkt *p)
 				  .ack = ntohl(h->ack),
 				  .wnd = ntohs(h->wnd),
 				  .flags = h->flags,
+				  .tos = d[15],
 				  .len = n - 34 - header};
 		options_parse(&o->opt, (const uint8_t *)(h + 1), header - 20);
 		memcpy(o->data, d + 34 + header, o->len);
@@ -278,7 +280,7 @@ static inline struct pkt *bed_packet(struct in in)
 
 static inline void bed_input(struct bed *b, struct pkt *p)
 {
-	struct net_seg seg = {.pkt = p, .src = b->remote, .dst = b->local, .checked = true};
+	struct net_seg seg = {.pkt = p, .src = b->remote, .dst = b->local, .tos = b->tos, .checked = true};
 
 	tcp_input(b->tcp, &seg, 1);
 }
@@ -340,12 +342,12 @@ static inline uint64_t bed_count(struct bed *b, enum counter c)
 static inline struct tcp_conn *bed_accept_with(struct bed *b, struct in syn)
 {
 	syn.seq = b->seq;
-	syn.flags = TCP_SYN;
+	syn.flags |= TCP_SYN;
 	syn.wnd = syn.wnd ? syn.wnd : WND;
 	bed_in(b, syn);
 	bed_run(b);
 	const struct out *o = bed_out(b);
-	assert_int_equal(o->flags, TCP_SYN | TCP_ACK);
+	assert_int_equal(o->flags & ~TCP_ECE, TCP_SYN | TCP_ACK);
 	b->seq++;
 	b->ts = syn.ts;
 	b->ack = o->seq + 1;
