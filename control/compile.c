@@ -31,6 +31,22 @@ static int fail(struct job *j, const char *what)
 	return -1;
 }
 
+static struct snap_tcp job_tcp(const struct conf_tcp *t)
+{
+	return (struct snap_tcp){
+		.congestion = (uint8_t)(t->congestion.v + 1),
+		.ecn = (uint8_t)(t->ecn.v + 1),
+		.receive_buffer = (uint32_t)t->receive_buffer.v,
+		.send_buffer = (uint32_t)t->send_buffer.v,
+		.user_timeout = t->user_timeout.v,
+		.keep_idle = t->keepalive.idle.v,
+		.keep_interval = t->keepalive.interval.v,
+		.keep_probes = (uint16_t)t->keepalive.probes.v,
+		.time_wait_max = (uint32_t)t->time_wait.max.v,
+		.msl = t->time_wait.msl.v,
+	};
+}
+
 static int job_system(struct job *j)
 {
 	const struct conf_system *s = &j->c->root.system;
@@ -41,6 +57,7 @@ static int job_system(struct job *j)
 	y->hugepages = (uint32_t)s->memory.hugepages.v;
 	y->max_connections = (uint32_t)s->limits.connections.v;
 	y->packet_memory = s->memory.packets.v;
+	y->tcp = job_tcp(&s->tcp);
 	for (uint32_t i = 0; i < SNAP_WORKERS_MAX; i++)
 		y->cpu[i] = i < y->workers ? j->c->cpu[i] : -1;
 	return 0;
@@ -128,6 +145,8 @@ static int job_listeners(struct job *j)
 			.idle_timeout = from->idle_timeout.v,
 			.max_head = (uint32_t)from->max_head.v,
 			.max_requests = (uint32_t)from->max_requests.v,
+			.congestion = (uint8_t)from->congestion.v,
+			.ecn = (uint8_t)from->ecn.v,
 		};
 	}
 	j->head.listeners = blob_add(j->b, out, l->n, sizeof(*out));
@@ -189,6 +208,8 @@ static int job_upstreams(struct job *j)
 			.max_pending = (uint32_t)u->pool.max_pending.v,
 			.down_after = (uint32_t)u->down.after.v,
 			.down_for = u->down.time.v,
+			.congestion = (uint8_t)u->congestion.v,
+			.ecn = (uint8_t)u->ecn.v,
 		};
 		if (job_endpoints(j, u, &out[i]) < 0) {
 			free(out);

@@ -11,6 +11,14 @@
 static const char *const idle_words[] = {[IDLE_SPIN] = "spin", [IDLE_ADAPTIVE] = "adaptive", NULL};
 static const char *const hugepages_words[] = {
 	[HUGEPAGES_PREFER] = "prefer", [HUGEPAGES_REQUIRE] = "require", [HUGEPAGES_NEVER] = "never", NULL};
+// As a listener and an upstream choose; the system's words are those behind the first.
+static const char *const congestion_words[] = {
+	[CONGESTION_DEFAULT] = "default", [CONGESTION_CUBIC] = "cubic", [CONGESTION_NEWRENO] = "newreno", NULL};
+static const char *const ecn_words[] = {[ECN_DEFAULT] = "default",
+					[ECN_PASSIVE] = "passive",
+					[ECN_ACTIVE] = "active",
+					[ECN_NEVER] = "never",
+					NULL};
 static const char *const balance_words[] = {
 	[BALANCE_ROUND_ROBIN] = "round_robin", [BALANCE_LEAST_REQUEST] = "least_request", NULL};
 const char *const conf_levels[] = {"user", "operator", "admin", NULL};
@@ -68,10 +76,50 @@ static const struct field port_fields[] = {
 };
 static const struct object port_object = {"ports", sizeof(struct conf_port), OBJECT(port_fields)};
 
+static const struct field keepalive_fields[] = {
+	{"idle", KIND_TIME, F(conf_keepalive, idle), .max = 86400 * SECOND, .def = "0s",
+	 .help = "after which a silent peer is asked whether it is there; 0s: never"},
+	{"interval", KIND_TIME, F(conf_keepalive, interval), .min = SECOND, .max = 3600 * SECOND, .def = "75s",
+	 .help = "between probes without an answer"},
+	{"probes", KIND_NUMBER, F(conf_keepalive, probes), .min = 1, .max = 255, .def = "9",
+	 .help = "without an answer that end the connection"},
+};
+static const struct object keepalive_object = {"keepalive", sizeof(struct conf_keepalive),
+					       OBJECT(keepalive_fields), .shorthand = "idle"};
+static const struct field time_wait_fields[] = {
+	{"max", KIND_NUMBER, F(conf_time_wait, max), .min = 64, .max = 64u << 20, .def = "262144",
+	 .help = "records of each worker, 64 bytes and a place in the flow table each; when all are in use the "
+		 "oldest ends early, counted"},
+	{"msl", KIND_TIME, F(conf_time_wait, msl), .min = SECOND / 1000, .max = 120 * SECOND, .def = "30s",
+	 .help = "how long a segment may live in the network: TIME_WAIT lasts twice that"},
+};
+static const struct object time_wait_object = {"time_wait", sizeof(struct conf_time_wait),
+					       OBJECT(time_wait_fields)};
+static const struct field tcp_fields[] = {
+	{"congestion", KIND_WORD, F(conf_tcp, congestion), .def = "cubic", .words = congestion_words + 1,
+	 .help = "control of connections for which listener or upstream say nothing else"},
+	{"ecn", KIND_WORD, F(conf_tcp, ecn), .def = "passive", .words = ecn_words + 1,
+	 .help = "explicit congestion notification: passive: where clients and upstreams offer it; active: "
+		 "offered to upstreams, too; never"},
+	{"receive_buffer", KIND_SIZE, F(conf_tcp, receive_buffer), .min = 16u << 10, .max = 64u << 20,
+	 .def = "4MiB",
+	 .help = "payload that a connection may hold unread, at most: it begins with 64KiB and "
+		 "grows with what its path carries in a round trip"},
+	{"send_buffer", KIND_SIZE, F(conf_tcp, send_buffer), .min = 16u << 10, .max = 64u << 20, .def = "4MiB",
+	 .help = "packet memory that a connection may hold unacknowledged, at most: it begins with 256KiB and "
+		 "grows with the congestion window"},
+	{"user_timeout", KIND_TIME, F(conf_tcp, user_timeout), .max = 3600 * SECOND, .def = "0s",
+	 .help = "data unacknowledged for so long ends a connection; 0s: only retries count"},
+	{"keepalive", KIND_OBJECT, F(conf_tcp, keepalive), .object = &keepalive_object},
+	{"time_wait", KIND_OBJECT, F(conf_tcp, time_wait), .object = &time_wait_object},
+};
+static const struct object tcp_object = {"tcp", sizeof(struct conf_tcp), OBJECT(tcp_fields)};
+
 static const struct field system_fields[] = {
 	{"workers", KIND_OBJECT, F(conf_system, workers), .object = &workers_object},
 	{"memory", KIND_OBJECT, F(conf_system, memory), .object = &memory_object},
 	{"limits", KIND_OBJECT, F(conf_system, limits), .object = &limits_object},
+	{"tcp", KIND_OBJECT, F(conf_system, tcp), .object = &tcp_object},
 	{"ports", KIND_LIST, KIND_OBJECT, F(conf_system, ports), .flags = FIELD_REQUIRED, .min = 1,
 	 .max = SNAP_PORTS_MAX, .object = &port_object, .help = "network ports that the data plane drives"},
 };
@@ -119,6 +167,10 @@ static const struct field listener_fields[] = {
 	 .help = "of request line and header fields"},
 	{"max_requests", KIND_NUMBER, F(conf_listener, max_requests), .min = 0, .max = UINT32_MAX, .def = "0",
 	 .help = "on one connection; 0: no bound"},
+	{"congestion", KIND_WORD, F(conf_listener, congestion), .def = "default", .words = congestion_words,
+	 .help = "control of its connections; default: system.tcp's"},
+	{"ecn", KIND_WORD, F(conf_listener, ecn), .def = "default", .words = ecn_words,
+	 .help = "default: system.tcp's"},
 };
 static const struct object listener_object = {"listeners", sizeof(struct conf_listener),
 					      OBJECT(listener_fields)};
@@ -222,6 +274,10 @@ static const struct field upstream_fields[] = {
 	{"balance", KIND_WORD, F(conf_upstream, balance), .def = "round_robin", .words = balance_words},
 	{"connect_timeout", KIND_TIME, F(conf_upstream, connect_timeout), .min = SECOND / 1000,
 	 .max = 300 * SECOND, .def = "3s"},
+	{"congestion", KIND_WORD, F(conf_upstream, congestion), .def = "default", .words = congestion_words,
+	 .help = "control of its connections; default: system.tcp's"},
+	{"ecn", KIND_WORD, F(conf_upstream, ecn), .def = "default", .words = ecn_words,
+	 .help = "default: system.tcp's"},
 	{"pool", KIND_OBJECT, F(conf_upstream, pool), .object = &pool_object},
 	{"down", KIND_OBJECT, F(conf_upstream, down), .object = &down_object},
 };

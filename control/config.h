@@ -33,11 +33,27 @@ struct conf_port {
 	struct list routes; // struct conf_netroute
 	struct number vlan, mtu, queues;
 };
+struct conf_keepalive {
+	struct object_head head;
+	struct number idle, interval, probes;
+};
+struct conf_time_wait {
+	struct object_head head;
+	struct number max, msl;
+};
+struct conf_tcp {
+	struct object_head head;
+	struct number congestion, ecn; // enum snap_congestion, enum snap_ecn, less 1
+	struct number receive_buffer, send_buffer, user_timeout;
+	struct conf_keepalive keepalive;
+	struct conf_time_wait time_wait;
+};
 struct conf_system {
 	struct object_head head;
 	struct conf_workers workers;
 	struct conf_memory memory;
 	struct conf_limits limits;
+	struct conf_tcp tcp;
 	struct list ports; // struct conf_port
 };
 struct conf_socket {
@@ -62,7 +78,7 @@ struct conf_listener {
 	struct object_head head;
 	struct text name, port;
 	struct address bind;
-	struct number head_timeout, idle_timeout, max_head, max_requests;
+	struct number head_timeout, idle_timeout, max_head, max_requests, congestion, ecn;
 	uint32_t port_index; // set by the check
 };
 struct conf_match {
@@ -113,7 +129,7 @@ struct conf_upstream {
 	struct object_head head;
 	struct text name, port;
 	struct list endpoints; // struct conf_endpoint
-	struct number balance, connect_timeout;
+	struct number balance, connect_timeout, congestion, ecn;
 	struct conf_pool pool;
 	struct conf_down down;
 	uint32_t port_index; // set by the check

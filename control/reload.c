@@ -30,6 +30,8 @@ static const char *needs_restart(const struct snapshot *now, const struct snapsh
 		return "system.memory";
 	if (a->max_connections != b->max_connections)
 		return "system.limits";
+	if (memcmp(&a->tcp, &b->tcp, sizeof(a->tcp)) != 0)
+		return "system.tcp";
 	if (now->ports.n != next->ports.n)
 		return "the number of system.ports";
 	for (uint32_t i = 0; i < now->ports.n; i++)

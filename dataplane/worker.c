@@ -164,7 +164,11 @@ static void answer_command(struct worker *w)
 				     .srtt_us = t->srtt_us,
 				     .rto_us = t->rto_us,
 				     .cwnd = t->cwnd,
-				     .retransmits = t->retransmits};
+				     .retransmits = t->retransmits,
+				     .congestion = (uint8_t)t->congestion,
+				     .ecn = t->ecn,
+				     .mss = (uint16_t)t->mss,
+				     .window = t->rcv_buf};
 
 		rec_ring_put(reply, region_ring_size(RING_REPLY), REC_REPLY, &c, sizeof(c));
 	}
@@ -224,13 +228,34 @@ uint64_t worker_next_timer(const struct worker *w)
 	return wheel_next(&w->wheel);
 }
 
+_Static_assert((int)TCP_CC_CUBIC == (int)CONGESTION_CUBIC && (int)TCP_CC_NEWRENO == (int)CONGESTION_NEWRENO &&
+		       (int)TCP_ECN_PASSIVE == (int)ECN_PASSIVE && (int)TCP_ECN_ACTIVE == (int)ECN_ACTIVE &&
+		       (int)TCP_ECN_NEVER == (int)ECN_NEVER,
+	       "the snapshot's numbers are the stack's");
+
+static struct tcp_config tcp_settings(const struct snap_tcp *t)
+{
+	return (struct tcp_config){
+		.cc = (enum tcp_cc)t->congestion,
+		.ecn = (enum tcp_ecn)t->ecn,
+		.rcv_buf = t->receive_buffer,
+		.snd_buf = t->send_buffer,
+		.max_time_wait = t->time_wait_max,
+		.msl = t->msl,
+		.user_timeout = t->user_timeout,
+		.keep_idle = t->keep_idle,
+		.keep_interval = t->keep_interval,
+		.keep_probes = t->keep_probes,
+	};
+}
+
 int worker_init(struct worker *w, const struct worker_config *conf)
 {
 	const struct snapshot *s = conf->snapshot;
 	uint32_t max_conns = s->system.max_connections;
 	struct random seed;
 	struct hash_key key;
-	struct tcp_config tcp = {.max_conns = max_conns, .worker = conf->id};
+	struct tcp_config tcp = tcp_settings(&s->system.tcp);
 	struct gateway_config gateway = {.worker = conf->id,
 					 .max_connections = max_conns,
 					 .pool = conf->pool,
@@ -243,6 +268,8 @@ int worker_init(struct worker *w, const struct worker_config *conf)
 					 .realtime_offset = conf->realtime_offset};
 	int err;
 
+	tcp.max_conns = max_conns;
+	tcp.worker = conf->id;
 	*w = (struct worker){
 		.id = conf->id, .n_workers = conf->n_workers, .now = conf->now, .region = conf->region};
 	w->stats = gateway.stats;

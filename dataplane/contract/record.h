@@ -31,6 +31,9 @@ struct rec_conn {
 	uint64_t bytes_in, bytes_out;
 	uint32_t queued_in, queued_out; // buffer bytes held
 	uint32_t srtt_us, rto_us, cwnd, retransmits;
+	uint8_t congestion, ecn; // enum snap_congestion; ECN agreed on
+	uint16_t mss;
+	uint32_t window; // bytes that it may hold unread
 };
 
 struct rec_access {

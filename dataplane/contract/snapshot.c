@@ -15,6 +15,9 @@
 #define CPU_MAX         1023
 #define QUEUES_MAX      1024
 #define CONNECTIONS_MAX (1u << 26)
+#define BUFFER_MAX      (64u << 20)
+#define TIME_WAIT_MAX   (1u << 26)
+#define MSL_MAX         (120ull * 1000000000) // ns
 #define MEMORY_MIN      (1ull << 20)
 #define MEMORY_MAX      (1ull << 40)
 
@@ -118,6 +121,24 @@ static bool header(struct check *c)
 	return true;
 }
 
+static bool tcp_choice(uint8_t congestion, uint8_t ecn)
+{
+	return congestion <= CONGESTION_NEWRENO && ecn <= ECN_NEVER;
+}
+
+static bool system_tcp(struct check *c, const struct snap_tcp *t)
+{
+	if (!tcp_choice(t->congestion, t->ecn))
+		return fail(c, "system: congestion control %u or ECN setting %u is unknown", t->congestion,
+			    t->ecn);
+	if (t->receive_buffer > BUFFER_MAX || t->send_buffer > BUFFER_MAX || t->keep_probes > UINT8_MAX)
+		return fail(c, "system: TCP buffers or keep-alive probes out of range");
+	if (t->time_wait_max > TIME_WAIT_MAX || t->msl > MSL_MAX || t->user_timeout > TIME_MAX ||
+	    t->keep_idle > TIME_MAX || t->keep_interval > TIME_MAX)
+		return fail(c, "system: TCP times or TIME_WAIT records out of range");
+	return true;
+}
+
 static bool system_part(struct check *c)
 {
 	const struct snap_system *y = &c->s->system;
@@ -139,7 +160,7 @@ static bool system_part(struct check *c)
 	for (uint32_t i = 0; i < SNAP_WORKERS_MAX; i++)
 		if (y->cpu[i] < -1 || y->cpu[i] > CPU_MAX)
 			return fail(c, "system: worker %u on CPU %d", i, y->cpu[i]);
-	return true;
+	return system_tcp(c, &y->tcp);
 }
 
 static bool prefix_fits(struct addr a, uint32_t prefix)
@@ -223,7 +244,8 @@ static bool listeners(struct check *c)
 	for (uint32_t i = 0; i < c->s->listeners.n; i++) {
 		if (!name(c, l[i].name, "listener name"))
 			return false;
-		if (l[i].port >= c->s->ports.n || l[i].tcp_port == 0 || l[i].pad)
+		if (l[i].port >= c->s->ports.n || l[i].tcp_port == 0 || l[i].pad ||
+		    !tcp_choice(l[i].congestion, l[i].ecn))
 			return fail(c, "listener %u: port %u, TCP port %u", i, l[i].port, l[i].tcp_port);
 		if (l[i].head_timeout == 0 || l[i].head_timeout > TIME_MAX || l[i].idle_timeout == 0 ||
 		    l[i].idle_timeout > TIME_MAX)
@@ -352,7 +374,8 @@ static bool upstreams(struct check *c)
 		if (!name(c, u[i].name, "upstream name") || !endpoints(c, &u[i], i))
 			return false;
 		if (u[i].stat_slot >= STATS_UPSTREAMS || u[i].port >= c->s->ports.n ||
-		    u[i].balance > BALANCE_LEAST_REQUEST || u[i].pad || u[i].pad2)
+		    u[i].balance > BALANCE_LEAST_REQUEST || u[i].pad || u[i].pad2 ||
+		    !tcp_choice(u[i].congestion, u[i].ecn))
 			return fail(c, "upstream %u: statistics slot %u, port %u or balance %u is out of range",
 				    i, u[i].stat_slot, u[i].port, u[i].balance);
 		if (u[i].connect_timeout == 0 || u[i].connect_timeout > TIME_MAX ||

@@ -27,6 +27,19 @@ struct snap_ref {
 enum snap_idle { IDLE_SPIN, IDLE_ADAPTIVE };
 enum snap_hugepages { HUGEPAGES_PREFER, HUGEPAGES_REQUIRE, HUGEPAGES_NEVER };
 
+// Of a listener or upstream; the default is the system's.
+enum snap_congestion { CONGESTION_DEFAULT, CONGESTION_CUBIC, CONGESTION_NEWRENO };
+enum snap_ecn { ECN_DEFAULT, ECN_PASSIVE, ECN_ACTIVE, ECN_NEVER };
+
+// TCP, for all connections. What is 0 has the stack's default.
+struct snap_tcp {
+	uint8_t congestion, ecn; // enum snap_congestion, enum snap_ecn
+	uint16_t keep_probes;
+	uint32_t receive_buffer, send_buffer;                 // bytes of a connection, at most
+	uint32_t time_wait_max;                               // records of each worker
+	uint64_t msl, user_timeout, keep_idle, keep_interval; // ns
+};
+
 // What is fixed for a data plane's life. A generation that differs here needs a restart of the data plane.
 struct snap_system {
 	uint32_t workers;         // 1..SNAP_WORKERS_MAX
@@ -36,6 +49,7 @@ struct snap_system {
 	uint64_t packet_memory;   // bytes of packet buffers, for the whole data plane
 	uint64_t reserved[2];
 	int32_t cpu[64]; // of each worker; -1: wherever the scheduler puts it
+	struct snap_tcp tcp;
 };
 #define SNAP_WORKERS_MAX 64
 #define SNAP_PORTS_MAX   16
@@ -72,7 +86,8 @@ struct snap_listener {
 	struct addr addr; // all zero: every address of the port, both families
 	uint16_t port;    // snap_port index
 	uint16_t tcp_port;
-	uint32_t pad;
+	uint8_t congestion, ecn; // enum snap_congestion, enum snap_ecn
+	uint16_t pad;
 	uint64_t head_timeout; // ns, for a whole request head, from its first byte (or from accept)
 	uint64_t idle_timeout; // ns, between requests and for progress of a body
 	uint32_t max_head;     // bytes of request line and fields, at most SNAP_HEAD_MAX
@@ -151,7 +166,8 @@ struct snap_upstream {
 	uint32_t max_connections; // for each endpoint; 0: no bound
 	uint32_t max_pending;     // requests waiting for a connection, for the upstream
 	uint32_t down_after;      // consecutive connect failures that mark an endpoint down; 0: never
-	uint32_t pad2;
+	uint8_t congestion, ecn;  // enum snap_congestion, enum snap_ecn
+	uint16_t pad2;
 	uint64_t down_for; // ns, until it is tried again
 };
 

@@ -116,8 +116,11 @@ bool gateway_listen(void *gateway, uint16_t port, struct addr local, uint16_t lo
 	for (uint32_t i = 0; i < s->listeners.n; i++, l++)
 		if (l->tcp_port == local_port && l->port == port &&
 		    (addr_is_any(l->addr) || addr_eq(l->addr, local))) {
-			*out = (struct tcp_accept){
-				.on_event = client_event, .ctx = g, .tag = listener_tag(s, l)};
+			*out = (struct tcp_accept){.on_event = client_event,
+						   .ctx = g,
+						   .tag = listener_tag(s, l),
+						   .cc = (enum tcp_cc)l->congestion,
+						   .ecn = (enum tcp_ecn)l->ecn};
 			return true;
 		}
 	return false;

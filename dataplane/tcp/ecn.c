@@ -9,7 +9,7 @@
 
 static bool willing(const struct tcp_conn *c)
 {
-	return c->ecn != TCP_ECN_OFF && !(c->more & MORE_ECN_OFF);
+	return c->ecn != TCP_ECN_NEVER && !(c->more & MORE_ECN_OFF);
 }
 
 // RFC 3168 6.1.1.1: a SYN that had no answer goes out again without, as something on the way may not let it
@@ -18,7 +18,7 @@ uint8_t ecn_syn_flags(struct tcp *t, struct tcp_conn *c)
 {
 	if (c->state == TCP_SYN_RECEIVED)
 		return c->more & MORE_ECN ? TCP_ECE : 0;
-	if (c->ecn != TCP_ECN_ON || (c->more & MORE_ECN_OFF))
+	if (c->ecn != TCP_ECN_ACTIVE || (c->more & MORE_ECN_OFF))
 		return 0;
 	if (!(c->flags & CONN_SYN_AGAIN))
 		return SETUP;
@@ -29,7 +29,7 @@ uint8_t ecn_syn_flags(struct tcp *t, struct tcp_conn *c)
 
 bool ecn_syn_refused(struct tcp *t, struct tcp_conn *c)
 {
-	if (c->ecn != TCP_ECN_ON || (c->more & MORE_ECN_OFF) || !(c->flags & CONN_RTT))
+	if (c->ecn != TCP_ECN_ACTIVE || (c->more & MORE_ECN_OFF) || !(c->flags & CONN_RTT))
 		return false;
 	c->more |= MORE_ECN_OFF;
 	c->flags |= CONN_SYN_DUE;
@@ -52,7 +52,7 @@ void ecn_syn_input(struct tcp_conn *c, const struct segment *s)
 void ecn_synack_input(struct tcp_conn *c, const struct segment *s)
 {
 	c->more &= (uint16_t)~MORE_ECN;
-	if ((s->flags & SETUP) == TCP_ECE && c->ecn == TCP_ECN_ON && !(c->more & MORE_ECN_OFF))
+	if ((s->flags & SETUP) == TCP_ECE && c->ecn == TCP_ECN_ACTIVE && !(c->more & MORE_ECN_OFF))
 		c->more |= MORE_ECN;
 }
 

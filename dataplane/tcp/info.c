@@ -30,6 +30,8 @@ void tcp_get_info(const struct tcp_conn *c, struct tcp_info *info)
 		.cwnd = c->cwnd,
 		.mss = c->mss,
 		.retransmits = c->retransmits,
+		.rcv_buf = c->rcv_buf,
+		.congestion = c->cc == TCP_CC_NEWRENO ? TCP_CC_NEWRENO : TCP_CC_CUBIC,
 		.cc = conn_cc(c)->name,
 		.ecn = (c->more & MORE_ECN) != 0,
 		.accepted = (c->flags & CONN_ACCEPTED) != 0,

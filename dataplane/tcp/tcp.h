@@ -60,8 +60,8 @@ enum tcp_cc {
 enum tcp_ecn {
 	TCP_ECN_DEFAULT, // what the one above says: listener or connection, then stack, then passive
 	TCP_ECN_PASSIVE, // agreed to where the peer offers it
-	TCP_ECN_ON,      // and offered in connections that we open
-	TCP_ECN_OFF,
+	TCP_ECN_ACTIVE,  // and offered in connections that we open
+	TCP_ECN_NEVER,
 	TCP_ECN_KINDS
 };
 
@@ -182,8 +182,10 @@ struct tcp_info {
 	uint32_t queued_in, queued_out; // buffer bytes
 	uint32_t srtt_us, rto_us, cwnd, mss, retransmits;
 	bool accepted;
-	bool ecn;       // agreed on
-	const char *cc; // the name of its congestion control
+	bool ecn;               // agreed on
+	uint32_t rcv_buf;       // bytes that it may hold unread, now
+	enum tcp_cc congestion; // not TCP_CC_DEFAULT
+	const char *cc;         // the name of its congestion control
 };
 void tcp_get_info(const struct tcp_conn *c, struct tcp_info *info);
 int tcp_error(

@@ -152,6 +152,8 @@ struct upstream_conn *upstream_open(struct upstream_pool *p, const struct snap_u
 		slab_put(&p->conns, c);
 		return NULL;
 	}
+	tcp_set_cc(c->tcp, (enum tcp_cc)u->congestion);
+	tcp_set_ecn(c->tcp, (enum tcp_ecn)u->ecn);
 	if (rt) {
 		active_add(p, rt, 1);
 		rt->connections++;

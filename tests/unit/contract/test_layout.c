@@ -18,7 +18,9 @@ static void snapshot_of_version_1_has_its_layout(void **state)
 	(void)state;
 	assert_int_equal(SNAPSHOT_VERSION, 1);
 	SIZE(snap_ref, 8);
-	SIZE(snap_system, 296);
+	SIZE(snap_tcp, 48);
+	SIZE(snap_system, 344);
+	AT(snap_system, tcp, 296);
 	AT(snap_system, packet_memory, 16);
 	AT(snap_system, cpu, 40);
 	SIZE(snap_address, 24);
@@ -42,12 +44,12 @@ static void snapshot_of_version_1_has_its_layout(void **state)
 	SIZE(snap_host, 24);
 	SIZE(snap_node, 24);
 	SIZE(snap_edge, 24);
-	SIZE(snapshot, 424);
+	SIZE(snapshot, 472);
 	AT(snapshot, checksum, 32);
 	AT(snapshot, system, 48);
-	AT(snapshot, ports, 360);
-	AT(snapshot, hosts, 392);
-	AT(snapshot, host_any, 416);
+	AT(snapshot, ports, 408);
+	AT(snapshot, hosts, 440);
+	AT(snapshot, host_any, 464);
 }
 
 static void region_of_version_2_has_its_layout(void **state)
@@ -87,7 +89,7 @@ static void records_and_messages_have_their_layout(void **state)
 	AT(channel_msg, text, 24);
 	SIZE(rec_cmd, 24);
 	SIZE(rec_reply_end, 16);
-	SIZE(rec_conn, 104);
+	SIZE(rec_conn, 112);
 	SIZE(rec_access, 352);
 	SIZE(rec_message, 256);
 }

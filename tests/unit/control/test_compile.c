@@ -359,10 +359,60 @@ static void ipv6_gateways_routes_and_listeners_are_compiled(void **state)
 	free(r);
 }
 
+static void tcp_settings_of_the_system_a_listener_and_an_upstream_are_compiled(void **state)
+{
+	const char *text = "version: 1\n"
+			   "system:\n"
+			   "  tcp: {congestion: newreno, ecn: active, receive_buffer: 1MiB, send_buffer: 2MiB,\n"
+			   "        user_timeout: 30s, keepalive: {idle: 10m, interval: 20s, probes: 4},\n"
+			   "        time_wait: {max: 1000, msl: 15s}}\n"
+			   "  ports: [{name: lan, device: d0, addresses: 198.18.0.1/24}]\n"
+			   "listeners:\n"
+			   "  - {name: a, bind: \":80\", congestion: cubic, ecn: never}\n"
+			   "  - {name: b, bind: \":81\"}\n"
+			   "upstreams:\n"
+			   "  - {name: u, endpoints: \"198.18.0.2:80\", congestion: newreno, ecn: passive}\n"
+			   "routes:\n"
+			   "  - {name: r, to: u}\n";
+	struct region *r = region_new(1);
+	struct config c;
+	struct blob b;
+	char why[300];
+
+	(void)state;
+	assert_true(config_parse(&c, "tcp.yaml", text, strlen(text)));
+	assert_int_equal(compile_snapshot(&b, &c, r, 1, why, sizeof(why)), 0);
+	const struct snapshot *s = (const struct snapshot *)(const void *)b.p;
+	const struct snap_tcp *t = &s->system.tcp;
+	const struct snap_listener *l = snap_at(s, s->listeners);
+	const struct snap_upstream *u = snap_at(s, s->upstreams);
+
+	assert_int_equal(t->congestion, CONGESTION_NEWRENO);
+	assert_int_equal(t->ecn, ECN_ACTIVE);
+	assert_int_equal(t->receive_buffer, 1u << 20);
+	assert_int_equal(t->send_buffer, 2u << 20);
+	assert_int_equal(t->user_timeout, 30000000000);
+	assert_int_equal(t->keep_idle, 600000000000);
+	assert_int_equal(t->keep_interval, 20000000000);
+	assert_int_equal(t->keep_probes, 4);
+	assert_int_equal(t->time_wait_max, 1000);
+	assert_int_equal(t->msl, 15000000000);
+	assert_int_equal(l[0].congestion, CONGESTION_CUBIC);
+	assert_int_equal(l[0].ecn, ECN_NEVER);
+	assert_int_equal(l[1].congestion, CONGESTION_DEFAULT);
+	assert_int_equal(l[1].ecn, ECN_DEFAULT);
+	assert_int_equal(u->congestion, CONGESTION_NEWRENO);
+	assert_int_equal(u->ecn, ECN_PASSIVE);
+	blob_free(&b);
+	config_free(&c);
+	free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ipv6_gateways_routes_and_listeners_are_compiled),
+		cmocka_unit_test(tcp_settings_of_the_system_a_listener_and_an_upstream_are_compiled),
 		cmocka_unit_test(snapshot_verifies_and_says_what_the_file_says),
 		cmocka_unit_test(routes_are_found_in_the_snapshot),
 		cmocka_unit_test(stage_record_holds_the_edits_in_their_order),

@@ -62,7 +62,7 @@ static void rfc3168_6_1_1_an_offer_is_taken_unless_it_is_switched_off(void **sta
 		bed_in(b, (struct in){.seq = b->seq, .flags = TCP_SYN | SETUP, .wnd = WND, .mss = MSS});
 		bed_run(b);
 		const struct out *o = bed_out(b);
-		assert_int_equal(o->flags, TCP_SYN | TCP_ACK | (i == TCP_ECN_OFF ? 0 : TCP_ECE));
+		assert_int_equal(o->flags, TCP_SYN | TCP_ACK | (i == TCP_ECN_NEVER ? 0 : TCP_ECE));
 		assert_int_equal(o->tos, 0);
 		bed_free(b);
 	}
@@ -72,7 +72,7 @@ static void rfc3168_6_1_1_a_syn_with_one_of_the_flags_is_no_offer(void **state)
 {
 	(void)state;
 	for (int i = 0; i < 2; i++) {
-		struct bed *b = bed_make((struct tcp_config){.ecn = TCP_ECN_ON});
+		struct bed *b = bed_make((struct tcp_config){.ecn = TCP_ECN_ACTIVE});
 		struct in syn = {.mss = MSS, .flags = i ? TCP_ECE : TCP_CWR};
 		assert_false(agreed(bed_accept_with(b, syn)));
 		bed_send(b, b->c, MSS);
@@ -87,18 +87,18 @@ static void rfc3168_6_1_1_only_where_it_is_on_do_we_offer_it(void **state)
 	for (int i = 0; i < TCP_ECN_KINDS; i++) {
 		struct bed *b = bed_make((struct tcp_config){.ecn = (enum tcp_ecn)i});
 		bed_connect(b);
-		assert_int_equal(bed_out(b)->flags, TCP_SYN | (i == TCP_ECN_ON ? SETUP : 0));
+		assert_int_equal(bed_out(b)->flags, TCP_SYN | (i == TCP_ECN_ACTIVE ? SETUP : 0));
 		bed_free(b);
 	}
 }
 
 static void a_connection_that_we_open_may_differ_from_the_stack(void **state)
 {
-	struct bed *b = bed_make((struct tcp_config){.ecn = TCP_ECN_OFF});
+	struct bed *b = bed_make((struct tcp_config){.ecn = TCP_ECN_NEVER});
 	int err;
 
 	(void)state;
-	tcp_set_ecn(tcp_connect(b->tcp, 0, b->remote, SRV, bed_event, b, NULL, &err), TCP_ECN_ON);
+	tcp_set_ecn(tcp_connect(b->tcp, 0, b->remote, SRV, bed_event, b, NULL, &err), TCP_ECN_ACTIVE);
 	bed_run(b);
 	assert_int_equal(bed_out(b)->flags, TCP_SYN | SETUP);
 	bed_free(b);
@@ -110,7 +110,7 @@ static void rfc3168_6_1_1_the_answer_decides_and_one_that_reflects_both_flags_is
 
 	(void)state;
 	for (int i = 0; i < 4; i++) {
-		struct bed *b = bed_make((struct tcp_config){.ecn = TCP_ECN_ON});
+		struct bed *b = bed_make((struct tcp_config){.ecn = TCP_ECN_ACTIVE});
 		struct tcp_conn *c = bed_connect(b);
 		answer(b, TCP_ACK | flags[i]);
 		assert_int_equal(bed_state(c), TCP_ESTABLISHED);
@@ -125,7 +125,7 @@ static void rfc3168_6_1_1_the_answer_decides_and_one_that_reflects_both_flags_is
 
 static void rfc3168_6_1_1_1_a_syn_without_an_answer_is_sent_again_without_offer(void **state)
 {
-	struct bed *b = bed_make((struct tcp_config){.ecn = TCP_ECN_ON});
+	struct bed *b = bed_make((struct tcp_config){.ecn = TCP_ECN_ACTIVE});
 	struct tcp_conn *c = bed_connect(b);
 
 	(void)state;
@@ -141,7 +141,7 @@ static void rfc3168_6_1_1_1_a_syn_without_an_answer_is_sent_again_without_offer(
 
 static void rfc3168_6_1_1_1_a_syn_that_is_refused_is_sent_again_without_offer(void **state)
 {
-	struct bed *b = bed_make((struct tcp_config){.ecn = TCP_ECN_ON});
+	struct bed *b = bed_make((struct tcp_config){.ecn = TCP_ECN_ACTIVE});
 	struct tcp_conn *c = bed_connect(b);
 	const struct out *o = bed_out(b);
 	struct in rst = {.src = SRV, .dst = o->src, .ack = o->seq + 1, .flags = TCP_RST | TCP_ACK};
@@ -177,7 +177,7 @@ static void rfc3168_6_1_1_a_peer_that_repeats_its_syn_without_offer_is_not_sent_
 
 static void rfc3168_6_1_1_when_both_open_at_once_both_offers_count(void **state)
 {
-	struct bed *b = bed_make((struct tcp_config){.ecn = TCP_ECN_ON});
+	struct bed *b = bed_make((struct tcp_config){.ecn = TCP_ECN_ACTIVE});
 	struct tcp_conn *c = bed_connect(b);
 	uint32_t iss = b->out[0].seq;
 
