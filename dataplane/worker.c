@@ -270,6 +270,9 @@ int worker_init(struct worker *w, const struct worker_config *conf)
 
 	tcp.max_conns = max_conns;
 	tcp.worker = conf->id;
+	// A quarter stays for what is on its way: receive and transmit rings, heads, answers of the gateway's
+	// own.
+	tcp.buffer_memory = pkt_pool_memory(conf->pool) / conf->n_workers / 4 * 3;
 	*w = (struct worker){
 		.id = conf->id, .n_workers = conf->n_workers, .now = conf->now, .region = conf->region};
 	w->stats = gateway.stats;

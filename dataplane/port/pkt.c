@@ -46,6 +46,11 @@ uint32_t pkt_pool_size(const struct pkt_pool *pool)
 	return ((const struct rte_mempool *)pool)->size;
 }
 
+uint64_t pkt_pool_memory(const struct pkt_pool *pool)
+{
+	return (uint64_t)pkt_pool_size(pool) * (sizeof(struct rte_mbuf) + PKT_PRIV + PKT_HEADROOM + PKT_ROOM);
+}
+
 uint32_t pkt_pool_used(const struct pkt_pool *pool)
 {
 	const struct rte_mempool *mp = (const struct rte_mempool *)pool;

@@ -61,6 +61,7 @@ size_t pkt_pool_bytes(uint64_t memory);
 struct pkt_pool *pkt_pool_create_at(const char *name, uint64_t memory, void *at, size_t size);
 void pkt_pool_free(struct pkt_pool *pool);
 uint32_t pkt_pool_size(const struct pkt_pool *pool);
+uint64_t pkt_pool_memory(const struct pkt_pool *pool); // bytes, as pkt_truesize() counts
 uint32_t pkt_pool_used(const struct pkt_pool *pool);
 // n buffers in use are known to be lost (a driver that was stopped did not give them back): pkt_pool_used()
 // counts them no more.

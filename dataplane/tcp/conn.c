@@ -2,6 +2,8 @@
 #include "tcp/conn.h"
 #include <errno.h>
 
+#define RCV_BEGIN 65536u // bytes of window, before anything is known of the path
+
 static void list_push(struct list *l, uint32_t index, uint32_t *next, uint32_t *tail_next)
 {
 	*next = 0;
@@ -84,7 +86,7 @@ struct tcp_conn *conn_create(struct tcp *t, struct addr local, struct addr remot
 		.remote_port = remote_port,
 		.state = TCP_CLOSED,
 		.tcp = t,
-		.rcv_buf = t->conf.rcv_buf,
+		.rcv_buf = t->conf.rcv_buf < RCV_BEGIN ? t->conf.rcv_buf : RCV_BEGIN,
 		.cc = (uint8_t)t->conf.cc,
 		.ecn = (uint8_t)t->conf.ecn,
 		.opened = (uint32_t)(t->now >> 27),
@@ -99,7 +101,7 @@ struct tcp_conn *conn_create(struct tcp *t, struct addr local, struct addr remot
 	c->flags |= CONN_HAS_PATH;
 	uint32_t index = conn_index(t, c);
 	t->conn_used[index / 64] |= 1ull << (index % 64);
-	c->rcv_wscale = conn_wscale(c->rcv_buf) & 15u;
+	c->rcv_wscale = conn_wscale(t->conf.rcv_buf) & 15u;
 	c->ts_offset = conn_ts_offset(t, (const struct flow_ends *)c);
 	conn_set_mss(c, 0);
 	return c;

@@ -57,6 +57,7 @@
 #define MORE_CWR       (1u << 3) // CWR is due with the next new data
 #define MORE_ECN_ROUND (1u << 4) // the window was reduced for an ECE; until something beyond `recover` is acked
 #define MORE_REO_ROUND (1u << 5) // reo_round is set
+#define MORE_RCV_FIXED (1u << 6) // rcv_buf was given, and is not tuned
 
 #define CONN_LISTS (CONN_IN_READY | CONN_IN_DIRTY)
 
@@ -101,7 +102,7 @@ struct tcp_conn {
 	struct pkt *ooo_head;
 	uint32_t snd_held, rcv_held; // buffer bytes, of both receive queues together
 	uint32_t rcv_len;            // payload bytes in order
-	uint32_t rcv_buf;
+	uint32_t rcv_buf;            // payload bytes, tuned (window_tune)
 
 	// Time. due_* are ticks of 2^20 ns, 0: none; the timer is armed for the earliest of them or before.
 	struct timer timer;
@@ -121,9 +122,13 @@ struct tcp_conn {
 			uint32_t next, prev; // index + 1, in the half-open list: no owner yet
 		} half_open;
 	};
-	uint64_t bytes_in, bytes_out;
+	uint64_t bytes_in : 48, round_at : 16; // when the round of window_tune() began, ticks of 2^16 ns
+	uint64_t bytes_out : 48, mtu_at : 16;
 	uint32_t tag;
-	uint32_t fin_seq;
+	union {
+		uint32_t fin_seq;  // with CONN_FIN_AHEAD
+		uint32_t rcv_mark; // before: where that round may end
+	};
 	uint32_t opened; // ticks of 2^27 ns
 	uint16_t retransmits;
 	uint16_t challenged; // when the last challenge ACK was sent, ticks of 2^29 ns
@@ -201,6 +206,7 @@ struct tcp {
 	struct timer wait_timer;
 	struct hash_key secret;
 	struct bucket rst_bucket;
+	uint64_t held;      // buffer bytes, of all receive and send queues
 	uint32_t ooo_stamp; // counts what arrives out of order
 	uint32_t port_counter[PORT_COUNTERS];
 };
@@ -208,6 +214,17 @@ struct tcp {
 static inline void tcp_count(struct tcp *t, enum counter c)
 {
 	stat_add(&t->stats->c[c], 1);
+}
+
+// A part of packet memory that is still free: what any one connection may hold in a queue. Those that hold most
+// stop first, and as many connections as there are share what there is (Choudhury and Hahne's dynamic
+// threshold).
+#define SHARE_PARTS 8
+static inline uint32_t tcp_share(const struct tcp *t)
+{
+	uint64_t part = t->held < t->conf.buffer_memory ? (t->conf.buffer_memory - t->held) / SHARE_PARTS : 0;
+
+	return part < UINT32_MAX ? (uint32_t)part : UINT32_MAX;
 }
 
 // Ticks.
@@ -238,6 +255,7 @@ static inline bool conn_owned(const struct tcp_conn *c)
 {
 	return (c->flags & (CONN_TOLD | CONN_ORPHAN)) == CONN_TOLD;
 }
+#define BYTES_MASK     ((1ull << 48) - 1)
 #define PROGRESS_SHIFT 27
 static inline void conn_progress(struct tcp_conn *c)
 {
@@ -343,6 +361,8 @@ void recvq_duplicate(struct tcp_conn *c, uint32_t lo, uint32_t hi);
 // What lies out of order, the most recent first (RFC 2018 4), behind a range that came twice, if any. Returns
 // how many blocks, at most max.
 unsigned recvq_sack(struct tcp_conn *c, struct sack_block *v, unsigned max);
+// More was received in order: a window that a round trip fills half or more is doubled.
+void window_tune(struct tcp_conn *c);
 // The window to be offered now (bytes; RFC 9293 3.8.6.2.2), at least what was offered before.
 uint32_t recvq_window(const struct tcp_conn *c);
 

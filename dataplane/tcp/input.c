@@ -10,6 +10,7 @@ void conn_syn_options(struct tcp_conn *c, const struct segment *s, uint32_t rcv_
 {
 	if (rcv_buf) {
 		c->rcv_buf = rcv_buf;
+		c->more |= MORE_RCV_FIXED;
 		c->rcv_wscale = conn_wscale(rcv_buf) & 15u;
 	}
 	if (s->opt.has_wscale) {
@@ -331,8 +332,10 @@ static void payload_input(struct tcp *t, struct tcp_conn *c, struct segment *s)
 		ecn_data_input(t, c, s);
 	if (s->len) {
 		bool gap = c->ooo_count > 0, moved = recvq_add(t, c, segment_strip(s), s->seq);
-		if (moved)
+		if (moved) {
+			window_tune(c);
 			conn_notify(c, EV_READABLE);
+		}
 		ack_schedule(t, c, moved, gap || c->ooo_count || c->dsack.lo != c->dsack.hi);
 	} else {
 		ack_now(c);

@@ -3,7 +3,7 @@
 //
 // What limits them is buffer memory, not payload: a segment of one byte pins a whole buffer. So small payload
 // is copied behind the last buffer, the window shrinks when more than twice rcv_buf is held, and beyond four
-// times payload is refused.
+// times payload is refused. When packet memory is short for all, a connection's part of it counts instead.
 #include "tcp/conn.h"
 
 struct recvq_item {
@@ -15,9 +15,26 @@ _Static_assert(sizeof(struct recvq_item) <= PKT_PRIV, "private room");
 
 #define COLLAPSE_MAX 512 // bytes; larger payload is worth its buffer
 
+// A connection that holds nothing may always offer a little, lest its peer wait for a window that nobody will
+// announce, and what has come to it may take a buffer or two.
+#define OFFER_FLOOR 16384u // buffer bytes
+#define HOLD_FLOOR  4096u
+
 static struct recvq_item *item(const struct pkt *p)
 {
 	return pkt_priv(p);
+}
+
+static void hold(struct tcp_conn *c, const struct pkt *p)
+{
+	c->rcv_held += pkt_truesize(p);
+	c->tcp->held += pkt_truesize(p);
+}
+
+static void let_go(struct tcp_conn *c, const struct pkt *p)
+{
+	c->rcv_held -= pkt_truesize(p);
+	c->tcp->held -= pkt_truesize(p);
 }
 
 static void in_order(struct tcp_conn *c, struct pkt *p)
@@ -27,7 +44,7 @@ static void in_order(struct tcp_conn *c, struct pkt *p)
 
 	c->rcv_nxt += n;
 	c->rcv_len += n;
-	c->bytes_in += n;
+	c->bytes_in = (c->bytes_in + n) & BYTES_MASK;
 	if (tail && n <= pkt_tailroom(tail) && pkt_exclusive(tail) &&
 	    (n <= COLLAPSE_MAX || c->rcv_held > 2 * c->rcv_buf)) {
 		memcpy(pkt_append(tail, n), pkt_data(p), n);
@@ -40,7 +57,7 @@ static void in_order(struct tcp_conn *c, struct pkt *p)
 	else
 		c->rcv_head = p;
 	c->rcv_tail = p;
-	c->rcv_held += pkt_truesize(p);
+	hold(c, p);
 }
 
 static void ooo_unlink(struct tcp_conn *c, struct pkt **at)
@@ -49,7 +66,7 @@ static void ooo_unlink(struct tcp_conn *c, struct pkt **at)
 
 	*at = item(p)->next;
 	c->ooo_count--;
-	c->rcv_held -= pkt_truesize(p);
+	let_go(c, p);
 }
 
 static void ooo_drop_last(struct tcp_conn *c, struct pkt **from)
@@ -106,7 +123,7 @@ static void out_of_order(struct tcp *t, struct tcp_conn *c, struct pkt *p, uint3
 	item(p)->next = *at;
 	*at = p;
 	c->ooo_count++;
-	c->rcv_held += pkt_truesize(p);
+	hold(c, p);
 	tcp_count(t, CTR_tcp_ooo);
 }
 
@@ -130,6 +147,11 @@ static void recvq_add_one(struct tcp *t, struct tcp_conn *c, struct pkt *p, uint
 	}
 	if (c->rcv_held > 4 * c->rcv_buf && !(seq_le(seq, c->rcv_nxt) && ooo_prune(c))) {
 		tcp_count(t, CTR_tcp_rcv_full);
+		pkt_free(p);
+		return;
+	}
+	if (t->held >= t->conf.buffer_memory && c->rcv_held >= HOLD_FLOOR) {
+		tcp_count(t, CTR_tcp_memory_full);
 		pkt_free(p);
 		return;
 	}
@@ -224,15 +246,45 @@ void recvq_clear(struct tcp_conn *c)
 		pkt_free(p);
 	}
 	c->rcv_tail = NULL;
+	c->tcp->held -= c->rcv_held;
 	c->rcv_len = c->rcv_held = 0;
 	c->ooo_count = 0;
+}
+
+// RFC 9293 3.8.6.2 leaves the buffer's size to us: half of what it holds within a round trip means that the
+// window may be what limits the peer. An owner that does not read is no reason for a larger one.
+void window_tune(struct tcp_conn *c)
+{
+	uint16_t now = (uint16_t)(c->tcp->now >> 16), rounds = (uint16_t)(now - c->round_at);
+	uint32_t field = (uint32_t)UINT16_MAX << c->rcv_wscale;
+	uint32_t max = c->tcp->conf.rcv_buf < field ? c->tcp->conf.rcv_buf : field;
+
+	if ((c->more & MORE_RCV_FIXED) || (c->flags & CONN_FIN_AHEAD) || c->rcv_buf >= max)
+		return;
+	if (rounds <= 2ull * c->srtt * 1000 >> 16) {
+		if (seq_lt(c->rcv_nxt, c->rcv_mark))
+			return;
+		if (c->rcv_len <= c->rcv_buf / 2)
+			c->rcv_buf = 2 * c->rcv_buf < max ? 2 * c->rcv_buf : max;
+	}
+	c->round_at = now;
+	c->rcv_mark = c->rcv_nxt + c->rcv_buf / 2;
+}
+
+// Buffer bytes that may be held.
+static uint32_t recvq_limit(const struct tcp_conn *c)
+{
+	uint32_t share = tcp_share(c->tcp);
+
+	share = share > OFFER_FLOOR ? share : OFFER_FLOOR;
+	return 2 * c->rcv_buf < share ? 2 * c->rcv_buf : share;
 }
 
 // Room for payload, as far as payload and memory allow.
 static uint32_t recvq_room(const struct tcp_conn *c)
 {
-	uint32_t room = c->rcv_len < c->rcv_buf ? c->rcv_buf - c->rcv_len : 0;
-	uint32_t memory = c->rcv_held < 2 * c->rcv_buf ? (2 * c->rcv_buf - c->rcv_held) / 2 : 0;
+	uint32_t room = c->rcv_len < c->rcv_buf ? c->rcv_buf - c->rcv_len : 0, limit = recvq_limit(c);
+	uint32_t memory = c->rcv_held < limit ? (limit - c->rcv_held) / 2 : 0;
 
 	return room < memory ? room : memory;
 }
@@ -240,7 +292,7 @@ static uint32_t recvq_room(const struct tcp_conn *c)
 uint32_t recvq_window(const struct tcp_conn *c)
 {
 	uint32_t offered = seq_gt(c->rcv_adv, c->rcv_nxt) ? c->rcv_adv - c->rcv_nxt : 0;
-	uint32_t room = recvq_room(c), step = c->rcv_buf / 2 < c->mss ? c->rcv_buf / 2 : c->mss;
+	uint32_t room = recvq_room(c), half = recvq_limit(c) / 4, step = half < c->mss ? half : c->mss;
 
 	return room >= offered + step ? room : offered;
 }
@@ -265,7 +317,8 @@ static void recvq_read(struct tcp_conn *c)
 {
 	uint32_t offered = seq_gt(c->rcv_adv, c->rcv_nxt) ? c->rcv_adv - c->rcv_nxt : 0;
 	// What the window field can tell: without scaling that may be a part of the buffer only.
-	uint32_t field = (uint32_t)UINT16_MAX << c->rcv_wscale, most = c->rcv_buf < field ? c->rcv_buf : field;
+	uint32_t field = (uint32_t)UINT16_MAX << c->rcv_wscale, size = recvq_limit(c) / 2;
+	uint32_t most = size < field ? size : field;
 	uint32_t step = most / 2 < 2u * c->mss ? most / 2 : 2u * c->mss;
 
 	if (c->state == TCP_CLOSED || (c->flags & CONN_FIN_SEEN) || recvq_room(c) < offered + step)
@@ -287,7 +340,7 @@ struct pkt *tcp_recv_take(struct tcp_conn *c)
 	if (!c->rcv_head)
 		c->rcv_tail = NULL;
 	c->rcv_len -= pkt_len(p);
-	c->rcv_held -= pkt_truesize(p);
+	let_go(c, p);
 	recvq_read(c);
 	return p;
 }
@@ -307,7 +360,7 @@ void tcp_recv_skip(struct tcp_conn *c, uint32_t n)
 		if (!c->rcv_head)
 			c->rcv_tail = NULL;
 		c->rcv_len -= pkt_len(p);
-		c->rcv_held -= pkt_truesize(p);
+		let_go(c, p);
 		pkt_free(p);
 	}
 	recvq_read(c);

@@ -6,7 +6,24 @@
 #include "tcp/sendq.h"
 #include <errno.h>
 
+// Buffer bytes: what a queue may hold before the window has shown what the path carries, and however short
+// memory is.
+#define SEND_BEGIN 262144u
+#define SEND_FLOOR 4096u
+
 #define SEND_SMALL 256 // bytes; up to this a copy costs less than a buffer of its own
+
+// Buffer bytes that may be held: two windows, as buffers take nearly twice their payload.
+static uint32_t send_limit(const struct tcp_conn *c)
+{
+	uint32_t max = c->tcp->conf.snd_buf, share = tcp_share(c->tcp);
+	uint32_t size = c->cwnd > SEND_BEGIN / 4 ? 4 * c->cwnd : SEND_BEGIN; // cwnd is below 2^30
+
+	if (size > max || c->cwnd > max / 4)
+		size = max;
+	share = share > SEND_FLOOR ? share : SEND_FLOOR;
+	return size < share ? size : share;
+}
 
 struct pkt *sendq_find(struct tcp_conn *c, uint32_t seq)
 {
@@ -81,6 +98,7 @@ static void sendq_pop(struct tcp_conn *c)
 	if (c->snd_cur == p)
 		c->snd_cur = NULL;
 	c->snd_held -= pkt_truesize(p);
+	c->tcp->held -= pkt_truesize(p);
 	pkt_free(p);
 }
 
@@ -88,7 +106,7 @@ void sendq_acked(struct tcp_conn *c, uint32_t una)
 {
 	while (c->snd_head && seq_le(sendq_item(c->snd_head)->seq + sendq_item(c->snd_head)->len, una))
 		sendq_pop(c);
-	if ((c->flags & CONN_SND_FULL) && c->snd_held <= c->tcp->conf.snd_buf / 2) {
+	if ((c->flags & CONN_SND_FULL) && c->snd_held <= send_limit(c) / 2) {
 		c->flags &= ~CONN_SND_FULL;
 		conn_notify(c, EV_WRITABLE);
 	}
@@ -113,6 +131,7 @@ static void sendq_push(struct tcp_conn *c, struct pkt *p)
 	c->snd_tail = p;
 	c->snd_end += pkt_len(p);
 	c->snd_held += pkt_truesize(p);
+	c->tcp->held += pkt_truesize(p);
 }
 
 // What is copied into one buffer: no more than one segment takes, so that the buffer can go out in place.
@@ -149,7 +168,7 @@ static bool may_send(const struct tcp_conn *c)
 
 static void sent(struct tcp_conn *c)
 {
-	if (c->snd_held >= c->tcp->conf.snd_buf)
+	if (c->snd_held >= send_limit(c))
 		c->flags |= CONN_SND_FULL;
 	if (c->flags & CONN_OPENED)
 		conn_dirty(c);
@@ -223,11 +242,16 @@ no_buffer:
 	return -ENOBUFS;
 }
 
-uint32_t tcp_send_space(const struct tcp_conn *c)
+uint32_t tcp_send_space(struct tcp_conn *c)
 {
-	uint32_t size = c->tcp->conf.snd_buf;
+	uint32_t size = send_limit(c);
 
-	return c->snd_held < size && may_send(c) ? size - c->snd_held : 0;
+	if (!may_send(c))
+		return 0;
+	if (c->snd_held < size)
+		return size - c->snd_held;
+	c->flags |= CONN_SND_FULL; // the limit may have fallen since
+	return 0;
 }
 
 uint32_t tcp_send_queued(const struct tcp_conn *c)

@@ -16,8 +16,8 @@ static struct tcp_config config_complete(const struct tcp_config *conf)
 
 	c.max_conns = c.max_conns ? c.max_conns : DEFAULT_CONN;
 	c.max_time_wait = c.max_time_wait ? c.max_time_wait : TIME_WAIT_DEFAULT;
-	c.rcv_buf = c.rcv_buf ? c.rcv_buf : 256 * KIB;
-	c.snd_buf = c.snd_buf ? c.snd_buf : 256 * KIB;
+	c.rcv_buf = c.rcv_buf ? c.rcv_buf : 4096 * KIB;
+	c.snd_buf = c.snd_buf ? c.snd_buf : 4096 * KIB;
 	c.ooo_max = c.ooo_max ? c.ooo_max : 64;
 	c.ooo_max = c.ooo_max < UINT8_MAX ? c.ooo_max : UINT8_MAX;
 	c.msl = c.msl ? c.msl : MSL;
@@ -47,6 +47,8 @@ struct tcp *tcp_create(struct arena *a, const struct tcp_config *conf, struct ne
 	if (!t)
 		return NULL;
 	t->conf = config_complete(conf);
+	if (t->conf.buffer_memory == 0)
+		t->conf.buffer_memory = pkt_pool_memory(net->pool) / 4 * 3;
 	t->net = net;
 	t->wheel = wheel;
 	t->stats = stats;

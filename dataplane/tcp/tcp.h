@@ -70,7 +70,7 @@ struct tcp_accept {
 	tcp_event_fn *on_event;
 	void *ctx;
 	uint32_t tag;     // for tcp_conn_tag(): which listener it was
-	uint32_t rcv_buf; // bytes; 0: default
+	uint32_t rcv_buf; // bytes, not tuned; 0: as the stack's
 	enum tcp_cc cc;
 	enum tcp_ecn ecn;
 };
@@ -79,10 +79,17 @@ typedef bool tcp_listen_fn(void *ctx, uint16_t port, struct addr local, uint16_t
 			   struct tcp_accept *out);
 
 struct tcp_config {
-	uint32_t max_conns;                 // connections in any state but TIME_WAIT
-	uint32_t max_time_wait;             // compact records; 0: a default
-	uint32_t rcv_buf;                   // payload bytes offered as window, default 256 KiB
-	uint32_t snd_buf;                   // buffer bytes held in the send queue, default 256 KiB
+	uint32_t max_conns;     // connections in any state but TIME_WAIT
+	uint32_t max_time_wait; // compact records; 0: a default
+	// Payload bytes that a connection may hold unread, at most; default 4 MiB. It begins with 64 KiB and
+	// grows with what arrives in a round trip.
+	uint32_t rcv_buf;
+	// Buffer bytes that its send queue may hold, at most; default 4 MiB. It begins with 256 KiB and grows
+	// with the congestion window.
+	uint32_t snd_buf;
+	// Buffer bytes that the queues of all connections may hold; 0: three quarters of the pool. The fuller
+	// it is, the less may one connection hold.
+	uint64_t buffer_memory;
 	uint32_t ooo_max;                   // out-of-order buffers kept for each connection, default 64
 	uint64_t msl;                       // ns; TIME_WAIT lasts 2 MSL; default 30 s
 	uint32_t syn_retries, data_retries; // defaults 5 and 10
@@ -157,7 +164,7 @@ bool tcp_recv_eof(const struct tcp_conn *c);         // FIN seen and the queue i
 // sent again elsewhere. It always succeeds (but for such a copy without a buffer left, which ends the
 // connection with ENOBUFS): callers look at tcp_send_space() first and stop when it is 0. After tcp_shutdown()
 // nothing may be sent.
-uint32_t tcp_send_space(const struct tcp_conn *c);  // buffer bytes it may still take; 0: full
+uint32_t tcp_send_space(struct tcp_conn *c); // buffer bytes it may still take; 0: full, EV_WRITABLE follows
 uint32_t tcp_send_queued(const struct tcp_conn *c); // payload bytes not yet acknowledged
 void tcp_send(struct tcp_conn *c, struct pkt *p);
 // Copies; 0, or -ENOBUFS (nothing was taken).

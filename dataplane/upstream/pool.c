@@ -100,7 +100,7 @@ void upstream_configure(struct upstream_pool *p, const struct snapshot *s)
 
 // May a pooled connection carry a request? What came over it since its last answer was not asked for, and would
 // be taken for the next one; its owner is told of that, and of its end, only later in this burst.
-static bool reusable(const struct tcp_conn *c)
+static bool reusable(struct tcp_conn *c)
 {
 	return tcp_recv_len(c) == 0 && !tcp_recv_eof(c) && tcp_send_space(c) > 0;
 }

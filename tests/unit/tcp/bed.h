@@ -157,6 +157,7 @@ static inline void bed_free(struct bed *b)
 	assert_int_equal(b->tcp->conns.used, 0);
 	assert_int_equal(b->tcp->waits.used, 0);
 	assert_int_equal(b->tcp->flows.used, 0);
+	assert_int_equal(b->tcp->held, 0);
 	net_fini(&b->net);
 	assert_int_equal(b->wheel.armed, 0);
 	assert_int_equal(pkt_pool_used(bed_pool), 0);

@@ -41,7 +41,7 @@ static void rfc7323_options_offered_in_a_syn_are_answered(void **state)
 	bed_run(b);
 	const struct out *o = bed_out(b);
 	assert_true(o->opt.has_wscale && o->opt.has_ts);
-	assert_int_equal(o->opt.wscale, 3); // 256 KiB
+	assert_int_equal(o->opt.wscale, 7); // 4 MiB
 	assert_int_equal(o->opt.tsecr, 77);
 	assert_int_equal(o->wnd, 65535); // never scaled in a SYN
 	bed_free(b);

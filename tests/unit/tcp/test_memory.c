@@ -1,0 +1,243 @@
+// How much a connection may hold: windows and send queues that follow the path, and their part of packet memory.
+#include "tests/unit/tcp/bed.h"
+
+#define KIB 1024u
+#define MSS 1000
+
+static struct tcp_conn *accept_on(struct bed *b, uint16_t port, uint16_t peer)
+{
+	b->our_port = port;
+	b->peer_port = peer;
+	b->seq = PEER_ISN;
+	return bed_accept_with(b, (struct in){.mss = MSS, .wscale = true, .shift = 7});
+}
+
+// n bytes come within `time`, in segments; the owner reads them, or not.
+static void receive(struct bed *b, struct tcp_conn *c, uint32_t n, uint64_t time, bool read)
+{
+	uint32_t segments = n / MSS;
+
+	for (uint32_t i = 0; i < segments; i++) {
+		bed_sleep(b, time / segments);
+		bed_data(b, NULL, MSS);
+		if (read)
+			tcp_recv_skip(c, tcp_recv_len(c));
+		bed_run(b);
+		bed_drain(b);
+	}
+}
+
+static uint32_t window(const struct tcp_conn *c)
+{
+	struct tcp_info info;
+
+	tcp_get_info(c, &info);
+	return info.rcv_buf;
+}
+
+static void rfc9293_3_8_6_a_window_grows_while_a_round_trip_fills_half_of_it(void **state)
+{
+	struct bed *b = bed_make((struct tcp_config){.rcv_buf = 300 * KIB});
+	struct tcp_conn *c = accept_on(b, SRV, PEER);
+
+	(void)state;
+	c->srtt = 50000;
+	assert_int_equal(window(c), 64 * KIB);
+	receive(b, c, 40000, 40 * MS, true);
+	assert_int_equal(window(c), 128 * KIB);
+	receive(b, c, 70000, 40 * MS, true);
+	assert_int_equal(window(c), 256 * KIB);
+	assert_in_range(c->rcv_adv - c->rcv_nxt, 128 * KIB + 1, 256 * KIB); // and the peer knows
+	receive(b, c, 140000, 40 * MS, true);
+	assert_int_equal(window(c), 300 * KIB); // what is configured is the most
+	receive(b, c, 400000, 40 * MS, true);
+	assert_int_equal(window(c), 300 * KIB);
+	bed_free(b);
+}
+
+static void a_window_does_not_grow_for_a_slow_peer(void **state)
+{
+	struct bed *b = bed_make((struct tcp_config){0});
+	struct tcp_conn *c = accept_on(b, SRV, PEER);
+
+	(void)state;
+	c->srtt = 10000;
+	receive(b, c, 400000, 4000 * MS, true); // 2 KB in two round trips
+	assert_int_equal(window(c), 64 * KIB);
+	bed_free(b);
+}
+
+static void a_window_does_not_grow_for_an_owner_that_does_not_read(void **state)
+{
+	struct bed *b = bed_make((struct tcp_config){0});
+	struct tcp_conn *c = accept_on(b, SRV, PEER);
+
+	(void)state;
+	c->srtt = 50000;
+	receive(b, c, 60000, 40 * MS, false);
+	assert_int_equal(window(c), 64 * KIB);
+	bed_free(b);
+}
+
+static void without_window_scaling_it_ends_with_what_the_field_can_tell(void **state)
+{
+	struct bed *b = bed_make((struct tcp_config){0});
+	struct tcp_conn *c = bed_accept(b);
+
+	(void)state;
+	c->srtt = 50000;
+	receive(b, c, 500000, 40 * MS, true);
+	assert_in_range(window(c), 65535, 65536);
+	bed_free(b);
+}
+
+static uint32_t fill(struct bed *b, struct tcp_conn *c)
+{
+	uint32_t buffers = 0;
+
+	for (; tcp_send_space(c); buffers++)
+		assert_int_equal(tcp_send_copy(c, b->out[0].data, MSS), 0);
+	bed_run(b);
+	bed_drain(b);
+	return buffers;
+}
+
+static void a_send_queue_may_hold_more_as_the_congestion_window_grows(void **state)
+{
+	struct bed *b = bed_make((struct tcp_config){.snd_buf = 600 * KIB, .buffer_memory = 64 << 20});
+	struct tcp_conn *c = accept_on(b, SRV, PEER);
+
+	(void)state;
+	assert_int_equal(tcp_send_space(c), 256 * KIB);
+	c->cwnd = 100 * KIB;
+	assert_int_equal(tcp_send_space(c), 400 * KIB);
+	c->cwnd = 10000 * KIB;
+	assert_int_equal(tcp_send_space(c), 600 * KIB);
+	bed_free(b);
+}
+
+static void when_memory_is_short_who_holds_most_gets_no_send_space_first(void **state)
+{
+	struct bed *b = bed_make((struct tcp_config){.buffer_memory = 900 * KIB});
+	struct tcp_conn *c = accept_on(b, SRV, PEER), *d;
+
+	(void)state;
+	fill(b, c); // an eighth of what is free: x = (900 - x) / 8
+	assert_in_range(c->snd_held, 100 * KIB - 2500, 100 * KIB + 2500);
+	d = accept_on(b, SRV, PEER + 1);
+	assert_in_range(tcp_send_space(d), 98 * KIB, 102 * KIB);
+	fill(b, d);
+	assert_true(b->tcp->held < 900 * KIB);
+	assert_int_equal(tcp_send_space(c), 0);
+	bed_free(b);
+}
+
+static void however_short_memory_is_a_connection_that_holds_nothing_may_send_a_little(void **state)
+{
+	struct bed *b = bed_make((struct tcp_config){.buffer_memory = 4 * KIB});
+	struct tcp_conn *c = accept_on(b, SRV, PEER);
+
+	(void)state;
+	assert_int_equal(fill(b, c), 2);
+	assert_int_equal(tcp_send_space(c), 0);
+	b->all = 0;
+	bed_ack(b, b->ack + 2 * MSS, WND); // and is told when it may again
+	assert_int_equal(b->all & EV_WRITABLE, EV_WRITABLE);
+	assert_int_equal(fill(b, c), 2);
+	bed_free(b);
+}
+
+// The limit may fall below what is held without anything being sent.
+static void an_owner_that_found_no_send_space_is_told_of_it_in_any_case(void **state)
+{
+	struct bed *b = bed_make((struct tcp_config){0});
+	struct tcp_conn *c = accept_on(b, SRV, PEER);
+
+	(void)state;
+	bed_send(b, c, 10 * MSS);
+	assert_true(tcp_send_space(c) > 0);
+	b->tcp->conf.buffer_memory = 40 * KIB;
+	assert_int_equal(tcp_send_space(c), 0);
+	b->all = 0;
+	bed_ack(b, b->ack + 10 * MSS, WND);
+	assert_int_equal(b->all & EV_WRITABLE, EV_WRITABLE);
+	bed_free(b);
+}
+
+static void when_memory_is_short_who_holds_most_offers_no_more_window(void **state)
+{
+	struct bed *b = bed_make((struct tcp_config){.buffer_memory = 100 * KIB});
+	struct tcp_conn *c = accept_on(b, SRV, PEER), *d;
+	uint32_t edge;
+
+	(void)state;
+	receive(b, c, 30000, 40 * MS, false); // 70 KB of buffers
+	edge = c->rcv_adv;
+	receive(b, c, 10000, 40 * MS, false);
+	assert_int_equal(c->rcv_adv, edge);
+	tcp_recv_skip(c, 40000);
+	bed_run(b);
+	assert_true(c->rcv_adv - c->rcv_nxt > 0);
+	d = accept_on(b, SRV, PEER + 1);
+	receive(b, d, 3000, 40 * MS, true);
+	assert_true(d->rcv_adv - d->rcv_nxt >= 2 * MSS);
+	bed_free(b);
+}
+
+static void when_memory_is_held_payload_is_refused_but_to_who_holds_nothing(void **state)
+{
+	struct bed *b = bed_make((struct tcp_config){.buffer_memory = 50 * KIB});
+	struct tcp_conn *c = accept_on(b, SRV, PEER), *d;
+
+	(void)state;
+	// What was offered when there was room may be more than there is.
+	receive(b, c, 21000, 40 * MS, false);
+	b->tcp->conf.buffer_memory = 40 * KIB;
+	uint32_t had = tcp_recv_len(c);
+	bed_data(b, NULL, MSS);
+	assert_int_equal(tcp_recv_len(c), had);
+	assert_int_equal(bed_count(b, CTR_tcp_memory_full), 1);
+	bed_drain(b);
+	d = accept_on(b, SRV, PEER + 1);
+	bed_data(b, NULL, MSS);
+	assert_int_equal(tcp_recv_len(d), MSS);
+	bed_free(b);
+}
+
+// A window that shut for want of memory opens again without a probe of the peer.
+static void rfc9293_3_8_6_2_2_reading_tells_of_room_when_memory_is_short(void **state)
+{
+	struct bed *b = bed_make((struct tcp_config){.buffer_memory = 20 * KIB});
+	struct tcp_conn *c = accept_on(b, SRV, PEER);
+
+	(void)state;
+	for (int i = 0; i < 100 && c->rcv_adv != c->rcv_nxt; i++) {
+		uint32_t room = c->rcv_adv - c->rcv_nxt;
+		b->tcp->conf.buffer_memory = 200 * KIB; // no refusals here
+		bed_data(b, NULL, room < MSS ? room : MSS);
+		b->tcp->conf.buffer_memory = 20 * KIB;
+		bed_run(b);
+		bed_drain(b);
+	}
+	if (c->rcv_adv == c->rcv_nxt) {
+		tcp_recv_skip(c, tcp_recv_len(c));
+		bed_run(b);
+		assert_true(bed_out(b)->wnd > 0);
+	}
+	bed_free(b);
+}
+
+static const struct CMUnitTest tests[] = {
+	BED_TEST(rfc9293_3_8_6_a_window_grows_while_a_round_trip_fills_half_of_it),
+	BED_TEST(a_window_does_not_grow_for_a_slow_peer),
+	BED_TEST(a_window_does_not_grow_for_an_owner_that_does_not_read),
+	BED_TEST(without_window_scaling_it_ends_with_what_the_field_can_tell),
+	BED_TEST(a_send_queue_may_hold_more_as_the_congestion_window_grows),
+	BED_TEST(when_memory_is_short_who_holds_most_gets_no_send_space_first),
+	BED_TEST(however_short_memory_is_a_connection_that_holds_nothing_may_send_a_little),
+	BED_TEST(an_owner_that_found_no_send_space_is_told_of_it_in_any_case),
+	BED_TEST(when_memory_is_short_who_holds_most_offers_no_more_window),
+	BED_TEST(when_memory_is_held_payload_is_refused_but_to_who_holds_nothing),
+	BED_TEST(rfc9293_3_8_6_2_2_reading_tells_of_room_when_memory_is_short),
+};
+BED_MAIN(tests)
