@@ -78,12 +78,19 @@ static void ooo_drop_last(struct tcp_conn *c, struct pkt **from)
 	pkt_free(far);
 }
 
+// Nothing more is taken: this connection holds too much, or all do.
+static bool full(const struct tcp_conn *c)
+{
+	return c->rcv_held > 4 * c->rcv_buf ||
+	       (c->tcp->held >= c->tcp->conf.buffer_memory && c->rcv_held >= HOLD_FLOOR);
+}
+
 // What is out of order must not keep out what comes next. False: that was not the reason.
 static bool ooo_prune(struct tcp_conn *c)
 {
-	while (c->ooo_head && c->rcv_held > 4 * c->rcv_buf)
+	while (c->ooo_head && full(c))
 		ooo_drop_last(c, &c->ooo_head);
-	return c->rcv_held <= 4 * c->rcv_buf;
+	return !full(c);
 }
 
 // The queue is sorted by seq; neighbours may overlap, but none lies within another.
@@ -145,13 +152,8 @@ static void recvq_add_one(struct tcp *t, struct tcp_conn *c, struct pkt *p, uint
 		pkt_free(p);
 		return;
 	}
-	if (c->rcv_held > 4 * c->rcv_buf && !(seq_le(seq, c->rcv_nxt) && ooo_prune(c))) {
-		tcp_count(t, CTR_tcp_rcv_full);
-		pkt_free(p);
-		return;
-	}
-	if (t->held >= t->conf.buffer_memory && c->rcv_held >= HOLD_FLOOR) {
-		tcp_count(t, CTR_tcp_memory_full);
+	if (full(c) && !(seq_le(seq, c->rcv_nxt) && ooo_prune(c))) {
+		tcp_count(t, c->rcv_held > 4 * c->rcv_buf ? CTR_tcp_rcv_full : CTR_tcp_memory_full);
 		pkt_free(p);
 		return;
 	}

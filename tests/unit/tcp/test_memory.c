@@ -1,4 +1,5 @@
-// How much a connection may hold: windows and send queues that follow the path, and their part of packet memory.
+// How much a connection may hold: windows and send queues that follow the path, and their part of packet
+// memory.
 #include "tests/unit/tcp/bed.h"
 
 #define KIB 1024u
@@ -204,6 +205,28 @@ static void when_memory_is_held_payload_is_refused_but_to_who_holds_nothing(void
 	bed_free(b);
 }
 
+// Otherwise it could never be read.
+static void what_is_out_of_order_makes_room_for_what_comes_next(void **state)
+{
+	struct bed *b = bed_make((struct tcp_config){.buffer_memory = 50 * KIB});
+	struct tcp_conn *c = accept_on(b, SRV, PEER);
+
+	(void)state;
+	for (uint32_t i = 1; i < 6; i++)
+		bed_in(b, (struct in){.seq = b->seq + i * MSS,
+				      .ack = b->ack,
+				      .flags = TCP_ACK,
+				      .wnd = WND,
+				      .len = MSS});
+	bed_run(b);
+	assert_int_equal(c->ooo_count, 5);
+	b->tcp->conf.buffer_memory = 8 * KIB;
+	bed_data(b, NULL, MSS);
+	assert_true(tcp_recv_len(c) >= MSS);
+	assert_true(c->rcv_held <= 8 * KIB);
+	bed_free(b);
+}
+
 // A window that shut for want of memory opens again without a probe of the peer.
 static void rfc9293_3_8_6_2_2_reading_tells_of_room_when_memory_is_short(void **state)
 {
@@ -238,6 +261,7 @@ static const struct CMUnitTest tests[] = {
 	BED_TEST(an_owner_that_found_no_send_space_is_told_of_it_in_any_case),
 	BED_TEST(when_memory_is_short_who_holds_most_offers_no_more_window),
 	BED_TEST(when_memory_is_held_payload_is_refused_but_to_who_holds_nothing),
+	BED_TEST(what_is_out_of_order_makes_room_for_what_comes_next),
 	BED_TEST(rfc9293_3_8_6_2_2_reading_tells_of_room_when_memory_is_short),
 };
 BED_MAIN(tests)
