@@ -110,7 +110,7 @@ struct net_path {
 	uint16_t port;
 	uint16_t neigh; // entry of the next hop
 	uint16_t mtu;   // of IP packets
-	uint16_t pad;
+	uint16_t own;   // the holder's
 };
 
 // Finds port, next hop and (where local is all zero) the source address. port: wanted, or UINT16_MAX for any.

@@ -103,6 +103,7 @@ struct tcp_conn *conn_create(struct tcp *t, struct addr local, struct addr remot
 	t->conn_used[index / 64] |= 1ull << (index % 64);
 	c->rcv_wscale = conn_wscale(t->conf.rcv_buf) & 15u;
 	c->ts_offset = conn_ts_offset(t, (const struct flow_ends *)c);
+	pathmtu_begin(t, c);
 	conn_set_mss(c, 0);
 	return c;
 }
@@ -118,6 +119,7 @@ void conn_set_mss(struct tcp_conn *c, uint16_t peer)
 		peer = v4 ? 536 : 1220;
 	if (peer < 64)
 		peer = 64;
+	c->path.own = peer;
 	uint32_t mss = peer < room ? peer : room;
 	if (c->flags & CONN_TS)
 		mss -= OPT_TS_LEN;

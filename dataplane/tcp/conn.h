@@ -68,7 +68,7 @@ struct prr {
 
 struct tcp_conn {
 	// Who, and the receive side. The ends never change; the rest is written by input and output.
-	struct net_path path;
+	struct net_path path; // path.own: the peer's MSS
 	uint16_t local_port, remote_port;
 	uint32_t flags;
 	uint8_t state, events;
@@ -123,7 +123,7 @@ struct tcp_conn {
 		} half_open;
 	};
 	uint64_t bytes_in : 48, round_at : 16; // when the round of window_tune() began, ticks of 2^16 ns
-	uint64_t bytes_out : 48, mtu_at : 16;
+	uint64_t bytes_out : 48, mtu_at : 16;  // when path.mtu was lowered (pathmtu.c); 0: it is the port's
 	uint32_t tag;
 	union {
 		uint32_t fin_seq;  // with CONN_FIN_AHEAD
@@ -190,6 +190,12 @@ struct bucket {
 	uint64_t refilled;
 };
 
+#define PATH_MTUS 256
+struct path_mtu { // learnt by ICMP; a remote address has one place
+	struct addr remote;
+	uint16_t mtu, at;
+};
+
 #define PORT_COUNTERS 64
 
 struct tcp {
@@ -209,6 +215,7 @@ struct tcp {
 	uint64_t held;      // buffer bytes, of all receive and send queues
 	uint32_t ooo_stamp; // counts what arrives out of order
 	uint32_t port_counter[PORT_COUNTERS];
+	struct path_mtu path_mtu[PATH_MTUS];
 };
 
 static inline void tcp_count(struct tcp *t, enum counter c)
@@ -302,7 +309,7 @@ void conn_notify(struct tcp_conn *c, unsigned events);
 void conn_dirty(struct tcp_conn *c);
 // Both sides have sent FIN and ours is acknowledged, or nothing is left to wait for. c may be gone afterwards.
 void conn_finished(struct tcp_conn *c);
-// A new MSS from the peer's option, the path and the options in use.
+// The MSS from the peer's option (0: absent), the path and the options in use.
 void conn_set_mss(struct tcp_conn *c, uint16_t peer);
 uint8_t conn_wscale(uint32_t rcv_buf);
 uint32_t conn_isn(const struct tcp *t, const struct flow_ends *ends);
@@ -408,6 +415,21 @@ void ecn_ack_input(struct tcp *t, struct tcp_conn *c, const struct segment *s); 
 void ecn_reduced(struct tcp_conn *c); // the window was reduced, for whatever reason
 // Flags for an outgoing segment, fresh: with payload that was never sent before. Sets *tos.
 uint8_t ecn_flags(struct tcp_conn *c, bool fresh, uint8_t *tos);
+
+// pathmtu.c
+// A new connection: what others have learnt of its path.
+void pathmtu_begin(struct tcp *t, struct tcp_conn *c);
+// An ICMP error says that packets may have so many bytes; 0: a router that does not know (RFC 1191 5).
+void pathmtu_too_big(struct tcp *t, struct tcp_conn *c, uint16_t mtu);
+// Nothing was acknowledged before one more timeout: do full segments get lost without a word (RFC 2923 2.1)?
+void pathmtu_timeout(struct tcp *t, struct tcp_conn *c);
+// Before sending: what was learnt long ago is forgotten (RFC 8201 5.4).
+void pathmtu_age(struct tcp *t, struct tcp_conn *c);
+static inline uint16_t pathmtu_now(const struct tcp *t)
+{
+	uint16_t at = (uint16_t)(t->now >> 32);
+	return at ? at : 1;
+}
 
 // timewait.c
 #define TIME_WAIT_DEFAULT 65536

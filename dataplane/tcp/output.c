@@ -107,7 +107,8 @@ void conn_send_keepalive(struct tcp *t, struct tcp_conn *c)
 static void syn_send(struct tcp *t, struct tcp_conn *c)
 {
 	bool answer = c->state == TCP_SYN_RECEIVED;
-	uint32_t room = c->path.mtu - (addr_is_v4(c->path.remote) ? 40u : 60u), n;
+	// What the port takes, not the path (RFC 9293 3.7.1).
+	uint32_t room = t->net->port[c->path.port].mtu - (addr_is_v4(c->path.remote) ? 40u : 60u), n;
 	uint8_t options[OPT_SYN_MAX];
 	struct pkt *p = pkt_alloc(t->net->pool);
 
@@ -408,6 +409,8 @@ void conn_output(struct tcp *t, struct tcp_conn *c)
 	default:
 		break;
 	}
+	if (c->mtu_at)
+		pathmtu_age(t, c);
 	if (conn_flight(c) == 0 && c->due_rexmt == 0 && !(c->flags & CONN_PROBE_DUE))
 		conn_progress(c); // what is sent now has waited for nothing
 	if (conn_flight(c) == 0 && (uint64_t)(tick_now(t) - c->last_tx) << TICK_SHIFT > conn_rto(c) &&

@@ -187,6 +187,7 @@ static void rexmt_timeout(struct tcp *t, struct tcp_conn *c)
 		return;
 	}
 	c->retries++;
+	pathmtu_timeout(t, c);
 	loss_timeout(t, c);
 	if (c->backoff < UINT8_MAX)
 		c->backoff++; // RFC 6298 5.5

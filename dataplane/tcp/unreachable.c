@@ -1,39 +1,18 @@
 // ICMP errors about our segments. Anyone can forge them, so they count only where the quoted sequence number is
 // under way (RFC 5927 4.1), and end a connection only while it is being opened (RFC 5461).
-#include "tcp/sendq.h"
+#include "tcp/conn.h"
 #include <errno.h>
 
 #define ICMP_UNREACHABLE 3
 #define UNREACH_PROTOCOL 2
 #define UNREACH_PORT     3
 #define UNREACH_TOO_BIG  4
-#define MTU_MIN          576
 
 // RFC 5461 lets a connection attempt end at the first error, and that is what callers with other endpoints to
 // try want. An unresolved next hop is reported in the same way, as host unreachable.
 static int open_error(uint8_t code)
 {
 	return code == UNREACH_PROTOCOL || code == UNREACH_PORT ? ECONNREFUSED : EHOSTUNREACH;
-}
-
-// RFC 1191: smaller segments from now on, and what is under way again.
-static void path_mtu(struct tcp_conn *c, uint16_t mtu)
-{
-	uint32_t overhead = (addr_is_v4(c->path.remote) ? 40u : 60u) + (c->flags & CONN_TS ? OPT_TS_LEN : 0);
-
-	if (mtu < MTU_MIN || mtu >= c->path.mtu || mtu < overhead + 64 || mtu - overhead >= c->mss)
-		return;
-	c->path.mtu = mtu;
-	c->mss = (uint16_t)(mtu - overhead);
-	if (c->flags & CONN_SACK) {
-		board_lose_all(c, false);
-		c->recover = c->snd_max; // no sign of congestion
-		c->flags |= CONN_RESEND;
-	} else {
-		c->snd_nxt = c->snd_una;
-	}
-	c->flags &= ~CONN_RTT;
-	conn_dirty(c);
 }
 
 void tcp_unreachable(void *tcp, struct addr local, struct addr remote, uint16_t local_port,
@@ -50,7 +29,7 @@ void tcp_unreachable(void *tcp, struct addr local, struct addr remote, uint16_t 
 		return;
 	if (code == UNREACH_TOO_BIG) {
 		if (c->flags & CONN_OPENED)
-			path_mtu(c, mtu);
+			pathmtu_too_big(t, c, mtu);
 		return;
 	}
 	if (c->state == TCP_SYN_SENT) {
