@@ -79,7 +79,9 @@ static void cubic_acked(struct tcp_conn *c, uint32_t bytes, uint32_t flight, uin
 
 	// RFC 9438 4.3: never slower than Reno with the same loss rate would be.
 	uint64_t reno = (uint64_t)c->mss * bytes / c->cwnd;
-	c->cubic.w_est += (uint32_t)(c->cubic.w_est < c->w_max ? reno * 9 / 17 : reno) + 1;
+	// Until it is back at the window before the loss, seven tenths of which are ssthresh.
+	bool back = 7ull * c->cubic.w_est >= 10ull * c->ssthresh;
+	c->cubic.w_est += (uint32_t)(back ? reno : reno * 9 / 17) + 1;
 	if (target > cwnd + cwnd / 2)
 		target = cwnd + cwnd / 2;
 	if (target > cwnd) {

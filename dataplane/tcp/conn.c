@@ -40,7 +40,7 @@ void conn_notify(struct tcp_conn *c, unsigned events)
 }
 
 // RFC 6528: a clock of 4 us (4.096 here) plus a keyed hash of the ends.
-uint32_t conn_isn(const struct tcp *t, const struct flow_ends *ends)
+uint32_t conn_isn(const struct tcp *t, const struct flow_ends *ends, uint32_t floor)
 {
 	struct {
 		struct addr local, remote;
@@ -48,7 +48,8 @@ uint32_t conn_isn(const struct tcp *t, const struct flow_ends *ends)
 		uint32_t purpose;
 	} in = {ends->local, ends->remote, ends->local_port, ends->remote_port, 1};
 
-	return (uint32_t)(t->now >> 12) + (uint32_t)siphash(t->secret, &in, sizeof(in));
+	uint32_t isn = (uint32_t)(t->now >> 12) + (uint32_t)siphash(t->secret, &in, sizeof(in));
+	return floor && seq_lt(isn, floor + 65536) ? floor + 65536 : isn;
 }
 
 // RFC 7323 5.4 and 7.1: timestamps do not tell our clock, but rise over all incarnations of one flow.
@@ -211,6 +212,7 @@ struct tcp_conn *tcp_connect(struct tcp *t, uint16_t port, struct addr remote, u
 			     tcp_event_fn *fn, void *ctx, void *user, int *err)
 {
 	struct addr any = {.w = {0, 0}};
+	uint32_t floor;
 	struct tcp_conn *c = conn_create(t, any, remote, 0, remote_port, port, 0, err);
 
 	if (!c) {
@@ -218,7 +220,7 @@ struct tcp_conn *tcp_connect(struct tcp *t, uint16_t port, struct addr remote, u
 			*err = -ENOMEM;
 		return NULL;
 	}
-	c->local_port = ports_choose(t, c->path.port, c->path.local, remote, remote_port);
+	c->local_port = ports_choose(t, c->path.port, c->path.local, remote, remote_port, &floor);
 	if (c->local_port == 0) {
 		tcp_count(t, CTR_tcp_no_port_left);
 		*err = -EADDRNOTAVAIL;
@@ -234,7 +236,7 @@ struct tcp_conn *tcp_connect(struct tcp *t, uint16_t port, struct addr remote, u
 	c->fn = fn;
 	c->ctx = ctx;
 	c->user = user;
-	c->snd_una = c->snd_nxt = c->snd_max = conn_isn(t, (const struct flow_ends *)c);
+	c->snd_una = c->snd_nxt = c->snd_max = conn_isn(t, (const struct flow_ends *)c, floor);
 	c->snd_end = c->snd_una + 1;
 	c->recover = c->snd_una;
 	conn_set_state(c, TCP_SYN_SENT);

@@ -312,7 +312,8 @@ void conn_finished(struct tcp_conn *c);
 // The MSS from the peer's option (0: absent), the path and the options in use.
 void conn_set_mss(struct tcp_conn *c, uint16_t peer);
 uint8_t conn_wscale(uint32_t rcv_buf);
-uint32_t conn_isn(const struct tcp *t, const struct flow_ends *ends);
+// floor: above what the incarnation before used (RFC 6191); 0: there was none.
+uint32_t conn_isn(const struct tcp *t, const struct flow_ends *ends, uint32_t floor);
 uint32_t conn_ts_offset(const struct tcp *t, const struct flow_ends *ends);
 
 // find.c: FLOW_NONE, or the index of a connection (below conns.capacity) or of a TIME_WAIT record (above).
@@ -437,12 +438,16 @@ void time_wait_enter(struct tcp *t, struct tcp_conn *c);
 // Both FINs are acknowledged. False: c is gone.
 bool time_wait_begin(struct tcp *t, struct tcp_conn *c);
 void time_wait_input(struct tcp *t, struct time_wait *w, struct segment *s);
+// May a connection of ours take this one's port? Its last segment is a second old, and timestamps tell late
+// ones from the new connection's, at either end (RFC 6191, RFC 7323 5).
+bool time_wait_reusable(const struct tcp *t, uint32_t index);
+uint32_t time_wait_reuse(struct tcp *t, uint32_t index); // ends it; what it sent last, never 0
 void time_wait_timer(struct tcp *t);
 void time_wait_clear(struct tcp *t);
 
 // info.c: what a connection must fulfil between bursts: NULL, or what is wrong.
 const char *conn_check(const struct tcp_conn *c);
 
-// ports.c: a free local port whose flow steers to this worker, or 0.
-uint16_t ports_choose(struct tcp *t, uint16_t port, struct addr local, struct addr remote,
-		      uint16_t remote_port);
+// ports.c: a free local port whose flow steers to this worker, or 0. *floor: what its last use sent last, or 0.
+uint16_t ports_choose(struct tcp *t, uint16_t port, struct addr local, struct addr remote, uint16_t remote_port,
+		      uint32_t *floor);

@@ -80,10 +80,7 @@ void listen_input(struct tcp *t, struct segment *s, uint32_t isn_floor)
 	ecn_syn_input(c, s);
 	half_open_add(t, c);
 	conn_syn_options(c, s, accept.rcv_buf);
-	c->snd_una = conn_isn(t, (const struct flow_ends *)c);
-	// RFC 6191: above what the incarnation before used.
-	if (isn_floor && seq_lt(c->snd_una, isn_floor + 65536))
-		c->snd_una = isn_floor + 65536;
+	c->snd_una = conn_isn(t, (const struct flow_ends *)c, isn_floor);
 	c->snd_nxt = c->snd_max = c->snd_una;
 	c->snd_end = c->snd_una + 1;
 	c->recover = c->snd_una;

@@ -387,6 +387,152 @@ static void ports_in_time_wait_are_not_chosen_again(void **state)
 	bed_free(b);
 }
 
+// The connection that was opened and closed by us; n times, each from another port.
+static void open_and_close(struct bed *b, unsigned n, bool ts)
+{
+	for (unsigned i = 0; i < n; i++) {
+		struct tcp_conn *c = bed_connect(b);
+		const struct out *o = bed_out(b);
+		struct in in = {.src = SRV,
+				.dst = o->src,
+				.seq = 100,
+				.ack = o->seq + 1,
+				.wnd = WND,
+				.ts = ts,
+				.tsval = 1};
+
+		in.flags = TCP_SYN | TCP_ACK;
+		bed_in(b, in);
+		bed_run(b);
+		tcp_close(c);
+		bed_run(b);
+		in.flags = TCP_FIN | TCP_ACK;
+		in.seq++;
+		in.ack++;
+		bed_in(b, in);
+		bed_run(b);
+		bed_drain(b);
+	}
+}
+
+static void rfc6191_where_no_port_is_left_one_in_time_wait_is_taken_above_its_last_number(void **state)
+{
+	(void)state;
+	for (int ts = 0; ts < 2; ts++) {
+		struct bed *b = bed_make((struct tcp_config){.max_time_wait = 3000});
+		int err = 0;
+
+		open_and_close(b, 2500, ts);
+		assert_int_equal(b->tcp->waits.used, 2500);
+		for (unsigned i = 0; i < PORT_COUNTERS; i++)
+			b->tcp->port_counter[i] = 0;
+		// Not within a second, as both must be told apart by their timestamps; without these not at
+		// all.
+		assert_null(tcp_connect(b->tcp, 0, b->remote, SRV, bed_event, b, NULL, &err));
+		assert_int_equal(err, -EADDRNOTAVAIL);
+		bed_sleep(b, 1100 * MS);
+		for (unsigned i = 0; i < PORT_COUNTERS; i++)
+			b->tcp->port_counter[i] = 0;
+		struct tcp_conn *c = tcp_connect(b->tcp, 0, b->remote, SRV, bed_event, b, NULL, &err);
+		assert_int_equal(c != NULL, ts);
+		assert_int_equal(bed_count(b, CTR_tcp_time_wait_port), ts);
+		bed_run(b);
+		if (c)
+			assert_int_equal(bed_out(b)->flags, TCP_SYN);
+		bed_free(b);
+	}
+}
+
+static void rfc6191_2_a_syn_with_a_clock_ends_time_wait_of_one_without(void **state)
+{
+	struct bed *b = bed_make((struct tcp_config){0});
+
+	(void)state;
+	wait_state(b, false);
+	bed_in(b, (struct in){.seq = b->seq - 5000, .flags = TCP_SYN, .wnd = WND, .ts = true, .tsval = 1});
+	bed_run(b);
+	assert_int_equal(bed_out(b)->flags, TCP_SYN | TCP_ACK);
+	bed_free(b);
+}
+
+static void rfc9293_3_6_in_closing_a_lost_fin_is_sent_again(void **state)
+{
+	struct bed *b = bed_make((struct tcp_config){0});
+	struct tcp_conn *c = bed_accept(b);
+
+	(void)state;
+	tcp_shutdown(c);
+	bed_run(b);
+	const struct out *fin = bed_out(b);
+	bed_in(b, (struct in){.seq = b->seq++, .ack = b->ack, .flags = TCP_FIN | TCP_ACK, .wnd = WND});
+	bed_run(b);
+	assert_int_equal(bed_state(c), TCP_CLOSING);
+	bed_drain(b);
+	for (int i = 0; i < 2; i++) {
+		bed_sleep(b, 4 * SEC);
+		const struct out *o = bed_out(b);
+		assert_int_equal(o->flags & TCP_FIN, TCP_FIN);
+		assert_int_equal(o->seq, fin->seq);
+		bed_drain(b);
+	}
+	bed_ack(b, b->ack + 1, WND);
+	assert_int_equal(bed_state(c), TCP_TIME_WAIT);
+	tcp_close(c);
+	bed_free(b);
+}
+
+static void a_partial_ack_of_a_fin_with_data_leaves_the_rest_and_the_fin(void **state)
+{
+	(void)state;
+	for (int sack = 0; sack < 2; sack++) {
+		struct bed *b = bed_make((struct tcp_config){0});
+		struct tcp_conn *c = bed_accept_with(b, (struct in){.mss = 1000, .sack_ok = sack});
+		char bytes[500] = {0};
+
+		assert_int_equal(tcp_send_copy(c, bytes, 500), 0);
+		tcp_shutdown(c);
+		bed_run(b);
+		const struct out *o = bed_out(b);
+		assert_int_equal(o->len, 500);
+		assert_int_equal(o->flags & TCP_FIN, TCP_FIN);
+		bed_ack(b, b->ack + 200, WND); // the middle of its payload
+		assert_int_equal(bed_state(c), TCP_FIN_WAIT_1);
+		bed_drain(b);
+		bed_sleep(b, 2 * SEC);
+		o = bed_out(b);
+		assert_int_equal(o->seq + o->len, b->ack + 300);
+		assert_int_equal(o->flags & TCP_FIN, TCP_FIN);
+		bed_ack(b, b->ack + 300, WND); // all but the FIN
+		assert_int_equal(bed_state(c), TCP_FIN_WAIT_1);
+		bed_drain(b);
+		bed_sleep(b, 5 * SEC);
+		o = bed_out(b);
+		assert_int_equal(o->len, 0);
+		assert_int_equal(o->flags & TCP_FIN, TCP_FIN);
+		bed_ack(b, b->ack + 1, WND);
+		assert_int_equal(bed_state(c), TCP_FIN_WAIT_2);
+		bed_free(b);
+	}
+}
+
+static void no_timer_of_a_dead_connection_does_anything(void **state)
+{
+	struct bed *b = bed_make((struct tcp_config){.keep_idle = 1 * SEC, .user_timeout = 3 * SEC});
+	struct tcp_conn *c = bed_accept(b);
+
+	(void)state;
+	bed_send(b, c, 2500);
+	bed_data(b, "x", 1); // a delayed acknowledgement is due, too
+	bed_drain(b);
+	bed_in(b, (struct in){.seq = b->seq, .ack = b->ack, .flags = TCP_RST});
+	bed_run(b);
+	assert_int_equal(b->all & EV_ERROR, EV_ERROR);
+	bed_sleep(b, 100 * SEC); // its owner takes its time
+	bed_silent(b);
+	tcp_close(c);
+	bed_free(b);
+}
+
 static const struct CMUnitTest tests[] = {
 	BED_TEST(rfc9293_3_6_closing_first_goes_through_time_wait),
 	BED_TEST(closing_second_leaves_nothing_behind),
@@ -407,5 +553,10 @@ static const struct CMUnitTest tests[] = {
 	BED_TEST(rfc1337_a_reset_does_not_end_time_wait),
 	BED_TEST(the_oldest_time_wait_gives_way_when_the_records_are_used_up),
 	BED_TEST(ports_in_time_wait_are_not_chosen_again),
+	BED_TEST(rfc6191_where_no_port_is_left_one_in_time_wait_is_taken_above_its_last_number),
+	BED_TEST(rfc6191_2_a_syn_with_a_clock_ends_time_wait_of_one_without),
+	BED_TEST(rfc9293_3_6_in_closing_a_lost_fin_is_sent_again),
+	BED_TEST(a_partial_ack_of_a_fin_with_data_leaves_the_rest_and_the_fin),
+	BED_TEST(no_timer_of_a_dead_connection_does_anything),
 };
 BED_MAIN(tests)

@@ -28,6 +28,26 @@ static void rfc6298_the_rto_doubles_until_the_connection_is_given_up(void **stat
 	bed_free(b);
 }
 
+static void rfc6298_5_3_an_ack_that_does_not_advance_leaves_the_timer(void **state)
+{
+	(void)state;
+	for (int sack = 0; sack < 2; sack++) {
+		struct bed *b = bed_make((struct tcp_config){0});
+		struct tcp_conn *c = bed_accept_with(b, (struct in){.mss = 1000, .sack_ok = sack});
+
+		bed_send(b, c, 1000);
+		bed_drain(b);
+		for (int i = 0; i < 50; i++) { // without them it would be due after 200 ms
+			bed_sleep(b, 20 * MS);
+			bed_in(b, (struct in){.seq = b->seq, .ack = b->ack, .flags = TCP_ACK, .wnd = WND + i});
+			bed_run(b);
+		}
+		assert_true(bed_count(b, CTR_tcp_rto) >= 1);
+		assert_int_equal(bed_out(b)->len, 1000);
+		bed_free(b);
+	}
+}
+
 static void rfc6298_2_the_rto_follows_the_measured_round_trip(void **state)
 {
 	struct bed *b = bed_make((struct tcp_config){0});
@@ -268,6 +288,7 @@ static void an_old_stamp_echoed_by_a_duplicate_does_not_spoil_the_rto(void **sta
 }
 
 static const struct CMUnitTest tests[] = {
+	BED_TEST(rfc6298_5_3_an_ack_that_does_not_advance_leaves_the_timer),
 	BED_TEST(rfc6298_the_rto_doubles_until_the_connection_is_given_up),
 	BED_TEST(rfc6298_2_the_rto_follows_the_measured_round_trip),
 	BED_TEST(rfc6298_3_what_was_sent_twice_is_not_timed),
