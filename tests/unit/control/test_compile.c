@@ -361,19 +361,20 @@ static void ipv6_gateways_routes_and_listeners_are_compiled(void **state)
 
 static void tcp_settings_of_the_system_a_listener_and_an_upstream_are_compiled(void **state)
 {
-	const char *text = "version: 1\n"
-			   "system:\n"
-			   "  tcp: {congestion: newreno, ecn: active, receive_buffer: 1MiB, send_buffer: 2MiB,\n"
-			   "        user_timeout: 30s, keepalive: {idle: 10m, interval: 20s, probes: 4},\n"
-			   "        time_wait: {max: 1000, msl: 15s}}\n"
-			   "  ports: [{name: lan, device: d0, addresses: 198.18.0.1/24}]\n"
-			   "listeners:\n"
-			   "  - {name: a, bind: \":80\", congestion: cubic, ecn: never}\n"
-			   "  - {name: b, bind: \":81\"}\n"
-			   "upstreams:\n"
-			   "  - {name: u, endpoints: \"198.18.0.2:80\", congestion: newreno, ecn: passive}\n"
-			   "routes:\n"
-			   "  - {name: r, to: u}\n";
+	const char *text =
+		"version: 1\n"
+		"system:\n"
+		"  tcp: {congestion: newreno, ecn: active, receive_buffer: 1MiB, send_buffer: 2MiB,\n"
+		"        user_timeout: 30s, keepalive: {idle: 10m, interval: 20s, probes: 4},\n"
+		"        time_wait: {max: 1000, msl: 15s}}\n"
+		"  ports: [{name: lan, device: d0, addresses: 198.18.0.1/24}]\n"
+		"listeners:\n"
+		"  - {name: a, bind: \":80\", congestion: cubic, ecn: never}\n"
+		"  - {name: b, bind: \":81\"}\n"
+		"upstreams:\n"
+		"  - {name: u, endpoints: \"198.18.0.2:80\", congestion: newreno, ecn: passive}\n"
+		"routes:\n"
+		"  - {name: r, to: u}\n";
 	struct region *r = region_new(1);
 	struct config c;
 	struct blob b;
