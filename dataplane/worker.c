@@ -16,6 +16,17 @@ struct learned { // what one worker tells the others of a neighbour
 	uint8_t mac[6];
 };
 
+static void hand_over(struct worker *w, unsigned owner, uint16_t port, struct pkt *frame)
+{
+	pkt_set_port(frame, port);
+	if (ptr_ring_push(w->to[owner], (void **)&frame, 1) == 1) {
+		stat_add(&w->stats->c[CTR_rx_handover], 1);
+	} else {
+		stat_add(&w->stats->c[CTR_rx_handover_full], 1);
+		pkt_free_chain(frame);
+	}
+}
+
 void worker_receive(struct worker *w, uint64_t now, uint16_t port, struct pkt **v, unsigned n)
 {
 	struct pkt *mine[NET_BURST];
@@ -36,16 +47,22 @@ void worker_receive(struct worker *w, uint64_t now, uint16_t port, struct pkt **
 			mine[k++] = v[i];
 			continue;
 		}
-		pkt_set_port(v[i], port);
-		if (ptr_ring_push(w->to[owner], (void **)&v[i], 1) == 1) {
-			stat_add(&w->stats->c[CTR_rx_handover], 1);
-		} else {
-			stat_add(&w->stats->c[CTR_rx_handover_full], 1);
-			pkt_free_chain(v[i]);
-		}
+		hand_over(w, owner, port, v[i]);
 	}
 	if (k)
 		net_input(&w->net, port, mine, k);
+}
+
+// What came out of fragments may be another worker's.
+static bool elsewhere(void *ctx, uint16_t port, struct pkt *frame)
+{
+	struct worker *w = ctx;
+	unsigned owner = steer_frame(w->steer[port], pkt_data(frame), pkt_len(frame), w->id);
+
+	if (owner == w->id)
+		return false;
+	hand_over(w, owner, port, frame);
+	return true;
 }
 
 static unsigned take_handed(struct worker *w)
@@ -299,7 +316,9 @@ int worker_init(struct worker *w, const struct worker_config *conf)
 	w->net.ops.tcp = input_tcp;
 	w->net.ops.unreachable = input_unreachable;
 	w->net.ops.learned = conf->n_workers > 1 ? learned : NULL;
+	w->net.ops.elsewhere = conf->n_workers > 1 ? elsewhere : NULL;
 	w->net.ops.ctx = w;
+	w->net.reassembly_buffers /= conf->n_workers;
 	w->net.n_ports = conf->n_ports;
 	for (unsigned i = 0; i < conf->n_ports; i++)
 		w->net.port[i] = conf->ports[i];

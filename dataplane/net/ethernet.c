@@ -95,20 +95,13 @@ void net_input(struct net *n, uint16_t port, struct pkt **v, unsigned count)
 		n->ops.tcp(n->ops.ctx, seg, segs);
 }
 
-void ethernet_output(struct net *n, uint16_t port, struct pkt *p, const uint8_t mac[MAC_LEN], uint16_t type)
+static inline void put_header(const struct net_port *np, struct pkt *p, const uint8_t *to, const uint8_t *from,
+			      uint16_t type)
 {
-	const struct net_port *np = &n->port[port];
-	struct net_txq *q = &n->tx[port];
-	char *frame;
+	char *frame = pkt_prepend(p, ethernet_header(np));
 
-	if (q->n == NET_TXQ) {
-		stat_add(&n->port_stats[port].tx_dropped, 1);
-		net_drop(n, p, CTR_tx_full);
-		return;
-	}
-	frame = pkt_prepend(p, ethernet_header(np));
-	memcpy(frame, mac, MAC_LEN);
-	memcpy(frame + 6, np->mac, MAC_LEN);
+	memcpy(frame, to, MAC_LEN);
+	memcpy(frame + 6, from, MAC_LEN);
 	if (np->vlan) {
 		put16(frame + 12, TYPE_VLAN);
 		put16(frame + 14, np->vlan);
@@ -116,6 +109,26 @@ void ethernet_output(struct net *n, uint16_t port, struct pkt *p, const uint8_t 
 	} else {
 		put16(frame + 12, type);
 	}
+}
+
+void ethernet_restore(const struct net_port *port, struct pkt *p, uint16_t type)
+{
+	static const uint8_t somebody[MAC_LEN] = {2, 0, 0, 0, 0, 0xfe}; // who it was is of no further interest
+
+	put_header(port, p, port->mac, somebody, type);
+}
+
+void ethernet_output(struct net *n, uint16_t port, struct pkt *p, const uint8_t mac[MAC_LEN], uint16_t type)
+{
+	const struct net_port *np = &n->port[port];
+	struct net_txq *q = &n->tx[port];
+
+	if (q->n == NET_TXQ) {
+		stat_add(&n->port_stats[port].tx_dropped, 1);
+		net_drop(n, p, CTR_tx_full);
+		return;
+	}
+	put_header(np, p, mac, np->mac, type);
 	pkt_set_port(p, port);
 	q->v[q->n++] = p;
 }

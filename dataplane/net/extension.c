@@ -58,18 +58,20 @@ static bool walk_options(struct ipv6_walk *w, const uint8_t *ip, uint32_t at, ui
 }
 
 // One header at `at`, n bytes of the packet in all; returns its length, 0: it cannot be read.
-static uint32_t walk_one(struct ipv6_walk *w, const uint8_t *ip, uint32_t at, uint32_t n, unsigned *options)
+static uint32_t walk_one(struct ipv6_walk *w, const uint8_t *ip, uint32_t at, uint32_t n, uint32_t next_at,
+			 unsigned *options)
 {
 	uint32_t len;
 
 	if (n - at < 8)
 		return 0;
 	if (w->proto == IPPROTO_FRAGMENT) {
+		if (w->fragmented)
+			set_fault(w, CTR_ip_fragment_bad);
 		w->fragmented = true;
-		if ((get16(ip + at + 2) & 0xfff9) != 0) {
-			set_fault(w, CTR_ip_fragment);
-			if ((get16(ip + at + 2) & 0xfff8) != 0) // what follows is no header
-				return 0;
+		if ((get16(ip + at + 2) & (FRAGMENT_OFFSET | FRAGMENT_MORE)) != 0) {
+			w->fragment = at;
+			w->named = next_at;
 		}
 		return 8;
 	}
@@ -114,7 +116,7 @@ void ipv6_walk(struct ipv6_walk *w, const uint8_t *ip, uint32_t n)
 		default:
 			goto unknown;
 		}
-		len = i < EXTENSION_HEADERS ? walk_one(w, ip, w->header, n, &options) : 0;
+		len = i < EXTENSION_HEADERS ? walk_one(w, ip, w->header, n, next_at, &options) : 0;
 		if (len == 0) {
 			set_fault(w, CTR_ip_bad_extension);
 			w->answer = false;
@@ -124,6 +126,8 @@ void ipv6_walk(struct ipv6_walk *w, const uint8_t *ip, uint32_t n)
 		w->proto = ip[w->header];
 		next_at = w->header;
 		w->header += len;
+		if (w->fragment == next_at && (get16(ip + next_at + 2) & FRAGMENT_OFFSET) != 0)
+			return; // what follows is no header
 	}
 unknown:
 	if (w->fault == CTR_COUNT) {

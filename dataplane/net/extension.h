@@ -5,11 +5,15 @@
 // A chain that goes further than these is nobody's honest packet (RFC 8504 5.3).
 #define EXTENSION_HEADERS 8
 #define EXTENSION_OPTIONS 32
+// The word of a fragment header that says where its payload belongs (RFC 8200 4.5).
+enum { FRAGMENT_OFFSET = 0xfff8, FRAGMENT_MORE = 1 };
 
 struct ipv6_walk {
 	uint32_t header;    // where the upper layer begins, from the IP header on
 	uint8_t proto;      // the upper layer; IPPROTO_NONE where there is none to be read
-	bool fragmented;    // there is a fragment header; without a fault: of a packet that is whole (RFC 6946)
+	bool fragmented;    // there is a fragment header
+	uint32_t fragment;  // where it stands, if the packet is indeed not whole (RFC 6946); else 0
+	uint32_t named;     // and where its kind is named
 	enum counter fault; // the first one, or CTR_COUNT
 	uint32_t pointer;   // ICMPv6 parameter problem: where the fault is
 	uint8_t code;       // and its code

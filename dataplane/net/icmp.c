@@ -2,6 +2,7 @@
 #include "base/checksum.h"
 #include "net/ethernet.h"
 #include "net/ipv4.h"
+#include "net/output.h"
 #include "net/wire.h"
 #include <netinet/in.h>
 
@@ -35,17 +36,16 @@ bool icmp_allowed(struct net *n, uint32_t cost)
 
 static void set_checksum(struct pkt *p)
 {
-	uint8_t *icmp = (uint8_t *)pkt_data(p);
 	uint16_t sum;
 
-	memset(icmp + ICMP_SUM, 0, 2);
-	sum = checksum_fold(checksum_add(0, icmp, pkt_len(p)));
-	memcpy(icmp + ICMP_SUM, &sum, 2);
+	memset(pkt_data(p) + ICMP_SUM, 0, 2);
+	sum = checksum_fold(output_sum(p));
+	memcpy(pkt_data(p) + ICMP_SUM, &sum, 2);
 }
 
 // The path lives only for this packet; its neighbour entry remains, and the packet waits there if it has to.
 static void answer(struct net *n, uint16_t port, struct addr local, struct addr remote, struct pkt *p,
-		   uint8_t tos)
+		   uint8_t proto, uint8_t tos)
 {
 	struct net_path path;
 
@@ -53,19 +53,31 @@ static void answer(struct net *n, uint16_t port, struct addr local, struct addr 
 		pkt_free_chain(p); // counted there
 		return;
 	}
-	net_output(n, &path, p, IPPROTO_ICMP, tos);
+	net_output(n, &path, p, proto, tos);
 	net_path_release(n, &path);
 }
 
-static void echo(struct net *n, struct net_seg *seg)
+// Whether an answer may be written into the buffers that the question came in.
+static bool reusable(const struct pkt *p)
+{
+	if (pkt_headroom(p) < NET_HEADERS)
+		return false;
+	for (; p; p = pkt_next(p))
+		if (!pkt_exclusive(p))
+			return false;
+	return true;
+}
+
+void icmp_echo(struct net *n, struct net_seg *seg, struct addr local, uint8_t reply, uint8_t proto)
 {
 	struct pkt *p = seg->pkt;
 
-	if (!icmp_allowed(n, ICMP_ECHO_COST)) {
+	// What came in fragments goes out in fragments: each counts.
+	if (!icmp_allowed(n, ICMP_ECHO_COST * (1 + pkt_chain_len(p) / n->port[seg->port].mtu))) {
 		pkt_free_chain(p);
 		return;
 	}
-	if (!pkt_exclusive(p) || pkt_headroom(p) < NET_HEADERS) {
+	if (!reusable(p)) {
 		struct pkt *copy = pkt_copy(p, n->pool);
 
 		if (!copy) {
@@ -75,10 +87,12 @@ static void echo(struct net *n, struct net_seg *seg)
 		pkt_free_chain(p);
 		p = copy;
 	}
-	pkt_data(p)[0] = ICMP_ECHO_REPLY;
-	set_checksum(p);
+	pkt_data(p)[0] = (char)reply;
+	memset(pkt_data(p) + ICMP_SUM, 0, 2);
+	if (proto == IPPROTO_ICMP) // that of ICMPv6 needs to know the addresses
+		set_checksum(p);
 	net_count(n, CTR_icmp_echo);
-	answer(n, seg->port, seg->dst, seg->src, p, seg->tos);
+	answer(n, seg->port, local, seg->src, p, proto, seg->tos);
 }
 
 // What an error quotes must be a TCP segment that we could have sent (RFC 5927 4): from the address the error
@@ -116,23 +130,13 @@ void icmp_input(struct net *n, struct net_seg *seg)
 {
 	struct pkt *p = seg->pkt;
 
-	if (pkt_next(p)) {
-		struct pkt *copy = pkt_copy(p, n->pool);
-
-		if (!copy) {
-			net_drop(n, p, CTR_rx_no_buffer);
-			return;
-		}
-		pkt_free_chain(p);
-		seg->pkt = p = copy;
-	}
-	if (pkt_len(p) < ICMP_HEADER || checksum_fold(checksum_add(0, pkt_data(p), pkt_len(p))) != 0) {
+	if (pkt_len(p) < ICMP_HEADER || checksum_fold(output_sum(p)) != 0) {
 		net_drop(n, p, CTR_icmp_bad);
 		return;
 	}
 	switch ((uint8_t)pkt_data(p)[0]) {
 	case ICMP_ECHO:
-		echo(n, seg);
+		icmp_echo(n, seg, seg->dst, ICMP_ECHO_REPLY, IPPROTO_ICMP);
 		return;
 	case ICMP_UNREACHABLE:
 	case ICMP_TIME_EXCEEDED:
@@ -144,7 +148,7 @@ void icmp_input(struct net *n, struct net_seg *seg)
 	}
 }
 
-void icmp_refuse(struct net *n, uint16_t port, const struct pkt *p, enum icmp_unreachable_code code)
+void icmp_error(struct net *n, uint16_t port, const struct pkt *p, enum icmp_type type, uint8_t code)
 {
 	const uint8_t *ip = (const uint8_t *)pkt_data(p);
 	uint32_t quote = pkt_len(p) < QUOTE_MAX ? pkt_len(p) : QUOTE_MAX, src, dst;
@@ -158,11 +162,11 @@ void icmp_refuse(struct net *n, uint16_t port, const struct pkt *p, enum icmp_un
 		return;
 	icmp = (uint8_t *)pkt_append(reply, ICMP_HEADER + quote);
 	memset(icmp, 0, ICMP_HEADER);
-	icmp[0] = ICMP_UNREACHABLE;
-	icmp[1] = (uint8_t)code;
+	icmp[0] = (uint8_t)type;
+	icmp[1] = code;
 	memcpy(icmp + ICMP_HEADER, ip, quote);
 	set_checksum(reply);
 	memcpy(&src, ip + 12, 4);
 	memcpy(&dst, ip + 16, 4);
-	answer(n, port, addr_from_v4(dst), addr_from_v4(src), reply, 0);
+	answer(n, port, addr_from_v4(dst), addr_from_v4(src), reply, IPPROTO_ICMP, 0);
 }

@@ -15,6 +15,7 @@ enum icmp_unreachable_code {
 	ICMP_PORT_UNREACHABLE = 3,
 	ICMP_FRAGMENTATION_NEEDED = 4,
 };
+enum { ICMP_REASSEMBLY = 1 }; // code of ICMP_TIME_EXCEEDED, and of that of IPv6
 
 // Answers to either version share one limit (RFC 1812 4.3.2.8, RFC 4443 2.4 (f)); false, counted: not now.
 #define ICMP_ECHO_COST  1
@@ -23,6 +24,9 @@ bool icmp_allowed(struct net *n, uint32_t cost);
 
 // Consumes the packet, whose data begins at the ICMP header.
 void icmp_input(struct net *n, struct net_seg *seg);
-// Tells the sender of p (a valid, unfragmented unicast IPv4 packet, from its IP header on, but no ICMP) that it
-// was not delivered. p stays the caller's.
-void icmp_refuse(struct net *n, uint16_t port, const struct pkt *p, enum icmp_unreachable_code code);
+// Answers a valid echo request of either version from `local` (all zero: from where we speak to its sender).
+// reply: the type of the answer, in a packet of protocol proto. Consumes the packet.
+void icmp_echo(struct net *n, struct net_seg *seg, struct addr local, uint8_t reply, uint8_t proto);
+// Sends an error about p (a valid unicast IPv4 packet, from its IP header on, but no later fragment and no
+// ICMP error) to its sender. p stays the caller's.
+void icmp_error(struct net *n, uint16_t port, const struct pkt *p, enum icmp_type type, uint8_t code);

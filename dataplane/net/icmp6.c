@@ -3,6 +3,7 @@
 #include "net/icmp.h"
 #include "net/mld.h"
 #include "net/ndp.h"
+#include "net/output.h"
 #include "net/route.h"
 #include "net/wire.h"
 #include <netinet/in.h>
@@ -35,33 +36,6 @@ static void answer(struct net *n, uint16_t port, struct addr local, struct addr 
 	}
 	net_output(n, &path, p, IPPROTO_ICMPV6, tos);
 	net_path_release(n, &path);
-}
-
-// RFC 4443 4.2: what came to a group is answered from an address of our own.
-static void echo(struct net *n, struct net_seg *seg, const struct ipv6_facts *facts)
-{
-	struct pkt *p = seg->pkt;
-	uint8_t *icmp;
-
-	if (!icmp_allowed(n, ICMP_ECHO_COST)) {
-		pkt_free_chain(p);
-		return;
-	}
-	if (!pkt_exclusive(p) || pkt_headroom(p) < NET_HEADERS) {
-		struct pkt *copy = pkt_copy(p, n->pool);
-
-		if (!copy) {
-			net_drop(n, p, CTR_rx_no_buffer);
-			return;
-		}
-		pkt_free_chain(p);
-		p = copy;
-	}
-	icmp = (uint8_t *)pkt_data(p);
-	icmp[0] = ICMP6_ECHO_REPLY;
-	memset(icmp + 2, 0, 2);
-	net_count(n, CTR_icmp_echo);
-	answer(n, seg->port, facts->multicast ? (struct addr){0} : seg->dst, seg->src, p, seg->tos);
 }
 
 // The layer above knows the kinds of IPv4 (RFC 792); 0: none that says anything of a connection.
@@ -121,16 +95,17 @@ static enum counter error_input(struct net *n, const struct net_seg *seg)
 void icmp6_input(struct net *n, struct net_seg *seg, const struct ipv6_facts *facts)
 {
 	struct pkt *p = seg->pkt;
-	uint32_t len = pkt_len(p);
-	uint64_t sum = ipv6_pseudo_sum(seg->src, seg->dst, IPPROTO_ICMPV6, len);
+	uint64_t sum = ipv6_pseudo_sum(seg->src, seg->dst, IPPROTO_ICMPV6, pkt_chain_len(p));
 
-	if (len < ICMP6_HEADER || checksum_fold(checksum_add(sum, pkt_data(p), len)) != 0) {
+	if (pkt_len(p) < ICMP6_HEADER || checksum_fold(checksum_add(sum, &(uint64_t){output_sum(p)}, 8)) != 0) {
 		net_drop(n, p, CTR_icmp_bad);
 		return;
 	}
 	switch ((uint8_t)pkt_data(p)[0]) {
 	case ICMP6_ECHO:
-		echo(n, seg, facts);
+		// RFC 4443 4.2: what came to a group is answered from an address of our own.
+		icmp_echo(n, seg, facts->multicast ? (struct addr){0} : seg->dst, ICMP6_ECHO_REPLY,
+			  IPPROTO_ICMPV6);
 		return;
 	case ICMP6_UNREACHABLE:
 	case ICMP6_TOO_BIG:
@@ -153,22 +128,15 @@ void icmp6_input(struct net *n, struct net_seg *seg, const struct ipv6_facts *fa
 	}
 }
 
-void icmp6_refuse(struct net *n, uint16_t port, const struct pkt *p, const struct ipv6_walk *w)
+void icmp6_error(struct net *n, uint16_t port, const struct pkt *p, uint8_t type, uint8_t code,
+		 uint32_t pointer)
 {
 	const uint8_t *ip = (const uint8_t *)pkt_data(p);
 	uint32_t quote = pkt_len(p) < QUOTE_MAX ? pkt_len(p) : QUOTE_MAX;
-	bool udp = w->fault == CTR_COUNT && w->proto == IPPROTO_UDP;
 	struct addr dst = addr_at(ip + IP_DST);
 	struct pkt *reply;
 	uint8_t *icmp;
 
-	if (!udp && !w->answer)
-		return;
-	if (w->proto == IPPROTO_ICMPV6 &&
-	    (w->header >= pkt_len(p) || ip[w->header] < ICMP6_ERRORS || ip[w->header] == NDP_REDIRECT))
-		return;
-	if (ipv6_is_multicast(dst) && (udp || !w->answer_groups))
-		return;
 	if (!icmp_allowed(n, ICMP_ERROR_COST))
 		return;
 	reply = pkt_alloc(n->pool);
@@ -176,10 +144,27 @@ void icmp6_refuse(struct net *n, uint16_t port, const struct pkt *p, const struc
 		return;
 	icmp = (uint8_t *)pkt_append(reply, ICMP6_HEADER + quote);
 	memset(icmp, 0, ICMP6_HEADER);
-	icmp[0] = udp ? ICMP6_UNREACHABLE : ICMP6_PARAMETER;
-	icmp[1] = udp ? UNREACHABLE_PORT : w->code;
-	if (!udp)
-		put32(icmp + 4, w->pointer);
+	icmp[0] = type;
+	icmp[1] = code;
+	put32(icmp + 4, pointer);
 	memcpy(icmp + ICMP6_HEADER, ip, quote);
 	answer(n, port, ipv6_is_multicast(dst) ? (struct addr){0} : dst, addr_at(ip + IP_SRC), reply, 0);
+}
+
+void icmp6_refuse(struct net *n, uint16_t port, const struct pkt *p, const struct ipv6_walk *w)
+{
+	const uint8_t *ip = (const uint8_t *)pkt_data(p);
+	bool udp = w->fault == CTR_COUNT && w->proto == IPPROTO_UDP;
+
+	if (!udp && !w->answer)
+		return;
+	if (w->proto == IPPROTO_ICMPV6 &&
+	    (w->header >= pkt_len(p) || ip[w->header] < ICMP6_ERRORS || ip[w->header] == NDP_REDIRECT))
+		return;
+	if (ipv6_is_multicast(addr_at(ip + IP_DST)) && (udp || !w->answer_groups))
+		return;
+	if (udp)
+		icmp6_error(n, port, p, ICMP6_UNREACHABLE, UNREACHABLE_PORT, 0);
+	else
+		icmp6_error(n, port, p, ICMP6_PARAMETER, w->code, w->pointer);
 }

@@ -22,12 +22,15 @@ enum icmp6_type {
 	MLD_REPORT = 143, // version 2
 };
 enum icmp6_unreachable_code { UNREACHABLE_ADDRESS = 3, UNREACHABLE_PORT = 4 };
-enum icmp6_parameter_code { PROBLEM_FIELD = 0, PROBLEM_NEXT_HEADER = 1, PROBLEM_OPTION = 2 };
+enum icmp6_parameter_code { PROBLEM_FIELD = 0, PROBLEM_NEXT_HEADER = 1, PROBLEM_OPTION = 2, PROBLEM_FIRST = 3 };
 
-// Consumes the packet, one buffer whose data begins at the ICMPv6 header.
+// Consumes the packet, whose data begins at the ICMPv6 header.
 void icmp6_input(struct net *n, struct net_seg *seg, const struct ipv6_facts *facts);
 // Whether a packet (n bytes from its IP header on) is neighbour discovery, by its type.
 bool icmp6_is_discovery(const uint8_t *ip, uint32_t n, const struct ipv6_walk *w);
+// Sends an error about p (from its IP header on), to which one may be sent. p stays the caller's.
+void icmp6_error(struct net *n, uint16_t port, const struct pkt *p, uint8_t type, uint8_t code,
+		 uint32_t pointer);
 // Tells the sender of p (from its IP header on; what the walk found there) that it was not taken, where the
 // rules of RFC 4443 2.4 (e) let us. p stays the caller's.
 void icmp6_refuse(struct net *n, uint16_t port, const struct pkt *p, const struct ipv6_walk *w);

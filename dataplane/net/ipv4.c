@@ -1,17 +1,31 @@
 #include "net/ipv4.h"
 #include "base/checksum.h"
+#include "net/fragment.h"
 #include "net/icmp.h"
 #include "net/neigh.h"
 #include "net/output.h"
+#include "net/reassembly.h"
 #include "net/route.h"
 #include "net/wire.h"
 #include <netinet/in.h>
 
-enum { AT_TOS = 1, AT_TOTAL = 2, AT_FRAG = 6, AT_TTL = 8, AT_PROTO = 9, AT_SRC = 12, AT_DST = 16 };
+enum {
+	AT_TOS = 1,
+	AT_TOTAL = 2,
+	AT_ID = 4,
+	AT_FRAG = 6,
+	AT_TTL = 8,
+	AT_PROTO = 9,
+	AT_SUM = 10,
+	AT_SRC = 12,
+	AT_DST = 16
+};
 
 #define FRAG_DF   0x4000
+#define FRAG_MORE 0x2000
 #define FRAG_MASK 0x3fff // more fragments, and the offset
 #define TCP_SUM   16
+#define TCP_MIN   20u
 
 static struct addr addr_at(const uint8_t *p)
 {
@@ -66,9 +80,42 @@ static enum counter fault(const struct net *n, uint16_t port, const struct pkt *
 		return CTR_ip_not_for_us;
 	if (!route_is_host(src) || net_is_local(n, UINT16_MAX, src) || route_is_broadcast(n, port, src))
 		return CTR_ip_bad_source;
-	if (get16(ip + AT_FRAG) & FRAG_MASK)
-		return CTR_ip_fragment;
 	return CTR_COUNT;
+}
+
+// NULL, or the whole datagram.
+static struct pkt *defragment(struct net *n, uint16_t port, struct pkt *p)
+{
+	uint8_t *ip = (uint8_t *)pkt_data(p);
+	uint16_t field = get16(ip + AT_FRAG), sum;
+	uint32_t header = (ip[0] & 15u) * 4;
+	struct fragment f = {.src = addr_at(ip + AT_SRC),
+			     .dst = addr_at(ip + AT_DST),
+			     .id = get16(ip + AT_ID),
+			     .proto = ip[AT_PROTO],
+			     .ecn = ip[AT_TOS] & 3,
+			     .more = field & FRAG_MORE,
+			     .head = header,
+			     .offset = (field & 0x1fffu) * 8,
+			     .len = get16(ip + AT_TOTAL) - header};
+
+	f.tell = f.proto == IPPROTO_TCP || (f.len > 0 && ip[header] == ICMP_ECHO);
+	// What decides about a segment stands in its first fragment (RFC 1858 3, RFC 3128 3).
+	if (f.proto == IPPROTO_TCP && (f.offset == 0 ? f.len < TCP_MIN : f.offset < TCP_MIN)) {
+		net_drop(n, p, CTR_ip_fragment_bad);
+		return NULL;
+	}
+	p = reassembly_input(n, port, p, &f, &header, &f.ecn);
+	if (!p)
+		return NULL;
+	ip = (uint8_t *)pkt_data(p);
+	put16(ip + AT_TOTAL, pkt_chain_len(p));
+	put16(ip + AT_FRAG, 0);
+	ip[AT_TOS] = (uint8_t)((ip[AT_TOS] & ~3u) | f.ecn);
+	memset(ip + AT_SUM, 0, 2);
+	sum = checksum_fold(checksum_add(0, ip, header));
+	memcpy(ip + AT_SUM, &sum, 2);
+	return p;
 }
 
 bool ipv4_input(struct net *n, uint16_t port, struct pkt *p, struct net_seg *seg)
@@ -76,6 +123,7 @@ bool ipv4_input(struct net *n, uint16_t port, struct pkt *p, struct net_seg *seg
 	enum counter why = fault(n, port, p);
 	const uint8_t *ip = (const uint8_t *)pkt_data(p);
 	uint32_t header, total;
+	bool fragment;
 	uint8_t proto;
 
 	if (why != CTR_COUNT) {
@@ -85,13 +133,30 @@ bool ipv4_input(struct net *n, uint16_t port, struct pkt *p, struct net_seg *seg
 	header = (ip[0] & 15u) * 4;
 	total = get16(ip + AT_TOTAL);
 	proto = ip[AT_PROTO];
+	fragment = get16(ip + AT_FRAG) & FRAG_MASK;
 	if (total < pkt_chain_len(p)) // frames are padded to 60 bytes
 		pkt_trim_chain(p, total);
 	if (proto != IPPROTO_TCP && proto != IPPROTO_ICMP) {
-		icmp_refuse(n, port, p,
-			    proto == IPPROTO_UDP ? ICMP_PORT_UNREACHABLE : ICMP_PROTOCOL_UNREACHABLE);
+		if (!(get16(ip + AT_FRAG) & FRAG_MASK &
+		      ~FRAG_MORE)) // RFC 1122 3.2.2: never of a later fragment
+			icmp_error(n, port, p, ICMP_UNREACHABLE,
+				   proto == IPPROTO_UDP ? ICMP_PORT_UNREACHABLE : ICMP_PROTOCOL_UNREACHABLE);
 		net_drop(n, p, CTR_ip_unknown_protocol);
 		return false;
+	}
+	if (__builtin_expect(fragment, 0)) {
+		p = defragment(n, port, p);
+		if (!p)
+			return false;
+		ip = (const uint8_t *)pkt_data(p);
+		header = (ip[0] & 15u) * 4;
+		if (proto == IPPROTO_TCP && n->ops.elsewhere) {
+			ethernet_restore(&n->port[port], p, TYPE_IPV4);
+			if (n->ops.elsewhere(n->ops.ctx, port, p))
+				return false;
+			pkt_adj(p, ethernet_header(&n->port[port]));
+			ip = (const uint8_t *)pkt_data(p);
+		}
 	}
 	*seg = (struct net_seg){
 		.pkt = p,
@@ -116,14 +181,53 @@ static uint64_t pseudo_sum(const struct net_path *path, uint8_t proto, uint32_t 
 	       __builtin_bswap16((uint16_t)len);
 }
 
+// Composed and summed as words: bytes written to memory could not be read back as words at once.
+static inline void put_header(struct net *n, const struct net_path *path, struct pkt *p, uint8_t proto,
+			      uint8_t tos, uint16_t id, uint16_t frag)
+{
+	bool offload = n->port[path->port].tx_ip_csum;
+	uint32_t w[IPV4_HEADER / 4];
+
+	w[0] = (4 << 4 | IPV4_HEADER / 4) | (uint32_t)tos << 8 | be16(pkt_chain_len(p) + IPV4_HEADER) << 16;
+	w[1] = be16(id) | be16(frag) << 16;
+	w[2] = IPV4_TTL | (uint32_t)proto << 8;
+	w[3] = addr_v4(path->local);
+	w[4] = addr_v4(path->remote);
+	if (!offload)
+		w[2] |= (uint32_t)checksum_fold(header_sum(w)) << 16;
+	memcpy(pkt_prepend(p, IPV4_HEADER), w, IPV4_HEADER);
+}
+
+// Without DF, so that routers may make them smaller still.
+static void output_fragments(struct net *n, const struct net_path *path, struct pkt *p, uint8_t proto,
+			     uint8_t tos)
+{
+	const struct net_port *np = &n->port[path->port];
+	uint32_t mtu = path->mtu < PKT_ROOM ? path->mtu : PKT_ROOM, each = (mtu - IPV4_HEADER) & ~7u;
+	uint16_t id = (uint16_t)fragment_id(n, path->local, path->remote);
+	struct pkt *v[FRAGMENTS_MAX];
+	unsigned count = fragment_split(n, p, each, v);
+
+	for (unsigned i = 0; i < count; i++) {
+		pkt_offload(v[i], np->tx_ip_csum, false, ethernet_header(np), IPV4_HEADER);
+		put_header(n, path, v[i], proto, tos, id,
+			   (uint16_t)(i * each / 8 | (i + 1 < count ? FRAG_MORE : 0)));
+		neigh_output(n, path->neigh, v[i], TYPE_IPV4);
+	}
+	pkt_free_chain(p);
+}
+
 void ipv4_output(struct net *n, const struct net_path *path, struct pkt *p, uint8_t proto, uint8_t tos)
 {
 	const struct net_port *np = &n->port[path->port];
 	uint32_t len = pkt_chain_len(p);
 	bool tcp_csum = proto == IPPROTO_TCP && np->tx_tcp_csum;
-	uint32_t w[IPV4_HEADER / 4];
 
 	if (len + IPV4_HEADER > path->mtu) {
+		if (proto == IPPROTO_ICMP) {
+			output_fragments(n, path, p, proto, tos);
+			return;
+		}
 		net_drop(n, p, CTR_ip_too_big);
 		return;
 	}
@@ -135,16 +239,8 @@ void ipv4_output(struct net *n, const struct net_path *path, struct pkt *p, uint
 		memcpy(pkt_data(p) + TCP_SUM, &field, 2);
 	}
 	pkt_offload(p, np->tx_ip_csum, tcp_csum, ethernet_header(np), IPV4_HEADER);
-	// Composed and summed as words: bytes written to memory could not be read back as words at once.
-	w[0] = (4 << 4 | IPV4_HEADER / 4) | (uint32_t)tos << 8 | be16(len + IPV4_HEADER) << 16;
-	w[1] = be16(n->ip_id++) | be16(FRAG_DF)
-					  << 16; // the identification means nothing with DF (RFC 6864 4.1)
-	w[2] = IPV4_TTL | (uint32_t)proto << 8;
-	w[3] = addr_v4(path->local);
-	w[4] = addr_v4(path->remote);
-	if (!np->tx_ip_csum)
-		w[2] |= (uint32_t)checksum_fold(header_sum(w)) << 16;
-	memcpy(pkt_prepend(p, IPV4_HEADER), w, IPV4_HEADER);
+	// The identification means nothing with DF (RFC 6864 4.1).
+	put_header(n, path, p, proto, tos, n->ip_id++, FRAG_DF);
 	neigh_output(n, path->neigh, p, TYPE_IPV4);
 }
 

@@ -1,10 +1,12 @@
 #include "net/ipv6.h"
 #include "base/checksum.h"
+#include "net/fragment.h"
 #include "net/icmp.h"
 #include "net/icmp6.h"
 #include "net/neigh.h"
 #include "net/output.h"
 #include "net/own.h"
+#include "net/reassembly.h"
 #include "net/route.h"
 #include "net/wire.h"
 #include <netinet/in.h>
@@ -12,7 +14,11 @@
 enum { AT_LENGTH = 4, AT_NEXT = 6, AT_HOPS = 7, AT_SRC = 8, AT_DST = 24 };
 
 #define TCP_SUM   16
+#define TCP_MIN   20u
 #define ICMP6_SUM 2
+
+#define FRAGMENT_HEADER 8
+#define FRAGMENT_HEAD   (PKT_HEADROOM - ETHERNET_HEADER - ETHERNET_VLAN) // headers that can be kept
 
 const struct addr ipv6_all_nodes = {.b = {0xff, 2, [15] = 1}};
 const struct addr ipv6_all_mld_routers = {.b = {0xff, 2, [15] = 0x16}};
@@ -77,6 +83,82 @@ static enum counter fault(const struct net *n, uint16_t port, const struct pkt *
 	return CTR_COUNT;
 }
 
+// Whether a first fragment has all headers up to the upper layer's, and enough of that (RFC 7112 5).
+static bool has_headers(const struct ipv6_walk *w, uint32_t len)
+{
+	if (w->proto == IPPROTO_TCP)
+		return len >= w->header + TCP_MIN;
+	if (w->proto == IPPROTO_ICMPV6)
+		return len >= w->header + ICMP6_HEADER;
+	return w->fault != CTR_ip_bad_extension || w->answer;
+}
+
+// NULL, or the whole packet without its fragment header; *walk is then of that.
+static struct pkt *defragment(struct net *n, uint16_t port, struct pkt *p, const struct net_seg *seg,
+			      struct ipv6_walk *walk)
+{
+	uint8_t *ip = (uint8_t *)pkt_data(p), *header = ip + walk->fragment;
+	uint32_t field = get16(header + 2), head = walk->fragment + FRAGMENT_HEADER;
+	struct fragment f = {.src = seg->src,
+			     .dst = seg->dst,
+			     .id = get32(header + 4),
+			     .ecn = seg->tos & 3,
+			     .more = field & FRAGMENT_MORE,
+			     .head = head,
+			     .offset = field & FRAGMENT_OFFSET,
+			     .len = pkt_chain_len(p) - head};
+
+	f.tell = walk->proto == IPPROTO_TCP || (f.offset == 0 && ip[walk->header] == ICMP6_ECHO);
+	if (f.offset == 0 && !has_headers(walk, pkt_len(p))) {
+		if (walk->proto != IPPROTO_ICMPV6)
+			icmp6_error(n, port, p, ICMP6_PARAMETER, PROBLEM_FIRST, 0);
+		net_drop(n, p, CTR_ip_fragment_bad);
+		return NULL;
+	}
+	if (walk->fault != CTR_COUNT || (f.offset == 0 && walk->proto == IPPROTO_UDP)) {
+		enum counter why = walk->fault != CTR_COUNT ? walk->fault : CTR_ip_unknown_protocol;
+
+		icmp6_refuse(n, port, p, walk);
+		net_drop(n, p, why);
+		return NULL;
+	}
+	if (f.more && f.len % 8 != 0)
+		icmp6_error(n, port, p, ICMP6_PARAMETER, PROBLEM_FIELD, AT_LENGTH);
+	else if (f.offset + f.len > UINT16_MAX)
+		icmp6_error(n, port, p, ICMP6_PARAMETER, PROBLEM_FIELD, walk->fragment + 2);
+	else if (f.offset == 0 && head > FRAGMENT_HEAD) {
+		net_drop(n, p, CTR_ip_fragment_bad);
+		return NULL;
+	}
+	p = reassembly_input(n, port, p, &f, &head, &f.ecn);
+	if (!p)
+		return NULL;
+	ip = (uint8_t *)pkt_data(p);
+	ipv6_walk(walk, ip, pkt_len(p)); // that of the first fragment, whose headers may be others
+	ip[walk->named] = ip[walk->fragment];
+	memmove(ip + FRAGMENT_HEADER, ip, walk->fragment);
+	pkt_adj(p, FRAGMENT_HEADER);
+	ip = (uint8_t *)pkt_data(p);
+	put16(ip + AT_LENGTH, pkt_chain_len(p) - IPV6_HEADER);
+	ip[1] = (uint8_t)((ip[1] & ~0x30u) | f.ecn << 4);
+	ipv6_walk(walk, ip, pkt_len(p));
+	return p;
+}
+
+// What stood between the fixed header and the upper layer says nothing to it.
+static void strip_extensions(struct pkt *p, uint32_t header)
+{
+	uint8_t *ip;
+
+	if (header == IPV6_HEADER)
+		return;
+	memmove(pkt_data(p) + header - IPV6_HEADER, pkt_data(p), IPV6_HEADER);
+	pkt_adj(p, header - IPV6_HEADER);
+	ip = (uint8_t *)pkt_data(p);
+	ip[AT_NEXT] = IPPROTO_TCP;
+	put16(ip + AT_LENGTH, pkt_chain_len(p) - IPV6_HEADER);
+}
+
 bool ipv6_input(struct net *n, uint16_t port, struct pkt *p, bool multicast, struct net_seg *seg)
 {
 	enum counter why = fault(n, port, p, multicast);
@@ -91,17 +173,6 @@ bool ipv6_input(struct net *n, uint16_t port, struct pkt *p, bool multicast, str
 	}
 	if (whole_length(ip) < pkt_chain_len(p))
 		pkt_trim_chain(p, whole_length(ip));
-	if (ip[AT_NEXT] != IPPROTO_TCP && pkt_next(p)) {
-		struct pkt *copy = pkt_copy(p, n->pool);
-
-		if (!copy) {
-			net_drop(n, p, CTR_rx_no_buffer);
-			return false;
-		}
-		pkt_free_chain(p);
-		p = copy;
-		ip = (const uint8_t *)pkt_data(p);
-	}
 	*seg = (struct net_seg){
 		.pkt = p,
 		.src = addr_at(ip + AT_SRC),
@@ -115,6 +186,20 @@ bool ipv6_input(struct net *n, uint16_t port, struct pkt *p, bool multicast, str
 	ipv6_walk(&walk, ip, pkt_len(p));
 	facts.fragmented = walk.fragmented;
 	stranger = addr_is_any(seg->src) || net_is_local(n, UINT16_MAX, seg->src);
+	if (__builtin_expect(walk.fragment != 0, 0)) {
+		if (stranger || facts.multicast || !own_usable(n, port, seg->dst)) {
+			net_drop(n, p, stranger ? CTR_ip_bad_source : CTR_ip_not_for_us);
+			return false;
+		}
+		p = defragment(n, port, p, seg, &walk);
+		if (!p)
+			return false;
+		seg->pkt = p;
+		ip = (const uint8_t *)pkt_data(p);
+		seg->tos = (uint8_t)(ip[0] << 4 | ip[1] >> 4);
+		seg->ttl = ip[AT_HOPS];
+		seg->checked = false;
+	}
 	if (walk.fault == CTR_COUNT && walk.proto == IPPROTO_ICMPV6) {
 		// With a strange source nothing but neighbour discovery makes sense; an address that is not yet
 		// ours hears nothing else.
@@ -143,6 +228,15 @@ bool ipv6_input(struct net *n, uint16_t port, struct pkt *p, bool multicast, str
 		net_drop(n, p, why);
 		return false;
 	}
+	if (__builtin_expect(walk.fragmented || walk.header != IPV6_HEADER || facts.fragmented, 0) &&
+	    n->ops.elsewhere) {
+		strip_extensions(p, walk.header);
+		ethernet_restore(&n->port[port], p, TYPE_IPV6);
+		if (n->ops.elsewhere(n->ops.ctx, port, p))
+			return false;
+		pkt_adj(p, ethernet_header(&n->port[port]));
+		walk.header = IPV6_HEADER;
+	}
 	pkt_adj(p, walk.header);
 	return true;
 }
@@ -170,6 +264,29 @@ static void put_header(struct pkt *p, struct addr src, struct addr dst, uint8_t 
 	memcpy(ip + AT_DST, dst.b, 16);
 }
 
+// RFC 8200 5: the least MTU passes everywhere, and nobody tells this layer of a path's.
+static void output_fragments(struct net *n, const struct net_path *path, struct pkt *p, uint8_t proto,
+			     uint8_t tos)
+{
+	uint32_t each = (IPV6_MTU_MIN - IPV6_HEADER - FRAGMENT_HEADER) & ~7u;
+	uint32_t id = fragment_id(n, path->local, path->remote);
+	struct pkt *v[FRAGMENTS_MAX];
+	unsigned count = fragment_split(n, p, each, v);
+
+	for (unsigned i = 0; i < count; i++) {
+		uint8_t *header = (uint8_t *)pkt_prepend(v[i], FRAGMENT_HEADER);
+
+		header[0] = proto;
+		header[1] = 0;
+		put16(header + 2, i * each | (i + 1 < count ? FRAGMENT_MORE : 0));
+		put32(header + 4, id);
+		pkt_offload6(v[i], false, 0, 0);
+		put_header(v[i], path->local, path->remote, IPPROTO_FRAGMENT, IPV6_HOPS, tos);
+		neigh_output(n, path->neigh, v[i], TYPE_IPV6);
+	}
+	pkt_free_chain(p);
+}
+
 static void put_sum(struct pkt *p, uint32_t at, uint64_t sum)
 {
 	uint16_t field = checksum_fold(checksum_add(sum, &(uint64_t){output_sum(p)}, 8));
@@ -185,6 +302,11 @@ void ipv6_output(struct net *n, const struct net_path *path, struct pkt *p, uint
 	uint64_t sum = ipv6_pseudo_sum(path->local, path->remote, proto, len);
 
 	if (len + IPV6_HEADER > path->mtu) {
+		if (proto == IPPROTO_ICMPV6) {
+			put_sum(p, ICMP6_SUM, sum);
+			output_fragments(n, path, p, proto, tos);
+			return;
+		}
 		net_drop(n, p, CTR_ip_too_big);
 		return;
 	}

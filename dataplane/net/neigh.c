@@ -4,6 +4,7 @@
 #include "net/ipv6.h"
 #include "net/ndp.h"
 #include "net/own.h"
+#include "net/reassembly.h"
 #include "net/route.h"
 #include <errno.h>
 
@@ -392,6 +393,10 @@ void net_timer(struct net *n, struct timer *t)
 		own_timer(n, t);
 		return;
 	}
+	if (reassembly_owns_timer(n, t)) {
+		reassembly_timer(n, t);
+		return;
+	}
 	switch (e->state) {
 	case NEIGH_INCOMPLETE:
 		if (e->tries < TRIES)
@@ -424,7 +429,7 @@ bool net_owns_timer(const struct net *n, const struct timer *t)
 {
 	return ((const char *)t >= (const char *)n->neigh &&
 		(const char *)t < (const char *)(n->neigh + n->n_neigh)) ||
-	       own_owns_timer(n, t);
+	       own_owns_timer(n, t) || reassembly_owns_timer(n, t);
 }
 
 void neigh_fini(struct net *n)

@@ -2,6 +2,7 @@
 #include "net/arp.h"
 #include "net/neigh.h"
 #include "net/own.h"
+#include "net/reassembly.h"
 
 int net_init(struct net *n, struct arena *a, struct pkt_pool *pool, struct worker_stats *stats,
 	     struct port_stats *port_stats, struct wheel *wheel, struct hash_key key, uint32_t neighbours)
@@ -15,6 +16,8 @@ int net_init(struct net *n, struct arena *a, struct pkt_pool *pool, struct worke
 	};
 	int err = own_init(n, a);
 
+	if (err == 0)
+		err = reassembly_init(n, a);
 	return err ? err : neigh_init(n, a, neighbours);
 }
 
@@ -22,6 +25,7 @@ void net_fini(struct net *n)
 {
 	neigh_fini(n);
 	own_fini(n);
+	reassembly_fini(n);
 	for (uint32_t p = 0; p < SNAP_PORTS_MAX; p++) {
 		for (uint32_t i = 0; i < n->tx[p].n; i++)
 			pkt_free_chain(n->tx[p].v[i]);

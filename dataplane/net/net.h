@@ -36,6 +36,9 @@ struct net_ops {
 			    uint16_t remote_port, uint32_t seq, uint8_t type, uint8_t code, uint16_t mtu);
 	// A resolved or changed neighbour, so that other workers of this port may learn it too; may be NULL.
 	void (*learned)(void *ctx, uint16_t port, struct addr addr, const uint8_t mac[6]);
+	// A frame with a TCP segment that was not to be seen as one before (it came in fragments, or behind
+	// IPv6 extension headers): true, and it is consumed, where it is another worker's. May be NULL.
+	bool (*elsewhere)(void *ctx, uint16_t port, struct pkt *frame);
 	// May this address and TCP port be answered on port? For nothing but choosing RST over silence; NULL:
 	// yes.
 	void *ctx;
@@ -59,8 +62,9 @@ struct net_txq {
 	uint32_t n;
 };
 
-struct net_neigh; // an entry of the table, see neigh.h
-struct net_own;   // an IPv6 address of ours, see own.h
+struct net_neigh;      // an entry of the table, see neigh.h
+struct net_own;        // an IPv6 address of ours, see own.h
+struct net_reassembly; // datagrams in fragments, see reassembly.h
 
 struct net {
 	uint64_t now; // ns, set by the worker once per burst
@@ -84,6 +88,9 @@ struct net {
 	uint32_t icmp_tokens;
 	uint64_t icmp_refilled;
 	uint16_t ip_id;
+	struct net_reassembly *reassembly;
+	uint32_t reassembly_buffers; // that may be held; may be lowered after net_init()
+	uint32_t fragment_id;
 };
 
 // The wheel is shared with the layers above: its fire callback calls net_timer() for timers for which

@@ -49,6 +49,11 @@ unsigned steer_flow(const struct steer *s, struct addr remote, struct addr local
 	return (unsigned)(hash_mix(remote.w[0] ^ remote_port, remote.w[1]) >> 32) % s->workers;
 }
 
+static unsigned by_address(const struct steer *s, struct addr remote)
+{
+	return (unsigned)(hash_mix(remote.w[0], remote.w[1]) >> 32) % s->workers;
+}
+
 #define ETH_HEADER 14
 #define VLAN_TAG   4
 
@@ -80,20 +85,29 @@ unsigned steer_frame(const struct steer *s, const char *frame, uint32_t n, unsig
 		if (n < 20 || p[0] >> 4 != 4)
 			return self;
 		ihl = (p[0] & 15u) * 4;
-		// A fragment, the first one too: RSS would not see ports in the others.
-		if (ihl < 20 || n < ihl + 4 || p[9] != IPPROTO_TCP || (be16(p + 6) & 0x3fff) != 0)
+		if (ihl < 20 || n < ihl + 4)
 			return self;
 		memcpy(&v4, p + 12, 4);
 		remote = addr_from_v4(v4);
 		memcpy(&v4, p + 16, 4);
 		local = addr_from_v4(v4);
+		// A fragment, the first one too: there are no ports in the others.
+		if ((be16(p + 6) & 0x3fff) != 0)
+			return by_address(s, remote);
+		if (p[9] != IPPROTO_TCP)
+			return self;
 		l4 = p + ihl;
 	} else if (type == 0x86dd) {
-		// Extension headers (fragments among them) are not walked, as most devices do not.
-		if (n < 40 + 4 || p[0] >> 4 != 6 || p[6] != IPPROTO_TCP)
+		// Extension headers are not walked, as most devices do not; there may be a fragment's.
+		if (n < 40 + 4 || p[0] >> 4 != 6)
 			return self;
 		memcpy(remote.b, p + 8, 16);
 		memcpy(local.b, p + 24, 16);
+		if (p[6] == IPPROTO_FRAGMENT || p[6] == IPPROTO_HOPOPTS || p[6] == IPPROTO_ROUTING ||
+		    p[6] == IPPROTO_DSTOPTS)
+			return by_address(s, remote);
+		if (p[6] != IPPROTO_TCP)
+			return self;
 		l4 = p + 40;
 	} else {
 		return self;

@@ -6,7 +6,9 @@
 // STEER_PORTBITS: no RSS. Towards one of our ephemeral ports (STEER_EPHEMERAL and up) the owner is port mod
 //   workers; else it is a hash of the remote end. Packets that arrive on another worker's queue are handed
 //   over.
-// What is neither TCP nor an unfragmented IP packet belongs to the worker that received it.
+// Fragments, and IPv6 packets with extension headers, have an owner by their sender's address alone, who puts
+// them together and hands on what comes out. What is neither that nor TCP belongs to the worker that received
+// it.
 #pragma once
 #include "base/addr.h"
 #include <stdbool.h>

@@ -183,7 +183,7 @@ def test_malformed_ipv6_packets_are_counted_by_reason(gw):
         ("ip_bad_source", ipv6(tcp(src="::"), src="::")),
         ("ip_bad_source", ipv6(tcp(src="fd00:c6:12::1"), src="fd00:c6:12::1")),
         ("ip_bad_source", ipv6(tcp(src="::ffff:198.18.0.2"), src="::ffff:198.18.0.2")),
-        ("ip_fragment", ipv6(bytes([6, 0, 0, 1, 0, 0, 0, 9]) + tcp(), proto=44)),
+        ("ip_fragment_bad", ipv6(bytes([6, 0, 0, 1, 0, 0, 0, 9]) + tcp()[:16], proto=44)),
         ("ip_bad_extension", ipv6(routing + tcp(), proto=43)),
         ("ip_bad_extension", ipv6(hops + tcp(), proto=0)),
         ("ip_bad_extension", ipv6(bytes([60, 0, 1, 4, 0, 0, 0, 0]) * 20 + tcp(), proto=60)),

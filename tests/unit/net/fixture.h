@@ -293,10 +293,17 @@ static inline void receive_chained(const struct frame *f, const uint32_t *sizes)
 	net_input(&net, 0, &head, 1);
 }
 
-// The one frame that was to be sent on port; it stays in the queue's hands until tx_clear().
+// The one frame that was to be sent on port, in one buffer; it stays in the queue's hands until tx_clear().
 static inline const uint8_t *sent_on(uint16_t port, uint32_t *n)
 {
 	assert_int_equal(net.tx[port].n, 1);
+	if (pkt_next(net.tx[port].v[0])) {
+		struct pkt *chain = net.tx[port].v[0];
+
+		net.tx[port].v[0] = pkt_copy(chain, pool);
+		assert_non_null(net.tx[port].v[0]);
+		pkt_free_chain(chain);
+	}
 	*n = pkt_len(net.tx[port].v[0]);
 	return (const uint8_t *)pkt_data(net.tx[port].v[0]);
 }

@@ -142,20 +142,6 @@ static void known_extension_headers_are_skipped(void **state)
 		assert_memory_equal(pkt_data(seen.seg[i].pkt), "abcdefghijklmnopqrst", 20);
 }
 
-static void fragments_are_refused(void **state)
-{
-	(void)state;
-	const uint8_t fragment[][8] = {{6, 0, 0, 1}, {6, 0, 0, 8}, {6, 0, 0xff, 0xf9}};
-	struct frame f;
-
-	for (unsigned i = 0; i < 3; i++) {
-		tcp_frame(&f, IPPROTO_FRAGMENT, fragment[i], 8);
-		receive(&f);
-		assert_int_equal(count(CTR_ip_fragment), i + 1);
-	}
-	assert_int_equal(seen.segs + net.tx[0].n, 0);
-}
-
 // The ICMPv6 message that was sent to the peer, verified.
 static const uint8_t *told(uint8_t type, uint8_t code)
 {
@@ -516,7 +502,6 @@ int main(void)
 		NET6_TEST(impossible_sources_are_refused),
 		NET6_TEST(a_port_without_an_ipv6_address_ignores_ipv6),
 		NET6_TEST(known_extension_headers_are_skipped),
-		NET6_TEST(fragments_are_refused),
 		NET6_TEST(what_cannot_be_processed_is_told_with_a_pointer),
 		NET6_TEST(what_its_sender_wants_no_answer_to_is_dropped_in_silence),
 		NET6_TEST(an_echo_request_is_answered_byte_by_byte),

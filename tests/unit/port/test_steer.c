@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -185,12 +186,6 @@ static void what_has_no_ports_stays_where_it_came_in(void **state)
 			owner(&s, MACS "0800 4500 0028 0001 4000 4011 0000 c6120001 c6120002 12340050", self),
 			self); // UDP
 		assert_int_equal(
-			owner(&s, MACS "0800 4500 0028 0001 2000 4006 0000 c6120001 c6120002 12340050", self),
-			self); // first fragment
-		assert_int_equal(
-			owner(&s, MACS "0800 4500 0028 0001 0010 4006 0000 c6120001 c6120002 12340050", self),
-			self); // later fragment
-		assert_int_equal(
 			owner(&s, MACS "0800 4400 0028 0001 0000 4006 0000 c6120001 c6120002 12340050", self),
 			self); // header length below 20
 		assert_int_equal(
@@ -198,6 +193,38 @@ static void what_has_no_ports_stays_where_it_came_in(void **state)
 			self); // and beyond the frame
 		assert_int_equal(owner(&s, MACS "8100 0064", self), self);
 	}
+}
+
+// There are no ports in the later ones, and one worker must have them all.
+static void fragments_of_one_sender_have_one_owner(void **state)
+{
+	(void)state;
+	struct steer s = {.kind = STEER_PORTBITS, .workers = 4};
+	unsigned seen = 0, first, later, six;
+
+	for (unsigned from = 1; from < 100; from++) {
+		char a[200], b[200], c[300];
+
+		snprintf(a, sizeof(a), MACS "0800 4500 0028 0001 2000 4006 0000 c61200%02x c6120001 12340050",
+			 from);
+		snprintf(b, sizeof(b), MACS "0800 4500 0028 0001 0010 4001 0000 c61200%02x c6120001 00000000",
+			 from);
+		first = owner(&s, a, from % 4);
+		later = owner(&s, b, 3 - from % 4);
+		assert_int_equal(first, later);
+		seen |= 1u << first;
+		six = 0;
+		for (unsigned kind = 0; kind < 4; kind++) { // behind any extension header
+			snprintf(c, sizeof(c),
+				 MACS "86dd 60000000 0014 %s40 fd0000c60012000000000000000000%02x "
+				      "fd0000c6001200000000000000000001 06000000 00000000",
+				 (const char *[]){"00", "2b", "2c", "3c"}[kind], from);
+			if (kind == 0)
+				six = owner(&s, c, from % 4);
+			assert_int_equal(owner(&s, c, kind), six);
+		}
+	}
+	assert_int_equal(seen, 15);
 }
 
 static void one_worker_owns_everything(void **state)
@@ -219,6 +246,7 @@ int main(void)
 		cmocka_unit_test(portbits_spread_clients_of_a_listener_by_their_end_alone),
 		cmocka_unit_test(frames_are_steered_as_their_flow_is),
 		cmocka_unit_test(what_has_no_ports_stays_where_it_came_in),
+		cmocka_unit_test(fragments_of_one_sender_have_one_owner),
 		cmocka_unit_test(one_worker_owns_everything),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
