@@ -143,7 +143,13 @@ class Gateway:
             return answer.read().decode()
 
     def _start_taps(self):
-        # A tap comes and goes with the data plane: each time it appears it is bridged to its cable.
+        # A tap comes and goes with the data plane: each time it appears it is bridged to its cable. The bridge must
+        # not look into the packets: with netfilter's hooks it drops those whose IP header is wrong.
+        with self.space.inside("gw"):
+            for family in ("ip", "ip6", "arp"):
+                with contextlib.suppress(OSError):
+                    with open(f"/proc/sys/net/bridge/bridge-nf-call-{family}tables", "w", encoding="ascii") as knob:
+                        knob.write("0")
         for iface in ("wan", "lan"):
             with contextlib.suppress(LabError):
                 self.space.ip("gw", "link", "add", f"br-{iface}", "type", "bridge")
