@@ -28,13 +28,14 @@ struct quirk {
 	bool by_pointer; // hands the buffer itself to the receiver, who will write into it
 	bool one_queue;  // further queues lead nowhere unless the other end has as many: only when asked for
 	bool removable;  // its peer is a process that may go away
+	bool fills_late; // with zero copy, buffers are put up when the peer is there, and never given back
 };
 
 static const struct quirk quirks[] = {
 	// The kernel's interface has the address that the driver reports; the kernel spreads flows over queues
 	// by itself (and rte_flow needs a multiq qdisc that many kernels do not have).
 	{.driver = "net_tap", .no_csum = true, .no_rss = true, .peer_mac = true},
-	{.driver = "net_memif", .one_queue = true, .removable = true},
+	{.driver = "net_memif", .one_queue = true, .removable = true, .fills_late = true},
 	{.driver = "net_ring", .by_pointer = true, .one_queue = true},
 };
 
@@ -57,6 +58,7 @@ struct starting {
 	struct pkt_pool *pool;
 	unsigned workers;
 	uint16_t queues;
+	uint16_t rx_descriptors;
 	bool rss;
 	char *why;
 	size_t why_size;
@@ -255,6 +257,7 @@ static int set_up_queues(struct starting *st)
 	unsigned socket = (unsigned)rte_eth_dev_socket_id(p->id); // SOCKET_ID_ANY for what belongs to no node
 	int err = rte_eth_dev_adjust_nb_rx_tx_desc(p->id, &rx, &tx);
 
+	st->rx_descriptors = rx;
 	for (uint16_t q = 0; err == 0 && q < st->queues; q++) {
 		err = rte_eth_rx_queue_setup(p->id, q, rx, socket, NULL, pkt_pool_mempool(st->pool));
 		if (err)
@@ -348,6 +351,8 @@ int port_start(struct port *p, const struct snapshot *s, const struct snap_port 
 	}
 	p->started = true;
 	p->held = pkt_pool_used(pool) - used;
+	if (st.quirk->fills_late && strstr(p->device, ",zero-copy=yes"))
+		p->held_max = (uint32_t)st.queues * st.rx_descriptors;
 	(void)rte_eth_promiscuous_disable(p->id); // drivers that cannot see everything anyway
 	// Neighbours ask for IPv6 addresses in groups, and addresses may come with a later generation. Where
 	// groups cannot be had alone, everything is.
@@ -374,6 +379,24 @@ static void reap_sent(const struct port *p)
 	} while (used < before);
 }
 
+// What a driver of this kind still holds is what nobody else does: so many as are in use, and no more than it
+// can have put up, if it ever had a peer. The rest is missed as ever.
+static uint32_t held_late(const struct port *p)
+{
+	struct rte_eth_stats stats = {0};
+	struct pkt *v[PORT_BURST];
+	unsigned n;
+
+	if (p->held_max == 0 || (!port_link_up(p) && (rte_eth_stats_get(p->id, &stats) != 0 ||
+						      stats.ipackets + stats.opackets == 0)))
+		return 0;
+	for (uint16_t q = 0; q < p->caps.rx_queues; q++)
+		for (uint32_t most = 0; most < p->held_max && (n = port_rx(p, q, v, PORT_BURST)) > 0; most += n)
+			for (unsigned i = 0; i < n; i++)
+				pkt_free_chain(v[i]);
+	return least(p->held_max, pkt_pool_used(p->pool));
+}
+
 void port_stop(struct port *p)
 {
 	struct rte_eth_dev_info info = {0};
@@ -382,6 +405,7 @@ void port_stop(struct port *p)
 
 	if (p->started) {
 		reap_sent(p);
+		p->held += held_late(p);
 		(void)rte_eth_dev_stop(p->id);
 	}
 	used = pkt_pool_used(p->pool);

@@ -27,7 +27,8 @@ struct port {
 	struct steer steer;
 	bool started, vdev;
 	struct pkt_pool *pool;
-	uint32_t held; // buffers the driver took for receiving when it was started
+	uint32_t held;     // buffers the driver took for receiving when it was started
+	uint32_t held_max; // and those that it may take from then on
 };
 
 // Attaches (vdev strings are created) and starts the device with up to `workers` queues. 0 or -errno, with a
