@@ -111,11 +111,24 @@ static inline void put_header(const struct net_port *np, struct pkt *p, const ui
 	}
 }
 
-void ethernet_restore(const struct net_port *port, struct pkt *p, uint16_t type)
+static void restore(const struct net_port *port, struct pkt *p, uint16_t type)
 {
 	static const uint8_t somebody[MAC_LEN] = {2, 0, 0, 0, 0, 0xfe}; // who it was is of no further interest
 
 	put_header(port, p, port->mac, somebody, type);
+}
+
+bool ethernet_elsewhere(struct net *n, uint16_t port, struct pkt *p, uint16_t type)
+{
+	const struct net_port *np = &n->port[port];
+
+	if (!n->ops.elsewhere)
+		return false;
+	restore(np, p, type);
+	if (n->ops.elsewhere(n->ops.ctx, port, p))
+		return true;
+	pkt_adj(p, ethernet_header(np));
+	return false;
 }
 
 void ethernet_output(struct net *n, uint16_t port, struct pkt *p, const uint8_t mac[MAC_LEN], uint16_t type)

@@ -44,7 +44,7 @@ static inline unsigned ethernet_header(const struct net_port *port)
 {
 	return port->vlan ? ETHERNET_HEADER + ETHERNET_VLAN : ETHERNET_HEADER;
 }
-// A packet that net_input() is to see as a frame for us (its data begins at the IP header).
-void ethernet_restore(const struct net_port *port, struct pkt *p, uint16_t type);
+// Whether another worker was to have a packet (its data begins at the IP header), and has it now.
+bool ethernet_elsewhere(struct net *n, uint16_t port, struct pkt *p, uint16_t type);
 // Puts the header in front and queues the frame for sending. Consumes p.
 void ethernet_output(struct net *n, uint16_t port, struct pkt *p, const uint8_t mac[MAC_LEN], uint16_t type);

@@ -150,13 +150,11 @@ bool ipv4_input(struct net *n, uint16_t port, struct pkt *p, struct net_seg *seg
 			return false;
 		ip = (const uint8_t *)pkt_data(p);
 		header = (ip[0] & 15u) * 4;
-		if (proto == IPPROTO_TCP && n->ops.elsewhere) {
-			ethernet_restore(&n->port[port], p, TYPE_IPV4);
-			if (n->ops.elsewhere(n->ops.ctx, port, p))
-				return false;
-			pkt_adj(p, ethernet_header(&n->port[port]));
-			ip = (const uint8_t *)pkt_data(p);
-		}
+	}
+	if (__builtin_expect(fragment || proto == IPPROTO_ICMP, 0)) {
+		if (ethernet_elsewhere(n, port, p, TYPE_IPV4))
+			return false;
+		ip = (const uint8_t *)pkt_data(p);
 	}
 	*seg = (struct net_seg){
 		.pkt = p,

@@ -208,6 +208,8 @@ bool ipv6_input(struct net *n, uint16_t port, struct pkt *p, bool multicast, str
 			net_drop(n, p, stranger ? CTR_ip_bad_source : CTR_ip_not_for_us);
 			return false;
 		}
+		if (walk.header == IPV6_HEADER && ethernet_elsewhere(n, port, p, TYPE_IPV6))
+			return false;
 		pkt_adj(p, walk.header);
 		icmp6_input(n, seg, &facts);
 		return false;
@@ -228,13 +230,10 @@ bool ipv6_input(struct net *n, uint16_t port, struct pkt *p, bool multicast, str
 		net_drop(n, p, why);
 		return false;
 	}
-	if (__builtin_expect(walk.fragmented || walk.header != IPV6_HEADER || facts.fragmented, 0) &&
-	    n->ops.elsewhere) {
+	if (__builtin_expect(walk.header != IPV6_HEADER || facts.fragmented, 0)) {
 		strip_extensions(p, walk.header);
-		ethernet_restore(&n->port[port], p, TYPE_IPV6);
-		if (n->ops.elsewhere(n->ops.ctx, port, p))
+		if (ethernet_elsewhere(n, port, p, TYPE_IPV6))
 			return false;
-		pkt_adj(p, ethernet_header(&n->port[port]));
 		walk.header = IPV6_HEADER;
 	}
 	pkt_adj(p, walk.header);

@@ -36,8 +36,9 @@ struct net_ops {
 			    uint16_t remote_port, uint32_t seq, uint8_t type, uint8_t code, uint16_t mtu);
 	// A resolved or changed neighbour, so that other workers of this port may learn it too; may be NULL.
 	void (*learned)(void *ctx, uint16_t port, struct addr addr, const uint8_t mac[6]);
-	// A frame with a TCP segment that was not to be seen as one before (it came in fragments, or behind
-	// IPv6 extension headers): true, and it is consumed, where it is another worker's. May be NULL.
+	// A frame whose worker could not be known before: a TCP segment that came in fragments or behind IPv6
+	// extension headers, an ICMP error about one of ours. true, and it is consumed, where it is another
+	// worker's. May be NULL.
 	bool (*elsewhere)(void *ctx, uint16_t port, struct pkt *frame);
 	// May this address and TCP port be answered on port? For nothing but choosing RST over silence; NULL:
 	// yes.

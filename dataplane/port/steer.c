@@ -62,6 +62,36 @@ static inline uint16_t be16(const uint8_t *p)
 	return (uint16_t)(p[0] << 8 | p[1]);
 }
 
+// An ICMP or ICMPv6 error concerns the connection whose segment it quotes, sent by us: that one's owner. -1: it
+// quotes no whole beginning of a segment. icmp: n bytes from its header on.
+static int by_quote(const struct steer *s, const uint8_t *icmp, uint32_t n, bool v6)
+{
+	const uint8_t *ip = icmp + 8, *l4;
+	uint32_t header = 40, v4;
+	struct addr remote, local;
+
+	if (n < 8 + 20 || (v6 ? icmp[0] >= 128 : icmp[0] != 3 && icmp[0] != 11 && icmp[0] != 12))
+		return -1;
+	n -= 8;
+	if (v6) {
+		if (n < 40 + 4 || ip[0] >> 4 != 6 || ip[6] != IPPROTO_TCP)
+			return -1;
+		memcpy(local.b, ip + 8, 16);
+		memcpy(remote.b, ip + 24, 16);
+	} else {
+		header = (ip[0] & 15u) * 4;
+		if (ip[0] >> 4 != 4 || header < 20 || n < header + 4 || ip[9] != IPPROTO_TCP ||
+		    (be16(ip + 6) & 0x1fff) != 0)
+			return -1;
+		memcpy(&v4, ip + 12, 4);
+		local = addr_from_v4(v4);
+		memcpy(&v4, ip + 16, 4);
+		remote = addr_from_v4(v4);
+	}
+	l4 = ip + header;
+	return (int)steer_flow(s, remote, local, be16(l4 + 2), be16(l4));
+}
+
 unsigned steer_frame(const struct steer *s, const char *frame, uint32_t n, unsigned self)
 {
 	const uint8_t *p = (const uint8_t *)frame, *l4;
@@ -94,6 +124,11 @@ unsigned steer_frame(const struct steer *s, const char *frame, uint32_t n, unsig
 		// A fragment, the first one too: there are no ports in the others.
 		if ((be16(p + 6) & 0x3fff) != 0)
 			return by_address(s, remote);
+		if (p[9] == IPPROTO_ICMP) {
+			int owner = by_quote(s, p + ihl, n - ihl, false);
+
+			return owner < 0 ? self : (unsigned)owner;
+		}
 		if (p[9] != IPPROTO_TCP)
 			return self;
 		l4 = p + ihl;
@@ -106,6 +141,11 @@ unsigned steer_frame(const struct steer *s, const char *frame, uint32_t n, unsig
 		if (p[6] == IPPROTO_FRAGMENT || p[6] == IPPROTO_HOPOPTS || p[6] == IPPROTO_ROUTING ||
 		    p[6] == IPPROTO_DSTOPTS)
 			return by_address(s, remote);
+		if (p[6] == IPPROTO_ICMPV6) {
+			int owner = by_quote(s, p + 40, n - 40, true);
+
+			return owner < 0 ? self : (unsigned)owner;
+		}
 		if (p[6] != IPPROTO_TCP)
 			return self;
 		l4 = p + 40;

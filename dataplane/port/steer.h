@@ -7,8 +7,8 @@
 //   workers; else it is a hash of the remote end. Packets that arrive on another worker's queue are handed
 //   over.
 // Fragments, and IPv6 packets with extension headers, have an owner by their sender's address alone, who puts
-// them together and hands on what comes out. What is neither that nor TCP belongs to the worker that received
-// it.
+// them together and hands on what comes out. An ICMP error is of the owner of the connection whose segment it
+// quotes. What is neither that nor TCP belongs to the worker that received it.
 #pragma once
 #include "base/addr.h"
 #include <stdbool.h>

@@ -238,6 +238,79 @@ static void errors_that_quote_nothing_of_ours_are_counted(void **state)
 	assert_int_equal(seen.unreachables, 0);
 }
 
+// RFC 1122 3.2.2: with whatever options the quoted header has; and never more is read than was quoted.
+static void the_options_of_a_quoted_header_are_skipped(void **state)
+{
+	(void)state;
+	struct frame f, g;
+	uint8_t *icmp;
+
+	for (uint16_t options = 4; options <= 40; options += 4) {
+		uint16_t full = 20 + options + 8;
+
+		for (uint16_t n = 0; n <= full; n++) {
+			error_frame(&f, 3, 4, 28);
+			g = f;
+			g.n = 34 + 8;
+			add(&g, f.b + 42, 20)[0] = (uint8_t)(0x40 | (20 + options) / 4);
+			memset(add(&g, NULL, options), 1, options);
+			add(&g, f.b + 62, 8);
+			g.n = 42u + n;
+			put16(g.b + 16, 28u + n);
+			ip_fix(g.b + 14);
+			icmp = g.b + 34;
+			icmp_fix(icmp, 8u + n);
+			receive(&g);
+			assert_int_equal(seen.unreachables, n == full);
+		}
+		assert_int_equal(seen.unreachable.local_port, 40000);
+		assert_int_equal(seen.unreachable.seq, 0xdeadbeef);
+		seen.unreachables = 0;
+	}
+}
+
+// RFC 1122 3.2.2.6, RFC 2644: to a broadcast address, whichever way it came.
+static void an_echo_to_everybody_is_not_answered(void **state)
+{
+	(void)state;
+	const char *dst[] = {"198.18.0.255", "255.255.255.255", "198.18.0.0", "224.0.0.1", "198.18.0.1"};
+	struct frame f;
+
+	for (unsigned i = 0; i < 5; i++) {
+		echo_frame(&f, 32);
+		put_v4(f.b + 30, ip(dst[i]));
+		ip_fix(f.b + 14);
+		if (i < 4)
+			receive(&f);
+		memset(f.b, 0xff, 6);
+		receive(&f);
+	}
+	assert_int_equal(count(CTR_ip_not_for_us), 9);
+	assert_int_equal(net.tx[0].n, 0);
+}
+
+static bool to_another(void *ctx, uint16_t port, struct pkt *frame)
+{
+	(void)ctx;
+	(void)port;
+	assert_int_equal(pkt_data(frame)[34], 3);
+	pkt_free_chain(frame);
+	seen.bursts++;
+	return true;
+}
+
+static void an_error_about_another_workers_connection_is_its_business(void **state)
+{
+	(void)state;
+	struct frame f;
+
+	net.ops.elsewhere = to_another;
+	error_frame(&f, 3, 4, 28);
+	receive(&f);
+	assert_int_equal(seen.bursts, 1);
+	assert_int_equal(seen.unreachables, 0);
+}
+
 static void datagrams(uint8_t proto, unsigned n)
 {
 	struct frame f = {0};
@@ -294,6 +367,9 @@ int main(void)
 		NET_TEST(answers_are_limited_and_the_limit_recovers),
 		NET_TEST(errors_about_our_segments_go_up),
 		NET_TEST(errors_that_quote_nothing_of_ours_are_counted),
+		NET_TEST(the_options_of_a_quoted_header_are_skipped),
+		NET_TEST(an_echo_to_everybody_is_not_answered),
+		NET_TEST(an_error_about_another_workers_connection_is_its_business),
 		NET_TEST(other_protocols_are_refused_with_an_error_that_quotes_them),
 		NET_TEST(errors_are_limited_harder_than_echoes),
 	};

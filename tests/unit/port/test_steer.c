@@ -227,6 +227,54 @@ static void fragments_of_one_sender_have_one_owner(void **state)
 	assert_int_equal(seen, 15);
 }
 
+// Else another worker is told of what it does not know, and path-MTU discovery ends (RFC 1191, RFC 8201).
+static void an_icmp_error_goes_to_the_owner_of_what_it_quotes(void **state)
+{
+	(void)state;
+	struct steer s = {.kind = STEER_PORTBITS, .workers = 4};
+	char four[400], options[400], six[400], whole[400];
+
+	for (unsigned port = 40000; port < 40008; port++) { // ours, towards 198.18.0.9:80
+		snprintf(four, sizeof(four),
+			 MACS "0800 4500 0038 0001 0000 4001 0000 c6120063 c6120001 03040000 00000500"
+			      "4500 05dc 0001 4000 4006 0000 c6120001 c6120009 %04x0050 00000001",
+			 port);
+		snprintf(options, sizeof(options),
+			 MACS "0800 4600 0040 0001 0000 4001 0000 c6120063 c6120001 01010101 0b000000 00000000"
+			      "4600 05dc 0001 4000 4006 0000 c6120001 c6120009 01010101 %04x0050 00000001",
+			 port);
+		snprintf(six, sizeof(six),
+			 MACS
+			 "86dd 60000000 0038 3a40 fd0000c6001200000000000000000099 "
+			 "fd0000c6001200000000000000000001 02000000 00000500"
+			 "60000000 0500 0640 fd0000c6001200000000000000000001 fd0000c6001200000000000000000009"
+			 "%04x0050 00000001",
+			 port);
+		for (unsigned self = 0; self < 4; self++) {
+			assert_int_equal(owner(&s, four, self), port % 4);
+			assert_int_equal(owner(&s, options, self), port % 4);
+			assert_int_equal(owner(&s, six, self), port % 4);
+			for (unsigned cut = 1; cut < 70; cut++) { // cut short anywhere
+				strcpy(whole, four);
+				whole[strlen(whole) - cut] = '\0';
+				assert_true(owner(&s, whole, self) < 4);
+				strcpy(whole, six);
+				whole[strlen(whole) - cut] = '\0';
+				assert_true(owner(&s, whole, self) < 4);
+			}
+		}
+	}
+	strcpy(whole, four); // an echo, a UDP datagram and a later fragment quoted
+	memcpy(strstr(whole, "03040000"), "08", 2);
+	assert_int_equal(owner(&s, whole, 3), 3);
+	strcpy(whole, four);
+	memcpy(strstr(whole, "4006"), "4011", 4);
+	assert_int_equal(owner(&s, whole, 2), 2);
+	strcpy(whole, four);
+	memcpy(strstr(whole, "4000 4006"), "0001", 4);
+	assert_int_equal(owner(&s, whole, 1), 1);
+}
+
 static void one_worker_owns_everything(void **state)
 {
 	(void)state;
@@ -247,6 +295,7 @@ int main(void)
 		cmocka_unit_test(frames_are_steered_as_their_flow_is),
 		cmocka_unit_test(what_has_no_ports_stays_where_it_came_in),
 		cmocka_unit_test(fragments_of_one_sender_have_one_owner),
+		cmocka_unit_test(an_icmp_error_goes_to_the_owner_of_what_it_quotes),
 		cmocka_unit_test(one_worker_owns_everything),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
