@@ -217,6 +217,9 @@ static void check_ports(struct config *c)
 		if (p[i].gateway6.given && addr_is_v4(p[i].gateway6.addr))
 			diag_error(&c->diag, p[i].gateway6.text.mark, "gateway6: %s is not an IPv6 address",
 				   p[i].gateway6.text.s);
+		if (p[i].gateway6.given && p[i].routers.v == ROUTERS_ADVERTISED)
+			diag_error(&c->diag, p[i].gateway6.text.mark,
+				   "gateway6: routers of this port are advertised; either is enough");
 		check_onlink(c, &p[i], &p[i].gateway, "gateway");
 		check_onlink(c, &p[i], &p[i].gateway6, "gateway6");
 		for (uint32_t k = 0; k < p[i].routes.n; k++) {

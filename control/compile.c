@@ -108,6 +108,7 @@ static int job_port(struct job *j, const struct conf_port *p, struct snap_port *
 		.vlan = p->vlan.given ? (uint16_t)p->vlan.v : 0,
 		.mtu = (uint16_t)p->mtu.v,
 		.queues = (uint16_t)p->queues.v,
+		.routers = (uint16_t)p->routers.v,
 	};
 	free(a);
 	free(r);

@@ -19,6 +19,8 @@ static const char *const ecn_words[] = {[ECN_DEFAULT] = "default",
 					[ECN_ACTIVE] = "active",
 					[ECN_NEVER] = "never",
 					NULL};
+static const char *const routers_words[] = {
+	[ROUTERS_CONFIGURED] = "configured", [ROUTERS_ADVERTISED] = "advertised", NULL};
 static const char *const balance_words[] = {
 	[BALANCE_ROUND_ROBIN] = "round_robin", [BALANCE_LEAST_REQUEST] = "least_request", NULL};
 const char *const conf_levels[] = {"user", "operator", "admin", NULL};
@@ -66,6 +68,8 @@ static const struct field port_fields[] = {
 	 .min = 1, .max = 64, .help = "our addresses, with prefix lengths"},
 	{"gateway", KIND_ADDRESS, F(conf_port, gateway), .help = "default gateway"},
 	{"gateway6", KIND_ADDRESS, F(conf_port, gateway6), .help = "default gateway for IPv6"},
+	{"routers", KIND_WORD, F(conf_port, routers), .def = "configured", .words = routers_words,
+	 .help = "IPv6: whether advertisements of routers give a default route (advertised) or nothing"},
 	{"routes", KIND_LIST, KIND_OBJECT, F(conf_port, routes), .max = 1024, .object = &netroute_object,
 	 .help = "further routes; the longest prefix wins"},
 	{"vlan", KIND_NUMBER, F(conf_port, vlan), .min = 1, .max = 4094, .help = "VLAN tag; none: untagged"},

@@ -10,10 +10,13 @@
 #define LIST_SLICE   32     // connections listed in one turn
 #define HANDED_LEARN 0xffff // port of a hand-over that is not a frame but a struct learned
 
-struct learned { // what one worker tells the others of a neighbour
+struct learned { // what one worker tells the others of a neighbour or a router
 	struct addr addr;
 	uint16_t port;
 	uint8_t mac[6];
+	bool router;
+	uint16_t mtu;
+	uint64_t until;
 };
 
 static void hand_over(struct worker *w, unsigned owner, uint16_t port, struct pkt *frame)
@@ -81,7 +84,10 @@ static unsigned take_handed(struct worker *w)
 
 				if (k > begin)
 					net_input(&w->net, pkt_port(v[begin]), v + begin, k - begin);
-				net_learn(&w->net, l->port, l->addr, l->mac);
+				if (l->router)
+					(void)net_router(&w->net, l->port, l->addr, l->until, l->mtu);
+				else
+					net_learn(&w->net, l->port, l->addr, l->mac);
 				pkt_free(v[k]);
 				begin = k + 1;
 			} else if (k > begin && pkt_port(v[k]) != pkt_port(v[begin])) {
@@ -95,25 +101,35 @@ static unsigned take_handed(struct worker *w)
 	return total;
 }
 
-static void learned(void *ctx, uint16_t port, struct addr addr, const uint8_t mac[6])
+static void tell_others(struct worker *w, const struct learned *l)
 {
-	struct worker *w = ctx;
-
 	for (unsigned i = 0; i < w->n_workers; i++) {
 		struct pkt *p;
-		struct learned l = {.addr = addr, .port = port};
 
 		if (!w->to[i])
 			continue;
 		p = pkt_alloc(w->net.pool);
 		if (!p)
 			return; // that worker asks for itself when it needs to
-		memcpy(l.mac, mac, 6);
-		memcpy(pkt_append(p, sizeof(l)), &l, sizeof(l));
+		memcpy(pkt_append(p, sizeof(*l)), l, sizeof(*l));
 		pkt_set_port(p, HANDED_LEARN);
 		if (ptr_ring_push(w->to[i], (void **)&p, 1) != 1)
 			pkt_free(p);
 	}
+}
+
+static void learned(void *ctx, uint16_t port, struct addr addr, const uint8_t mac[6])
+{
+	struct learned l = {.addr = addr, .port = port};
+
+	memcpy(l.mac, mac, 6);
+	tell_others(ctx, &l);
+}
+
+static void heard_router(void *ctx, uint16_t port, struct addr addr, uint64_t until, uint16_t mtu)
+{
+	tell_others(ctx,
+		    &(struct learned){.addr = addr, .port = port, .router = true, .mtu = mtu, .until = until});
 }
 
 static void input_tcp(void *ctx, struct net_seg *v, unsigned n)
@@ -316,6 +332,7 @@ int worker_init(struct worker *w, const struct worker_config *conf)
 	w->net.ops.tcp = input_tcp;
 	w->net.ops.unreachable = input_unreachable;
 	w->net.ops.learned = conf->n_workers > 1 ? learned : NULL;
+	w->net.ops.router = conf->n_workers > 1 ? heard_router : NULL;
 	w->net.ops.elsewhere = conf->n_workers > 1 ? elsewhere : NULL;
 	w->net.ops.ctx = w;
 	w->net.reassembly_buffers /= conf->n_workers;

@@ -221,7 +221,7 @@ static bool ports(struct check *c)
 		if (!text(c, p[i].name, 1, 31, "port name") || !text(c, p[i].device, 1, 127, "port device"))
 			return false;
 		if (p[i].vlan > 4094 || p[i].mtu < 576 || p[i].mtu > 9216 || p[i].queues > QUEUES_MAX ||
-		    p[i].pad)
+		    p[i].routers > ROUTERS_ADVERTISED)
 			return fail(c, "port %u: VLAN %u, MTU %u or %u queues are out of range", i, p[i].vlan,
 				    p[i].mtu, p[i].queues);
 		if (!port_addresses(c, &p[i], i))

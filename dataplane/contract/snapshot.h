@@ -70,6 +70,9 @@ struct snap_netroute { // longest prefix wins; gateway is on-link
 	uint32_t pad;
 };
 
+// Where IPv6's default route comes from: the configuration, or routers' advertisements (RFC 4861).
+enum snap_routers { ROUTERS_CONFIGURED, ROUTERS_ADVERTISED };
+
 struct snap_port {
 	struct snap_ref name;
 	struct snap_ref device;    // PCI address or DPDK vdev string
@@ -78,7 +81,7 @@ struct snap_port {
 	uint16_t vlan;             // 0: untagged; 1..4094: this port's tag
 	uint16_t mtu;              // 576..9216, of the IP packet
 	uint16_t queues;           // wanted; 0: one for each worker, as far as the driver goes
-	uint16_t pad;
+	uint16_t routers;          // enum snap_routers
 };
 
 struct snap_listener {

@@ -3,10 +3,11 @@
 #include "net/neigh.h"
 #include "net/own.h"
 #include "net/route.h"
+#include "net/router.h"
 #include "net/wire.h"
 
 enum { AT_FLAGS = 4, AT_TARGET = 8, NDP_LEN = 24, OPTION_LEN = 8 };
-enum { OPTION_SOURCE = 1, OPTION_TARGET = 2 };
+enum { OPTION_SOURCE = 1, OPTION_TARGET = 2, OPTION_MTU = 5 };
 #define FLAG_SOLICITED 0x40000000u
 #define FLAG_OVERRIDE  0x20000000u
 
@@ -16,12 +17,33 @@ struct message {
 	const uint8_t *mac; // of the option that belongs to the message; NULL: there is none
 };
 
-// RFC 4861 7.1: everything that makes a message invalid. Others' options are skipped.
+// RFC 4861 4.6. Others' options are skipped.
+bool ndp_options(const uint8_t *ndp, uint32_t at, uint32_t n, struct ndp_options *o)
+{
+	*o = (struct ndp_options){0};
+	while (at < n) {
+		uint32_t len = n - at < 2 ? 0 : 8u * ndp[at + 1];
+
+		if (len == 0 || len > n - at)
+			return false;
+		if (len == OPTION_LEN && ndp[at] == OPTION_SOURCE)
+			o->source = ndp + at + 2;
+		else if (len == OPTION_LEN && ndp[at] == OPTION_TARGET)
+			o->target = ndp + at + 2;
+		else if (len == OPTION_LEN && ndp[at] == OPTION_MTU)
+			o->mtu = get32(ndp + at + 4);
+		at += len;
+	}
+	return true;
+}
+
+// RFC 4861 7.1: everything that makes a message invalid.
 static bool parse(const struct net_seg *seg, const struct ipv6_facts *facts, struct message *m)
 {
 	const uint8_t *ndp = (const uint8_t *)pkt_data(seg->pkt);
 	uint32_t n = pkt_len(seg->pkt);
 	bool solicitation = ndp[0] == NDP_SOLICITATION, from_nobody = addr_is_any(seg->src);
+	struct ndp_options o;
 
 	// RFC 6980 5: never in fragments.
 	if (seg->ttl != IPV6_HOPS_LINK || facts->fragmented || ndp[1] != 0 || n < NDP_LEN)
@@ -30,15 +52,9 @@ static bool parse(const struct net_seg *seg, const struct ipv6_facts *facts, str
 	memcpy(m->target.b, ndp + AT_TARGET, 16);
 	if (addr_is_v4(m->target) || !route_is_host(m->target))
 		return false;
-	for (uint32_t at = NDP_LEN; at < n;) {
-		uint32_t len = n - at < 2 ? 0 : 8u * ndp[at + 1];
-
-		if (len == 0 || len > n - at)
-			return false;
-		if (ndp[at] == (solicitation ? OPTION_SOURCE : OPTION_TARGET) && len == OPTION_LEN)
-			m->mac = ndp + at + 2;
-		at += len;
-	}
+	if (!ndp_options(ndp, NDP_LEN, n, &o))
+		return false;
+	m->mac = solicitation ? o.source : o.target;
 	if (m->mac && !mac_is_station(m->mac))
 		return false;
 	if (solicitation)
@@ -144,7 +160,12 @@ void ndp_input(struct net *n, struct net_seg *seg, const struct ipv6_facts *fact
 	struct message m;
 
 	net_count(n, CTR_ndp_rx);
-	// Routers and routes are configured: what routers say, and whoever pretends to be one, changes nothing.
+	if (type == NDP_ROUTER_ADVERTISEMENT && n->port[seg->port].hear_routers) {
+		router_input(n, seg, facts);
+		return;
+	}
+	// Else routers and routes are configured: what routers say, and whoever pretends to be one, changes
+	// nothing.
 	if (type != NDP_SOLICITATION && type != NDP_ADVERTISEMENT) {
 		net_drop(n, seg->pkt, CTR_ndp_ignored);
 		return;

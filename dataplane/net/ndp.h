@@ -1,8 +1,14 @@
-// Neighbour Discovery for IPv6 (RFC 4861): the part of a host whose routes are configured. Within net/ only.
+// Neighbour Discovery for IPv6 (RFC 4861): the part of a host; see router.h for routers. Within net/ only.
 #pragma once
 #include "net/ipv6.h"
 
 // Consumes the packet, one buffer whose data begins at the ICMPv6 header; the checksum has been verified.
+// The options that matter, of ndp[at] to ndp[n]; false: there is one that has no length, or too much of it.
+struct ndp_options {
+	const uint8_t *source, *target; // hardware addresses, or NULL
+	uint32_t mtu;                   // or 0
+};
+bool ndp_options(const uint8_t *ndp, uint32_t at, uint32_t n, struct ndp_options *o);
 void ndp_input(struct net *n, struct net_seg *seg, const struct ipv6_facts *facts);
 // Asks for target's hardware address: its solicited-node group, or mac alone. source: one of our addresses.
 void ndp_solicit(struct net *n, uint16_t port, struct addr source, struct addr target, const uint8_t *mac);

@@ -67,6 +67,13 @@ static struct net_neigh *find(struct net *n, uint16_t port, struct addr addr)
 	return NULL;
 }
 
+bool neigh_silent(const struct net *n, uint16_t port, struct addr addr)
+{
+	const struct net_neigh *e = find((struct net *)(uintptr_t)n, port, addr);
+
+	return e && !neigh_has_mac(e);
+}
+
 // The list of the unreferenced: newest at the end.
 static void unreferenced_add(struct net *n, struct net_neigh *e)
 {

@@ -57,6 +57,8 @@ void neigh_solicited(struct net *n, uint16_t port, struct addr addr, const uint8
 // An advertisement does, if it is an answer (RFC 4861 7.2.5). mac: NULL if it does not say it.
 void neigh_advertised(struct net *n, uint16_t port, struct addr addr, const uint8_t *mac, bool solicited,
 		      bool override);
+// Whether it was asked and has not answered (RFC 4861 6.3.6: no router to be preferred).
+bool neigh_silent(const struct net *n, uint16_t port, struct addr addr);
 static inline bool neigh_has_mac(const struct net_neigh *e)
 {
 	return e->state == NEIGH_REACHABLE || e->state == NEIGH_STALE || e->state == NEIGH_PROBE;

@@ -3,6 +3,7 @@
 #include "net/neigh.h"
 #include "net/own.h"
 #include "net/reassembly.h"
+#include "net/router.h"
 
 int net_init(struct net *n, struct arena *a, struct pkt_pool *pool, struct worker_stats *stats,
 	     struct port_stats *port_stats, struct wheel *wheel, struct hash_key key, uint32_t neighbours)
@@ -60,6 +61,13 @@ void net_configure(struct net *n, const struct snapshot *s)
 			if (addr_is_v4(np->addresses[i].addr) &&
 			    !had(old.addresses, old.n_addresses, np->addresses[i].addr))
 				arp_announce(n, (uint16_t)p, np->addresses[i].addr);
+		np->hear_routers = conf[p].routers == ROUTERS_ADVERTISED;
+		if (!np->hear_routers) {
+			memset(np->router, 0, sizeof(np->router));
+			np->advertised_mtu = 0;
+		}
 		own_configure(n, (uint16_t)p);
+		if (np->hear_routers && !old.hear_routers && own_usable(n, (uint16_t)p, np->link_local.addr))
+			(void)router_solicit(n, (uint16_t)p);
 	}
 }

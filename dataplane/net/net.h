@@ -36,6 +36,8 @@ struct net_ops {
 			    uint16_t remote_port, uint32_t seq, uint8_t type, uint8_t code, uint16_t mtu);
 	// A resolved or changed neighbour, so that other workers of this port may learn it too; may be NULL.
 	void (*learned)(void *ctx, uint16_t port, struct addr addr, const uint8_t mac[6]);
+	// A router of this port, so that other workers may have it too (net_router()); may be NULL.
+	void (*router)(void *ctx, uint16_t port, struct addr addr, uint64_t until, uint16_t mtu);
 	// A frame whose worker could not be known before: a TCP segment that came in fragments or behind IPv6
 	// extension headers, an ICMP error about one of ours. true, and it is consumed, where it is another
 	// worker's. May be NULL.
@@ -43,6 +45,13 @@ struct net_ops {
 	// May this address and TCP port be answered on port? For nothing but choosing RST over silence; NULL:
 	// yes.
 	void *ctx;
+};
+
+// A default router that advertises itself.
+#define NET_ROUTERS 2
+struct net_router {
+	struct addr addr;
+	uint64_t until; // ns; good before
 };
 
 // What a port is to this layer.
@@ -55,6 +64,9 @@ struct net_port {
 	uint32_t n_addresses;
 	const struct snap_netroute *routes;
 	uint32_t n_routes;
+	bool hear_routers;
+	uint16_t advertised_mtu; // of IPv6 packets; 0: none was
+	struct net_router router[NET_ROUTERS];
 	struct snap_address link_local; // made of the mac where there is an IPv6 address; else all zero
 };
 
@@ -109,6 +121,9 @@ void net_configure(struct net *n, const struct snapshot *s);
 void net_input(struct net *n, uint16_t port, struct pkt **v, unsigned count);
 // A neighbour learned by another worker.
 void net_learn(struct net *n, uint16_t port, struct addr addr, const uint8_t mac[6]);
+// A router heard of by another worker: good until (0: no longer), MTU of its link (0: it does not say). true:
+// it is news.
+bool net_router(struct net *n, uint16_t port, struct addr addr, uint64_t until, uint16_t mtu);
 bool net_owns_timer(const struct net *n, const struct timer *t);
 void net_timer(struct net *n, struct timer *t);
 

@@ -3,6 +3,7 @@
 #include "net/ipv6.h"
 #include "net/mld.h"
 #include "net/ndp.h"
+#include "net/router.h"
 #include <errno.h>
 
 // RFC 4862 5.1, RFC 4861 10: one question, and RetransTimer for somebody to object. The random delay before the
@@ -112,16 +113,31 @@ void own_conflict(struct net *n, uint16_t port, struct addr addr, bool tell)
 		n->ops.learned(n->ops.ctx, port, addr, n->port[port].mac);
 }
 
+// RFC 4861 6.3.7, 10: three times, four seconds apart.
+static void solicit_routers(struct net *n, struct net_own *o)
+{
+	if (!n->port[o->port].hear_routers || !router_solicit(n, o->port))
+		return;
+	if (++o->solicited < 3)
+		timer_arm(n->wheel, &o->timer, n->now + 4 * WAIT);
+}
+
 void own_timer(struct net *n, struct timer *t)
 {
 	struct net_own *o = (struct net_own *)((char *)t - offsetof(struct net_own, timer));
 
+	if (o->state == OWN_VALID) {
+		solicit_routers(n, o);
+		return;
+	}
 	if (!o->asked) { // for want of a buffer
 		ask(n, o);
 		return;
 	}
 	set_state(n, o, OWN_VALID);
 	ndp_announce(n, o->port, o->addr);
+	if (n->port[o->port].hear_routers && ipv6_is_link_local(o->addr))
+		solicit_routers(n, o);
 }
 
 bool own_owns_timer(const struct net *n, const struct timer *t)

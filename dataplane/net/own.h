@@ -17,6 +17,7 @@ struct net_own {
 	uint16_t port;
 	uint8_t state;
 	bool asked;
+	uint8_t solicited; // how often routers were asked for
 };
 
 int own_init(struct net *n, struct arena *a);

@@ -3,6 +3,7 @@
 #include "net/ipv6.h"
 #include "net/neigh.h"
 #include "net/own.h"
+#include "net/router.h"
 #include <errno.h>
 
 // An IPv6 prefix shorter than 96 bits never means an IPv4-mapped address.
@@ -127,8 +128,9 @@ bool route_source(const struct net *n, uint16_t port, struct addr neighbour, str
 }
 
 // The length of the longest prefix through which this port reaches remote, and the next hop on it; -1: none.
-static int next_hop(const struct net_port *np, struct addr remote, struct addr *hop)
+static int next_hop(const struct net *n, uint16_t port, struct addr remote, struct addr *hop)
 {
+	const struct net_port *np = &n->port[port];
 	const struct snap_address *a = on_link(np, remote);
 	int best = a ? (int)a->prefix : -1;
 
@@ -141,6 +143,8 @@ static int next_hop(const struct net_port *np, struct addr remote, struct addr *
 			*hop = r->gateway;
 		}
 	}
+	if (best < 0 && !addr_is_v4(remote) && router_default(n, port, hop))
+		return 0;
 	return best;
 }
 
@@ -152,7 +156,7 @@ int net_path_init(struct net *n, struct net_path *p, uint16_t port, struct addr 
 	int best = -1, len;
 
 	for (uint32_t i = from; i < to && i < n->n_ports; i++) {
-		len = next_hop(&n->port[i], remote, &h);
+		len = next_hop(n, (uint16_t)i, remote, &h);
 		if (len > best) {
 			best = len;
 			hop = h;
@@ -166,6 +170,8 @@ int net_path_init(struct net *n, struct net_path *p, uint16_t port, struct addr 
 		return -ENETUNREACH;
 	}
 	*p = (struct net_path){.local = local, .remote = remote, .port = port, .mtu = n->port[port].mtu};
+	if (!addr_is_v4(remote) && n->port[port].advertised_mtu)
+		p->mtu = n->port[port].advertised_mtu;
 	if (hint > 0 && hint < n->n_neigh && n->neigh[hint].state != NEIGH_FREE &&
 	    n->neigh[hint].port == port && addr_eq(n->neigh[hint].addr, hop)) {
 		neigh_ref(n, hint);

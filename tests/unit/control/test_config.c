@@ -164,6 +164,8 @@ static const struct {
 	 "test.yaml:7:95: gateway6: 198.19.0.9 is not an IPv6 address"},
 	{"\"fd00:c6:12::1/64\"]}", "\"fd00:c6:12::1/64\"], gateway6: \"fd00:c6:13::9\"}",
 	 "test.yaml:7:95: gateway6: fd00:c6:13::9 is in no network of this port's addresses"},
+	{"\"fd00:c6:12::1/64\"]}", "\"fd00:c6:12::1/64\"], routers: advertised, gateway6: \"fd00:c6:12::9\"}",
+	 "test.yaml:7:116: gateway6: routers of this port are advertised; either is enough"},
 	{"[198.18.0.1/24]}", "[198.18.0.1/24], gateway6: \"fe80::9\"}",
 	 "test.yaml:6:75: gateway6: fe80::9 is in no network of this port's addresses"},
 	{"[\"198.19.0.11:8080\"]", "[\"198.19.0.11:8080\", \"198.19.0.11:8080\"]",
