@@ -89,6 +89,18 @@ void command_show_workers(struct request *rq)
 	request_answer(rq, json_pack("{s:o}", "workers", rows));
 }
 
+static json_t *offloads(uint64_t bits)
+{
+	static const char *const name[] = {"tx_ip_checksum",  "tx_tcp_checksum", "rx_ip_checksum",
+					   "rx_tcp_checksum", "tx_chains",       "rss"};
+	json_t *v = json_array();
+
+	for (unsigned i = 0; i < sizeof(name) / sizeof(name[0]); i++)
+		if (bits >> i & 1)
+			json_array_append_new(v, json_string(name[i]));
+	return v;
+}
+
 void command_show_ports(struct request *rq)
 {
 	const struct snapshot *s = running(rq);
@@ -98,7 +110,7 @@ void command_show_ports(struct request *rq)
 
 	for (uint32_t i = 0; i < s->ports.n; i++) {
 		const struct snap_address *a = snap_at(s, p[i].addresses);
-		uint64_t sum[5] = {0}, up = 0;
+		uint64_t sum[5] = {0}, up = 0, offload = 0;
 		json_t *addresses = json_array();
 
 		for (uint32_t k = 0; k < p[i].addresses.n; k++) {
@@ -117,14 +129,15 @@ void command_show_ports(struct request *rq)
 			sum[3] += stat_get(&v->tx_bytes);
 			sum[4] += stat_get(&v->tx_dropped);
 			up |= stat_get(&v->link_up);
+			offload |= stat_get(&v->offloads);
 		}
-		json_array_append_new(rows, json_pack("{s:o, s:o, s:o, s:b, s:i, s:i, s:o, s:o, s:o, s:o, s:o}",
-						      "name", text(s, p[i].name), "device",
-						      text(s, p[i].device), "addresses", addresses, "link_up",
-						      up != 0, "vlan", (int)p[i].vlan, "mtu", (int)p[i].mtu,
-						      "rx_packets", number(sum[0]), "rx_bytes", number(sum[1]),
-						      "tx_packets", number(sum[2]), "tx_bytes", number(sum[3]),
-						      "tx_dropped", number(sum[4])));
+		json_array_append_new(
+			rows, json_pack("{s:o, s:o, s:o, s:b, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "name",
+					text(s, p[i].name), "device", text(s, p[i].device), "addresses",
+					addresses, "link_up", up != 0, "vlan", (int)p[i].vlan, "mtu",
+					(int)p[i].mtu, "rx_packets", number(sum[0]), "rx_bytes", number(sum[1]),
+					"tx_packets", number(sum[2]), "tx_bytes", number(sum[3]), "tx_dropped",
+					number(sum[4]), "offloads", offloads(offload)));
 	}
 	request_answer(rq, json_pack("{s:o}", "ports", rows));
 }

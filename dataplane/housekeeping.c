@@ -342,9 +342,12 @@ static void each_second(struct housekeeping *h)
 	if (read(h->timer_fd, &expired, sizeof expired) != sizeof expired)
 		return;
 	clock_adjust(&d->clock);
-	for (unsigned i = 0; i < d->n_ports; i++)
-		atomic_store_explicit(&d->stats.port[i].link_up, port_link_up(&d->port[i]),
-				      memory_order_relaxed);
+	for (unsigned i = 0; i < d->n_ports; i++) {
+		struct port_stats *p = &d->stats.port[i];
+
+		atomic_store_explicit(&p->link_up, port_link_up(&d->port[i]), memory_order_relaxed);
+		atomic_store_explicit(&p->offloads, port_offloads(&d->port[i]), memory_order_relaxed);
+	}
 	atomic_store_explicit(&st->pool_size, pkt_pool_size(d->pool), memory_order_relaxed);
 	atomic_store_explicit(&st->pool_used, pkt_pool_used(d->pool), memory_order_relaxed);
 	reclaim(d);

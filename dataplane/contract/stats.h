@@ -57,9 +57,19 @@ struct worker_stats {
 	stat_cell conns_used, conns_high, conns_size, exchanges_used, exchanges_high, exchanges_size; // gauges
 	stat_cell tid; // thread id of the worker, 0 before it runs
 };
+// What a port's device does for us, as bits.
+enum port_offload {
+	OFFLOAD_TX_IP_CHECKSUM = 1,
+	OFFLOAD_TX_TCP_CHECKSUM = 2,
+	OFFLOAD_RX_IP_CHECKSUM = 4,
+	OFFLOAD_RX_TCP_CHECKSUM = 8,
+	OFFLOAD_TX_CHAINS = 16, // sends packets of several buffers
+	OFFLOAD_RSS = 32,       // brings each flow to its worker
+};
 struct port_stats {
 	_Alignas(64) stat_cell rx_packets;
 	stat_cell rx_bytes, tx_packets, tx_bytes, tx_dropped, link_up;
+	stat_cell offloads; // enum port_offload, gauge
 };
 struct route_stats {
 	_Alignas(64) stat_cell requests[STATUS_CLASSES];

@@ -476,3 +476,12 @@ bool port_link_up(const struct port *p)
 
 	return rte_eth_link_get_nowait(p->id, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
 }
+
+uint32_t port_offloads(const struct port *p)
+{
+	const struct port_caps *c = &p->caps;
+
+	return (c->tx_ip_csum ? OFFLOAD_TX_IP_CHECKSUM : 0u) | (c->tx_tcp_csum ? OFFLOAD_TX_TCP_CHECKSUM : 0u) |
+	       (c->rx_ip_csum ? OFFLOAD_RX_IP_CHECKSUM : 0u) | (c->rx_tcp_csum ? OFFLOAD_RX_TCP_CHECKSUM : 0u) |
+	       (c->tx_chains ? OFFLOAD_TX_CHAINS : 0u) | (p->steer.kind == STEER_RSS ? OFFLOAD_RSS : 0u);
+}

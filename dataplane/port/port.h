@@ -2,6 +2,7 @@
 // Start and stop on the main thread; port_rx()/port_tx() on the worker that owns the queue.
 #pragma once
 #include "contract/snapshot.h"
+#include "contract/stats.h"
 #include "port/pkt.h"
 #include "port/steer.h"
 #include <rte_ethdev.h>
@@ -53,3 +54,4 @@ static inline unsigned port_rx(const struct port *p, uint16_t queue, struct pkt 
 unsigned port_tx(const struct port *p, uint16_t queue, struct pkt **v, unsigned n, struct pkt_pool *pool,
 		 unsigned *failed);
 bool port_link_up(const struct port *p);
+uint32_t port_offloads(const struct port *p); // those in use, enum port_offload

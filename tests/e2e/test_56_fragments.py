@@ -132,9 +132,13 @@ class Stranger:
             if self.version == 4:
                 mine = packet[16:20] == socket.inet_aton(self.src) and packet[9] == 6
                 segment = packet[20:struct.unpack("!H", packet[2:4])[0]]
+                ends = packet[12:20] + struct.pack("!HH", 6, len(segment))
             else:
                 mine = packet[24:40] == socket.inet_pton(socket.AF_INET6, self.src) and packet[6] == 6
                 segment = packet[40:40 + struct.unpack("!H", packet[4:6])[0]]
+                ends = packet[8:40] + struct.pack("!II", len(segment), 6)
+            # Where we left checksums to a device that does not fill them in, they would be wrong on the wire.
+            assert not mine or checksum(ends + segment) == 0, "a wrong checksum was sent"
             if mine and wanted(segment):
                 return segment
 

@@ -115,6 +115,27 @@ static void every_port_has_a_hardware_address_the_same_at_every_start(void **sta
 	port_stop(&p);
 }
 
+// A driver that does not fill in checksums is never trusted to. These three say that they do not.
+static void a_driver_computes_only_the_checksums_that_it_offers(void **state)
+{
+	(void)state;
+	static const char *const devices[] = {"net_ring0", "net_pcap0,tx_pcap=/dev/null", "net_null0"};
+	struct port p;
+
+	for (unsigned i = 0; i < 3; i++) {
+		struct rte_eth_dev_info info;
+
+		assert_int_equal(start(&p, devices[i], 1500, 1), 0);
+		assert_int_equal(rte_eth_dev_info_get(p.id, &info), 0);
+		assert_true(!p.caps.tx_tcp_csum || (info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_TCP_CKSUM));
+		assert_true(!p.caps.tx_ip_csum || (info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM));
+		assert_true(!p.caps.rx_tcp_csum || (info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_TCP_CKSUM));
+		assert_int_equal(port_offloads(&p) & (OFFLOAD_TX_TCP_CHECKSUM | OFFLOAD_RX_TCP_CHECKSUM), 0);
+		assert_int_equal(!!(port_offloads(&p) & OFFLOAD_TX_CHAINS), p.caps.tx_chains);
+		port_stop(&p);
+	}
+}
+
 static void frames_go_out_and_come_in(void **state)
 {
 	(void)state;
@@ -276,6 +297,7 @@ int main(void)
 		TEST(one_device_serves_one_port),
 		TEST(an_mtu_beyond_the_device_is_refused),
 		TEST(every_port_has_a_hardware_address_the_same_at_every_start),
+		TEST(a_driver_computes_only_the_checksums_that_it_offers),
 		TEST(frames_go_out_and_come_in),
 		TEST(a_buffer_that_is_held_does_not_reach_another_writer),
 		TEST(chains_are_linearised_for_a_driver_that_cannot_send_them),
