@@ -3,7 +3,7 @@
 #include "tcp/conn.h"
 #include <errno.h>
 
-#define PAWS_IDLE (24ull * 86400 * 1000000000) // RFC 7323 5.5: after this ts_recent says nothing
+#define PAWS_IDLE (24ull * 86400 * 1000000000) // RFC 7323 5.5
 
 // What the peer's SYN agrees on; rcv_nxt and the window begin here.
 void conn_syn_options(struct tcp_conn *c, const struct segment *s, uint32_t rcv_buf)
@@ -100,6 +100,12 @@ static void syn_sent_input(struct tcp *t, struct tcp_conn *c, struct segment *s)
 	ack_now(c);
 }
 
+// After so long ts_recent says nothing any more (RFC 7323 5.5).
+static bool paws_outdated(const struct tcp *t, const struct tcp_conn *c)
+{
+	return (uint64_t)(tick_now(t) - c->last_rx) << TICK_SHIFT > PAWS_IDLE;
+}
+
 // False: dealt with.
 static bool paws_check(struct tcp *t, struct tcp_conn *c, const struct segment *s)
 {
@@ -109,8 +115,7 @@ static bool paws_check(struct tcp *t, struct tcp_conn *c, const struct segment *
 		tcp_count(t, CTR_tcp_paws);
 		return false;
 	}
-	if (seq_ge(s->opt.tsval, c->ts_recent) ||
-	    (uint64_t)(tick_now(t) - c->last_rx) << TICK_SHIFT > PAWS_IDLE)
+	if (seq_ge(s->opt.tsval, c->ts_recent) || paws_outdated(t, c))
 		return true;
 	tcp_count(t, CTR_tcp_paws);
 	ack_unacceptable(t, c, s);
@@ -352,11 +357,12 @@ void conn_input(struct tcp *t, struct tcp_conn *c, struct segment *s)
 	}
 	if (!paws_check(t, c, s) || !sequence_check(t, c, s) || !reset_and_syn_check(t, c, s))
 		return;
+	// RFC 7323 4.3.
+	if (s->opt.has_ts && seq_le(s->seq, c->last_ack) &&
+	    (seq_ge(s->opt.tsval, c->ts_recent) || paws_outdated(t, c)))
+		c->ts_recent = s->opt.tsval;
 	c->last_rx = tick_now(t);
 	c->kept = 0;
-	// RFC 7323 4.3.
-	if (s->opt.has_ts && seq_le(s->seq, c->last_ack) && seq_ge(s->opt.tsval, c->ts_recent))
-		c->ts_recent = s->opt.tsval;
 	if (c->state == TCP_SYN_RECEIVED && !handshake_ack(t, c, s))
 		return;
 	if (!ack_input(t, c, s) || (s->flags & TCP_SYN)) // payload of a SYN comes again
