@@ -330,11 +330,12 @@ static bool probe(struct tcp *t, struct tcp_conn *c)
 		return false;
 	tcp_count(t, CTR_tcp_probe);
 	data_sent(t, c, una, una + len + fin);
-	c->flags &= ~CONN_RTT;
-	if (max)
+	if (max) {
 		c->snd_nxt = una + len + fin;
-	else
+	} else {
+		c->flags &= ~CONN_RTT; // a shut window has its own time
 		c->flags |= CONN_PERSIST;
+	}
 	c->flags &= ~(CONN_PTO | CONN_REO);
 	conn_set_rexmt(t, c, conn_rto(c));
 done:
