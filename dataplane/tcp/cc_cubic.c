@@ -56,8 +56,9 @@ static void cubic_init(struct tcp_conn *c)
 
 static void slow_start(struct tcp_conn *c, uint32_t bytes, uint32_t flight)
 {
+	// It ends at ssthresh, however much one ACK tells of (RFC 5681 3.1).
 	if (flight >= c->cwnd / 2)
-		c->cwnd = c->cwnd + bytes > CWND_MAX ? CWND_MAX : c->cwnd + bytes;
+		c->cwnd += bytes < c->ssthresh - c->cwnd ? bytes : c->ssthresh - c->cwnd;
 }
 
 static void cubic_acked(struct tcp_conn *c, uint32_t bytes, uint32_t flight, uint64_t now)

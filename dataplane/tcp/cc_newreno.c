@@ -26,7 +26,8 @@ static void newreno_acked(struct tcp_conn *c, uint32_t bytes, uint32_t flight, u
 	if (c->cwnd < c->ssthresh) {
 		if (flight < c->cwnd / 2)
 			return;
-		grow = bytes;
+		// Slow start ends at ssthresh, however much one ACK tells of (RFC 5681 3.1).
+		grow = bytes < c->ssthresh - c->cwnd ? bytes : c->ssthresh - c->cwnd;
 	} else {
 		if (flight + c->mss < c->cwnd)
 			return;
