@@ -6,7 +6,8 @@
 
 uint32_t loss_window(const struct tcp_conn *c)
 {
-	if ((c->flags & CONN_RECOVERY) || c->dupacks >= DUP_THRESH)
+	// Only what was never sent goes out beyond cwnd.
+	if ((c->flags & CONN_RECOVERY) || c->dupacks >= DUP_THRESH || seq_lt(c->snd_nxt, c->snd_max))
 		return c->cwnd;
 	return c->cwnd + c->dupacks * (uint32_t)c->mss;
 }
