@@ -301,10 +301,11 @@ void rack_ack(struct tcp *t, struct tcp_conn *c, const struct segment *s)
 
 void rack_reo_timeout(struct tcp *t, struct tcp_conn *c)
 {
-	uint32_t flight = c->snd_max - c->snd_una;
+	uint32_t flight = c->snd_max - c->snd_una, lost = c->lost;
 
 	conn_set_rto(t, c);
-	react(t, c, detect(t, c), flight, 0, true);
+	uint32_t wait = detect(t, c);
+	react(t, c, wait, flight, 0, c->lost != lost); // where nothing more is lost no ACK lets anything out
 	conn_dirty(c);
 }
 
