@@ -362,7 +362,10 @@ void conn_input(struct tcp *t, struct tcp_conn *c, struct segment *s)
 	    (seq_ge(s->opt.tsval, c->ts_recent) || paws_outdated(t, c)))
 		c->ts_recent = s->opt.tsval;
 	c->last_rx = tick_now(t);
-	c->kept = 0;
+	if (c->kept) { // the timer stands at the next probe
+		c->kept = 0;
+		conn_arm(t, c);
+	}
 	if (c->state == TCP_SYN_RECEIVED && !handshake_ack(t, c, s))
 		return;
 	if (!ack_input(t, c, s) || (s->flags & TCP_SYN)) // payload of a SYN comes again
