@@ -173,7 +173,10 @@ static void window_update(struct tcp_conn *c, const struct segment *s, bool adva
 {
 	uint32_t wnd = s->flags & TCP_SYN ? s->wnd : (uint32_t)s->wnd << c->snd_wscale;
 
-	if (!advances && !seq_gt(s->seq, c->snd_wl1) && !(s->seq == c->snd_wl1 && wnd > c->snd_wnd))
+	// Of two that may have overtaken each other the larger counts; a shut one always, as that is probed
+	// (RFC 9293 3.8.6, MUST-35).
+	if (!advances && !seq_gt(s->seq, c->snd_wl1) &&
+	    !(s->seq == c->snd_wl1 && (wnd > c->snd_wnd || wnd == 0)))
 		return;
 	if (wnd > c->snd_wnd)
 		conn_dirty(c);
@@ -187,8 +190,9 @@ static void duplicate_ack(struct tcp *t, struct tcp_conn *c, const struct segmen
 {
 	uint32_t wnd = (uint32_t)s->wnd << c->snd_wscale;
 
-	if (c->flags & CONN_PERSIST)
-		c->retries = 0; // it answers probes
+	// It answers probes, and what is sent into a window that was shut behind it is one, too.
+	if ((c->flags & CONN_PERSIST) || (c->snd_wnd == 0 && wnd == 0))
+		c->retries = 0;
 	if (c->flags & CONN_SACK) {
 		rack_ack(t, c, s);
 		if (s->ack == c->snd_una)
