@@ -131,6 +131,12 @@ $(B)/tests/contract/%: tests/contract/%.c $(filter-out tests/contract/test_%,$(w
 SIM_TCP_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tests/sim/tcp_*.c))
 $(B)/tests/sim/tcp_sim: $(SIM_TCP_OBJ) $(call libs,tcp net port contract base)
 	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS)
+# Packet scripts: tests/scripts/*.tcp, played by the runner on the stack's library.
+SCRIPTS := $(sort $(wildcard tests/scripts/*.tcp))
+$(B)/tests/scripts/run: $(patsubst %.c,$(B)/%.o,$(wildcard tests/scripts/*.c)) $(STACK_LIB)
+	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS)
+scripts: $(B)/tests/scripts/run
+	@$< $(SCRIPTS)
 # Whole gateways in simulation.
 GATEWAY_SIMS := $(addprefix $(B)/tests/sim/,gateway_sim gateway_rough)
 $(B)/tests/sim/gateway_rough: $(patsubst %,$(B)/%.o,tests/sim/rough_client tests/sim/rough_backend)
@@ -172,7 +178,7 @@ fuzz-smoke: $(addprefix fuzz-,$(FUZZ))
 unit: $(TESTS)
 clean:
 	rm -rf build
-.PHONY: all unit clean demo run check fuzz-smoke
+.PHONY: all unit clean demo run check fuzz-smoke scripts
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
