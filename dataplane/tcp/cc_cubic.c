@@ -96,7 +96,8 @@ static void cubic_acked(struct tcp_conn *c, uint32_t bytes, uint32_t flight, uin
 
 static uint32_t cubic_lost(struct tcp_conn *c, uint32_t flight, uint64_t now)
 {
-	uint32_t ssthresh = (uint32_t)((uint64_t)flight * 7 / 10);
+	// Not beyond the window: what is under way includes what has arrived behind a loss (RFC 9438 4.6).
+	uint32_t used = flight < c->cwnd ? flight : c->cwnd, ssthresh = (uint32_t)((uint64_t)used * 7 / 10);
 
 	(void)now;
 	// RFC 9438 4.7, fast convergence: a window that did not get back to where it was makes room.

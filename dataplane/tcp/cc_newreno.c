@@ -42,8 +42,11 @@ static void newreno_acked(struct tcp_conn *c, uint32_t bytes, uint32_t flight, u
 
 static uint32_t newreno_lost(struct tcp_conn *c, uint32_t flight, uint64_t now)
 {
+	// Not beyond the window: what is under way includes what has arrived behind a loss.
+	uint32_t half = (flight < c->cwnd ? flight : c->cwnd) / 2;
+
 	(void)now;
-	return flight / 2 > 2u * c->mss ? flight / 2 : 2u * c->mss;
+	return half > 2u * c->mss ? half : 2u * c->mss;
 }
 
 static void newreno_idle(struct tcp_conn *c)

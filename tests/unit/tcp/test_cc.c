@@ -76,6 +76,19 @@ static void rfc9438_4_6_a_loss_leaves_seven_tenths(void **state)
 	bed_free(b);
 }
 
+// What has arrived behind a loss is not acknowledged yet, and new data follows it: after one recovery, more
+// than a window is between snd_una and snd_max. A loss found then must not raise the window.
+static void rfc5681_3_1_a_loss_leaves_less_than_the_window_however_much_is_unacknowledged(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct bed *b = bed_make((struct tcp_config){.cc = i ? TCP_CC_NEWRENO : TCP_CC_CUBIC});
+		struct tcp_conn *c = conn_with(b, 100 * MSS, 50 * MSS);
+		assert_int_equal(conn_cc(c)->lost(c, 170 * MSS, b->now), i ? 50 * MSS : 70 * MSS);
+		bed_free(b);
+	}
+}
+
 static void rfc9438_4_2_the_window_is_back_after_k_and_rests_there(void **state)
 {
 	struct bed *b = bed_make((struct tcp_config){0});
@@ -172,6 +185,7 @@ static const struct CMUnitTest tests[] = {
 	BED_TEST(cubic_is_the_default_and_newreno_can_be_chosen),
 	BED_TEST(a_listener_and_a_connect_choose_for_themselves),
 	BED_TEST(rfc9438_4_6_a_loss_leaves_seven_tenths),
+	BED_TEST(rfc5681_3_1_a_loss_leaves_less_than_the_window_however_much_is_unacknowledged),
 	BED_TEST(rfc9438_4_2_the_window_is_back_after_k_and_rests_there),
 	BED_TEST(rfc9438_4_3_a_small_window_grows_no_slower_than_renos),
 	BED_TEST(rfc9438_4_7_a_second_loss_below_the_old_window_makes_room),
