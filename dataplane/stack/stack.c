@@ -213,11 +213,16 @@ int cg_input_frame(struct cg_stack *s, const void *frame, uint32_t n)
 	return 0;
 }
 
-void cg_advance(struct cg_stack *s, uint64_t now)
+void cg_clock(struct cg_stack *s, uint64_t now)
 {
 	s->now = now;
 	s->net.now = now;
 	tcp_set_now(s->tcp, now);
+}
+
+void cg_advance(struct cg_stack *s, uint64_t now)
+{
+	cg_clock(s, now);
 	wheel_run(&s->wheel, now, 0);
 	while (tcp_dispatch(s->tcp))
 		tcp_flush(s->tcp);

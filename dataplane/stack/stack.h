@@ -7,9 +7,9 @@
 // reads a clock or a random source, or calls a driver: the same calls with the same arguments give the same
 // packets. Several stacks may live in one process; one stack belongs to one thread at a time.
 //
-// A turn is: cg_input() for what has arrived, cg_advance(), reads and writes by those who own sockets,
-// cg_advance() again where something was written, cg_output(). cg_next() says when the next turn is due if
-// nothing arrives before.
+// A turn is: cg_clock(), cg_input() for what has arrived, cg_advance(), reads and writes by those who own
+// sockets, cg_advance() again where something was written, cg_output(). cg_next() says when the next turn is
+// due if nothing arrives before.
 //
 // Errors are negative errno values. A socket is the caller's from cg_connect() or cg_accept() until cg_close()
 // or cg_abort(), after which the pointer must not be used; the stack finishes the connection on its own.
@@ -61,7 +61,10 @@ void cg_destroy(struct cg_stack *s);
 void cg_input(struct cg_stack *s, struct pkt **v, unsigned n);
 // The same for one frame as bytes. -ENOBUFS: the pool is empty, it is lost. -EINVAL: empty, or too long.
 int cg_input_frame(struct cg_stack *s, const void *frame, uint32_t n);
-// Time is now `now` (ns, never less than before): timers run, sockets learn what happened, what is due is sent.
+// Time is now `now` (ns, never less than before), and nothing else happens. Where time goes on between turns,
+// before cg_input(): what arrived then did so now, and not when the last turn was (round trips are measured).
+void cg_clock(struct cg_stack *s, uint64_t now);
+// The same, and timers run, sockets learn what happened, what is due is sent.
 void cg_advance(struct cg_stack *s, uint64_t now);
 // When cg_advance() has something to do at the latest (the last `now`: at once); UINT64_MAX: never.
 uint64_t cg_next(const struct cg_stack *s);
