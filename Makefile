@@ -146,6 +146,13 @@ $(B)/tests/%.o: tests/%.c
 	@mkdir -p $(@D)
 	$(say)$(CC) $(CPPFLAGS) $(CFLAGS) $(DPDK_CFLAGS) -c -o $@ $<
 
+# Against Linux: one end of a transfer, the kernel's or ours, and the wire between two of them.
+LINUX_TESTS := $(addprefix $(B)/tests/linux/,wire peer)
+$(B)/tests/linux/wire: $(B)/tests/linux/wire.o $(call libs,base)
+	$(say)$(CC) $(LDFLAGS) -o $@ $^
+$(B)/tests/linux/peer: $(patsubst %,$(B)/tests/linux/%.o,peer peer_kernel peer_library) $(STACK_LIB)
+	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) $(shell $(PKG) --libs libcrypto)
+
 # The laboratory: a load generator of its own, and the scenarios it plays.
 $(B)/perf/%.o: perf/%.c
 	@mkdir -p $(@D)
@@ -163,10 +170,19 @@ FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_RUNS ?= 50000
 FUZZ_SRC := $(filter-out %/compile.c,$(wildcard dataplane/base/*.c dataplane/contract/*.c dataplane/http/*.c dataplane/route/*.c)) \
 	control/blob.c control/routetable.c
-FUZZ_CFLAGS := -std=gnu17 -O1 -g -march=$(MARCH) -fno-omit-frame-pointer -fno-sanitize-recover=undefined
+# gcc says by itself that pools are to be poisoned (port/pkt.h); clang must be told to.
+FUZZ_CFLAGS := -std=gnu17 -O1 -g -march=$(MARCH) -fno-omit-frame-pointer -fno-sanitize-recover=undefined \
+	-D__SANITIZE_ADDRESS__=1
 $(B)/fuzz/%.o: %.c
 	@mkdir -p $(@D)
-	$(CLANG) $(CPPFLAGS) -Itests/fuzz $(FUZZ_CFLAGS) $(WARN) -MMD -MP -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
+	$(CLANG) $(CPPFLAGS) -Itests/fuzz $(FUZZ_CFLAGS) $(WARN) $(FUZZ_MORE) -MMD -MP -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
+# Those of packets link the stack as a library.
+FUZZ_STACK_OBJ := $(patsubst %.c,$(B)/fuzz/%.o,$(foreach l,stack tcp net port contract base,$(wildcard dataplane/$(l)/*.c)))
+FUZZ_PACKET := $(addprefix $(B)/fuzz/fuzz_,packet options)
+$(foreach l,stack tcp net port,$(B)/fuzz/dataplane/$(l)/%.o) $(FUZZ_PACKET:$(B)/fuzz/%=$(B)/fuzz/tests/fuzz/%.o): \
+	FUZZ_MORE = $(DPDK_CFLAGS)
+$(FUZZ_PACKET): $(B)/fuzz/fuzz_%: $(B)/fuzz/tests/fuzz/fuzz_%.o $(FUZZ_STACK_OBJ)
+	$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(DPDK_LIBS)
 $(B)/fuzz/fuzz_%: $(B)/fuzz/tests/fuzz/fuzz_%.o $(patsubst %.c,$(B)/fuzz/%.o,$(FUZZ_SRC))
 	$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^
 fuzz-%: $(B)/fuzz/fuzz_%
@@ -215,6 +231,14 @@ e2e: all
 e2e-large: all
 	@LAB_BUILD=$(B) tests/e2e/run --large
 
+# Against Linux over a bad path: every row (45 minutes), small ones, or the comparison of goodput.
+linux: $(LINUX_TESTS)
+	@LAB_BUILD=$(B) tests/linux/run
+linux-quick: $(LINUX_TESTS)
+	@LAB_BUILD=$(B) tests/linux/run --quick
+linux-goodput: $(LINUX_TESTS)
+	@LAB_BUILD=$(B) tests/linux/run --goodput
+
 # make bench SCENARIO=local     the scenarios of perf/scenarios, or one of them. Needs root and two CPUs.
 bench: all $(B)/perf/loadgen/loadgen
 	@BENCH_BUILD=$(B) perf/run $(SCENARIO)
@@ -229,4 +253,4 @@ install: all
 	install $(addprefix $(B)/churchgate-,control dataplane exporter) $(DESTDIR)$(PREFIX)/sbin
 	install $(B)/cgctl $(DESTDIR)$(PREFIX)/bin
 	install -m 644 configs/*.yaml $(DESTDIR)/etc/churchgate
-.PHONY: bench instructions fmt-check layers sim list-unit list-sim e2e e2e-large install
+.PHONY: bench instructions fmt-check layers sim list-unit list-sim e2e e2e-large linux linux-quick linux-goodput install

@@ -8,7 +8,7 @@
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <poll.h>
-#include <rte_eal.h>
+#include <rte_errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -18,36 +18,14 @@
 #define BATCH     64
 #define FRAME_MAX 2048
 #define BUFFER    (4u << 20) // bytes: 20 ms at 400 Mbit/s are 1 MB, and a buffer carries 1448 of its 2300 bytes
-#define POOL      (32u << 20)
+#define MEMORY    64u        // MiB
+#define POOL      (32u << 20)  // bytes
 #define MSL       250000000ull // ns: both ends are of this test alone
 
 static struct cg_stack *stack;
 static struct cg_sock *sock;
 static struct pkt_pool *pool;
 static int fd = -1;
-
-static void eal_begin(void)
-{
-	static char prefix[64];
-	char *argv[] = {(char *)"peer",
-			(char *)"--no-huge",
-			(char *)"-m",
-			(char *)"64",
-			(char *)"--no-pci",
-			(char *)"--no-telemetry",
-			(char *)"--no-shconf",
-			(char *)"--log-level=3",
-			(char *)"--lcores",
-			(char *)"0@0,1@1",
-			prefix};
-
-	snprintf(prefix, sizeof(prefix), "--file-prefix=cgpeer%d", (int)getpid());
-	if (rte_eal_init(sizeof(argv) / sizeof(argv[0]), argv) < 0)
-		peer_die("EAL does not start", 0);
-	pool = pkt_pool_create("peer", POOL, -1);
-	if (!pool)
-		peer_die("no packet pool", 0);
-}
 
 static struct addr address(const char *text)
 {
@@ -79,7 +57,6 @@ static void attach(const char *dev, uint8_t mac[6])
 	memcpy(mac, r.ifr_hwaddr.sa_data, 6);
 }
 
-void cg_clock(struct cg_stack *s, uint64_t now);
 static unsigned receive(void)
 {
 	static uint8_t frame[BATCH][FRAME_MAX];
@@ -159,7 +136,8 @@ static void library_open(const struct peer_conf *conf)
 	};
 	int err;
 
-	eal_begin();
+	if (!pkt_start(MEMORY) || !(pool = pkt_pool_create("peer", POOL, -1)))
+		peer_die("no packet pool", rte_errno);
 	attach(conf->device, c.mac);
 	c.pool = pool;
 	c.address[0].addr = address(conf->local);
@@ -248,7 +226,6 @@ static void library_close(void)
 	cg_destroy(stack);
 	if (pkt_pool_used(pool))
 		peer_die("packet buffers are missing", 0);
-	rte_eal_cleanup();
 }
 
 const struct peer_ops peer_library = {library_open,     library_read,  library_write,
