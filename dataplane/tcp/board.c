@@ -87,6 +87,9 @@ static void item_sent(struct tcp_conn *c, struct sendq_item *it, uint32_t lo, ui
 			continue;
 		if (part->flags & PART_LOST)
 			unmark(c, part, to - from);
+		if (c->flags & CONN_RECOVERY) // twice in one recovery: not to be undone
+			c->doubtful = part->flags & PART_RETRANS || c->doubtful == UINT8_MAX ? UINT8_MAX
+											     : c->doubtful + 1;
 		part->flags |= PART_RETRANS;
 		part->sent_at = at;
 	}

@@ -16,6 +16,8 @@ struct cc_ops {
 	void (*idle)(struct tcp_conn *c);
 };
 
+#define CWND_MAX (1u << 30) // bytes; ssthresh as long as nothing was lost
+
 extern const struct cc_ops cc_cubic, cc_newreno;
 
 uint32_t cc_initial_window(uint32_t mss); // RFC 6928

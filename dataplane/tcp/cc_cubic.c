@@ -3,7 +3,6 @@
 #include "tcp/cc.h"
 #include "tcp/conn.h"
 
-#define CWND_MAX (1u << 30)
 #define TIME_MAX 100000 // ms from the curve's middle; keeps the cube within 64 bits
 
 // Constants of RFC 9438 4.1 as fractions: C is 4/10, beta 7/10, and alpha 3 (1 - beta) / (1 + beta) = 9/17.

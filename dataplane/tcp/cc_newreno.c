@@ -2,8 +2,6 @@
 #include "tcp/cc.h"
 #include "tcp/conn.h"
 
-#define CWND_MAX (1u << 30)
-
 uint32_t cc_initial_window(uint32_t mss)
 {
 	uint32_t floor = 2 * mss > 14600 ? 2 * mss : 14600;

@@ -84,7 +84,11 @@ struct tcp_conn {
 	uint32_t cwnd, ssthresh, recover;
 	uint32_t ts_recent, ts_offset;
 	uint16_t mss; // payload bytes of a full segment, timestamps allowed for
-	uint8_t dupacks;
+	union {
+		uint8_t dupacks;  // without SACK
+		uint8_t doubtful; // parts sent again in this recovery whose first copy has not been seen to
+				  // arrive
+	};
 	uint8_t segs_unacked;            // received with payload since the last ACK
 	uint8_t backoff;                 // doublings of the RTO or of the probe interval
 	uint8_t retries;                 // without an answer
@@ -141,7 +145,11 @@ struct tcp_conn {
 	// Of what was sent last among what has arrived: when it was sent (us), its end, its round trip;
 	// rack_rtt 0: none yet.
 	uint32_t rack_at, rack_end, rack_rtt;
-	uint32_t tlp_end;
+	union {
+		uint32_t tlp_end;
+		uint32_t undo_cwnd; // in recovery: the window before; its lowest bit: nothing had been lost
+				    // before
+	};
 	uint32_t reo_round;             // D-SACKs below it belong to one round
 	uint8_t reo_mult, reo_persist;  // the reordering window in quarters of min_rtt, for so many recoveries
 	uint8_t ecn;                    // enum tcp_ecn

@@ -29,20 +29,36 @@ static bool after(uint32_t at, uint32_t end, uint32_t than_at, uint32_t than_end
 	return at != than_at ? seq_gt(at, than_at) : seq_gt(end, than_end);
 }
 
-// RFC 8985 6.2 step 2: may the acknowledgement belong to an earlier copy of what was sent again?
-static bool ambiguous(const struct tcp *t, const struct tcp_conn *c, const struct segment *s, uint32_t rtt)
+// The echoed timestamp is from before the time at which the part was sent again, rtt us ago.
+static bool echo_older(const struct tcp *t, const struct tcp_conn *c, const struct segment *s, uint32_t rtt)
 {
-	if (rtt < c->min_rtt)
-		return true;
 	if (!(c->flags & CONN_TS) || !s->opt.has_ts)
 		return false;
 	uint32_t age = conn_tsval(t, c->ts_offset) - s->opt.tsecr;
 	return age < 1u << 20 && (uint64_t)age * 1049 > rtt + 2 * 1049ull;
 }
 
+// RFC 8985 6.2 step 2: may the acknowledgement belong to an earlier copy of what was sent again?
+static bool ambiguous(const struct tcp *t, const struct tcp_conn *c, const struct segment *s, uint32_t rtt)
+{
+	return rtt < c->min_rtt || echo_older(t, c, s, rtt);
+}
+
+// A part that was sent again in this recovery has arrived. It surely was its first copy when the answer came
+// too soon for the second, or when that filled the hole and the peer echoes a time before (RFC 3522); what lies
+// behind a hole moves no timestamp.
+static void again_delivered(struct tcp *t, struct tcp_conn *c, const struct segment *s, uint32_t rtt,
+			    bool in_order)
+{
+	if (!(c->flags & CONN_RECOVERY) || c->doubtful == 0 || c->doubtful == UINT8_MAX)
+		return;
+	if (rtt < c->min_rtt / 2 || (in_order && echo_older(t, c, s, rtt)))
+		c->doubtful--;
+}
+
 // RFC 8985 6.2 steps 1 to 3 for one part that has just been delivered.
 static void delivered(struct tcp *t, struct tcp_conn *c, const struct segment *s, const struct board_pos *b,
-		      uint32_t hi, struct delivery *d)
+		      uint32_t hi, bool in_order, struct delivery *d)
 {
 	uint32_t rtt = us_now(t) - b->part->sent_at;
 	bool again = b->part->flags & PART_RETRANS;
@@ -53,6 +69,8 @@ static void delivered(struct tcp *t, struct tcp_conn *c, const struct segment *s
 		c->fack = hi;
 	else if (seq_lt(hi, c->fack) && !again)
 		c->flags |= CONN_REORDERED;
+	if (again && hi == b->hi)
+		again_delivered(t, c, s, rtt, in_order);
 	if (again && ambiguous(t, c, s, rtt))
 		return;
 	if (!again) {
@@ -82,7 +100,7 @@ static void cumulative(struct tcp *t, struct tcp_conn *c, const struct segment *
 		if (b.part->flags & PART_SACKED)
 			c->sacked -= hi - b.lo;
 		else
-			delivered(t, c, s, &b, hi, d);
+			delivered(t, c, s, &b, hi, true, d);
 	}
 }
 
@@ -128,7 +146,7 @@ static void selective(struct tcp *t, struct tcp_conn *c, const struct segment *s
 		for (unsigned i = 0; i < n; i++) {
 			if (seq_lt(b.lo, v[i].lo) || seq_gt(b.hi, v[i].hi))
 				continue;
-			delivered(t, c, s, &b, b.hi, d);
+			delivered(t, c, s, &b, b.hi, false, d);
 			board_sacked(c, &b);
 			break;
 		}
@@ -195,6 +213,9 @@ static uint32_t detect(struct tcp *t, struct tcp_conn *c)
 static void recovery_enter(struct tcp *t, struct tcp_conn *c, uint32_t flight)
 {
 	tcp_count(t, CTR_tcp_fast_retransmit);
+	c->undo_cwnd = c->cwnd & ~1u;
+	c->undo_cwnd |= c->ssthresh >= CWND_MAX; // nothing was ever lost
+	c->doubtful = c->flags & CONN_TLP_AGAIN || c->more & MORE_ECN_ROUND ? UINT8_MAX : 0;
 	if (!(c->more & MORE_ECN_ROUND)) // once for each window (RFC 3168 6.1.2)
 		c->ssthresh = conn_cc(c)->lost(c, flight, t->now);
 	ecn_reduced(c);
@@ -203,6 +224,17 @@ static void recovery_enter(struct tcp *t, struct tcp_conn *c, uint32_t flight)
 	// One goes out at once, whatever the window says.
 	c->flags |= CONN_RECOVERY | CONN_RESEND;
 	c->flags &= ~(CONN_RTT | CONN_TLP | CONN_TLP_AGAIN);
+}
+
+// Nothing was lost, only late: all that was sent again had been on its way (RFC 4015). The window is what it
+// was.
+static void recovery_undo(struct tcp *t, struct tcp_conn *c)
+{
+	tcp_count(t, CTR_tcp_undo);
+	c->flags = (c->flags | CONN_REORDERED) & ~(CONN_RECOVERY | CONN_RESEND);
+	c->cwnd = c->undo_cwnd > c->cwnd ? c->undo_cwnd & ~1u : c->cwnd;
+	c->ssthresh = c->undo_cwnd & 1 ? CWND_MAX : c->cwnd;
+	c->prr = (struct prr){0};
 }
 
 // RFC 6937 3, with its slow start reduction bound.
@@ -276,6 +308,8 @@ void rack_ack(struct tcp *t, struct tcp_conn *c, const struct segment *s)
 	selective(t, c, s, &d);
 	reordering_adapt(t, c, &d);
 	probe_check(t, c, s, &d, advances, flight);
+	if ((c->flags & CONN_RECOVERY) && c->doubtful == 0 && c->lost == 0)
+		recovery_undo(t, c);
 	if ((c->flags & CONN_RECOVERY) && seq_ge(c->snd_una, c->recover)) {
 		c->flags &= ~(CONN_RECOVERY | CONN_RESEND);
 		c->cwnd = c->ssthresh > c->mss ? c->ssthresh : c->mss;

@@ -60,6 +60,65 @@ static void rfc8985_6_2_what_was_sent_before_three_sacked_segments_goes_out_agai
 	bed_free(b);
 }
 
+static void rfc4015_a_recovery_for_what_was_only_late_is_undone(void **state)
+{
+	struct bed *b = bed_make((struct tcp_config){0});
+	struct tcp_conn *c = flight(b, 10);
+	uint32_t cwnd = c->cwnd;
+
+	(void)state;
+	sack(b, 0, 1, 4);
+	assert_int_equal(bed_out(b)->seq, b->ack);
+	assert_true(c->cwnd < cwnd);
+	bed_sleep(b, 2 * MS); // too soon for an answer to what was sent again
+	bed_ack(b, b->ack + 4000, WND);
+	assert_int_equal(bed_count(b, CTR_tcp_undo), 1);
+	assert_int_equal(c->flags & CONN_RECOVERY, 0);
+	assert_true(c->cwnd >= cwnd && c->cwnd < c->ssthresh); // slow start goes on
+	bed_free(b);
+}
+
+static void rfc4015_a_recovery_that_ends_before_anything_was_sent_again_is_undone(void **state)
+{
+	struct bed *b = bed_make((struct tcp_config){0});
+	struct tcp_conn *c = flight(b, 10);
+	uint32_t cwnd = c->cwnd;
+	struct in in = {.seq = b->seq,
+			.ack = b->ack,
+			.flags = TCP_ACK,
+			.wnd = WND,
+			.n_sack = 1,
+			.sack = {{b->ack + 1000, b->ack + 4000}}};
+
+	(void)state;
+	bed_in(b, in); // and the late one in the same burst
+	assert_int_equal(c->flags & CONN_RECOVERY, CONN_RECOVERY);
+	bed_ack(b, b->ack + 4000, WND);
+	assert_int_equal(bed_count(b, CTR_tcp_undo), 1);
+	assert_int_equal(bed_count(b, CTR_tcp_retransmit), 0);
+	assert_true(c->cwnd >= cwnd);
+	bed_free(b);
+}
+
+static void rfc4015_a_recovery_for_what_was_lost_is_not_undone(void **state)
+{
+	struct bed *b = bed_make((struct tcp_config){0});
+	struct tcp_conn *c = flight(b, 10);
+	uint32_t cwnd = c->cwnd;
+
+	(void)state;
+	sack2(b, 0, 1, 4, 5, 8);
+	sack2(b, 0, 1, 4, 5, 9);
+	bed_sleep(b, 2 * MS);
+	sack(b, 4, 5, 9); // the first was late, the other has to come again
+	bed_sleep(b, RTT);
+	bed_ack(b, c->snd_max, WND);
+	assert_int_equal(bed_count(b, CTR_tcp_undo), 0);
+	assert_int_equal(c->flags & CONN_RECOVERY, 0);
+	assert_true(c->cwnd < cwnd);
+	bed_free(b);
+}
+
 static void rfc8985_6_2_one_sacked_segment_waits_for_the_reordering_window(void **state)
 {
 	struct bed *b = bed_make((struct tcp_config){0});
@@ -379,6 +438,9 @@ static void a_tiny_mss_makes_the_scoreboard_coarse_but_right(void **state)
 
 static const struct CMUnitTest tests[] = {
 	BED_TEST(rfc8985_6_2_what_was_sent_before_three_sacked_segments_goes_out_again_at_once),
+	BED_TEST(rfc4015_a_recovery_for_what_was_only_late_is_undone),
+	BED_TEST(rfc4015_a_recovery_that_ends_before_anything_was_sent_again_is_undone),
+	BED_TEST(rfc4015_a_recovery_for_what_was_lost_is_not_undone),
 	BED_TEST(rfc8985_6_2_one_sacked_segment_waits_for_the_reordering_window),
 	BED_TEST(rfc8985_6_2_what_is_only_late_is_not_sent_again),
 	BED_TEST(rfc8985_4_a_lost_retransmission_is_found_without_a_timeout),
