@@ -157,8 +157,16 @@ $(B)/tests/linux/peer: $(patsubst %,$(B)/tests/linux/%.o,peer peer_kernel peer_l
 $(B)/perf/%.o: perf/%.c
 	@mkdir -p $(@D)
 	$(say)$(CC) $(CPPFLAGS) $(CFLAGS) $(DPDK_CFLAGS) -c -o $@ $<
-$(B)/perf/loadgen/loadgen: $(patsubst %.c,$(B)/%.o,$(wildcard perf/loadgen/*.c)) $(call libs,port contract base)
+LOADGEN_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard perf/loadgen/*.c))
+$(B)/libloadgen.a: $(filter-out %/main.o,$(LOADGEN_OBJ))
+	@rm -f $@; ar rcs $@ $^
+$(B)/perf/loadgen/loadgen: $(B)/perf/loadgen/main.o $(B)/libloadgen.a $(call libs,port contract base)
 	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS)
+PERF_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/perf/test_*.c))
+TESTS += $(PERF_TESTS)
+$(B)/tests/unit/perf/%: tests/unit/perf/%.c $(B)/libloadgen.a $(call libs,port contract base)
+	@mkdir -p $(@D)
+	$(say)$(CC) $(CPPFLAGS) $(CFLAGS) $(DPDK_CFLAGS) $(LDFLAGS) -o $@ $(filter %.c %.a,$^) -lcmocka $(DPDK_LIBS)
 
 # The worker and the generator in one thread: what a request costs (perf/instructions).
 $(B)/perf/instructions/instructions: $(patsubst %,$(B)/perf/%.o,instructions/main loadgen/backend loadgen/client loadgen/histogram loadgen/link loadgen/message) $(B)/dataplane/worker.o $(call libs,$(ALL_LAYERS))

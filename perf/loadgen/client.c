@@ -5,11 +5,12 @@
 #include <rte_prefetch.h>
 #include <string.h>
 
-#define OPEN_BATCH 32    // connections opened in one turn at the start
-#define DUE_BATCH  64    // requests sent in one turn (open loop)
-#define LOST_MS    300   // without an answer to a segment
-#define WAIT_MS    10000 // for an answer
-#define ISN_STEP   1024
+#define OPEN_BATCH  32  // connections opened in one turn at the start
+#define DUE_BATCH   128 // requests sent in one turn
+#define LOST_MS     300 // without an answer to a segment
+#define SWEEP_TURNS 16  // looks until all connections were looked after,
+#define SWEEP_MOST  256 // but no more than these in one
+#define ISN_STEP    512 // so that a port used again begins ahead of where it ended, and not by half the space
 
 enum { FREE, SYN_SENT, IDLE, WAITING, ENDING };
 
@@ -21,21 +22,23 @@ struct client_conn {
 	uint32_t touched;
 	uint8_t state;
 	bool in_body, close, ack_due; // good: what came of the answer so far is as it should be
-	bool idle, want, good;
+	bool idle, want, good, fin;   // fin: ours was sent
 };
 _Static_assert(sizeof(struct client_conn) <= 64, "a connection fits a cache line");
 
-const char *const client_fault_name[CLIENT_FAULTS] = {"status", "length", "head", "short", "reset", "timeout"};
+const char *const client_fault_name[CLIENT_FAULTS] = {"status", "length",  "head",    "short",
+						      "reset",  "connect", "timeout", "unsent"};
 
 int client_init(struct client *c, const struct client_conf *conf, struct link *l, const struct message *request)
 {
-	*c = (struct client){.conf = *conf, .link = l, .request = request, .slots = 1};
+	*c = (struct client){.conf = *conf, .link = l, .request = request, .slots = CLIENT_ADDRESSES};
 	while (c->slots < conf->conns)
 		c->slots *= 2;
 	if (c->slots > CLIENT_PORTS * CLIENT_ADDRESSES)
 		return -E2BIG;
 	c->base = rte_be_to_cpu_32(l->address);
 	c->ns_per_tick = 1e9 / conf->hz;
+	c->random = 0x2545f4914f6cdd1dull;
 	c->conn = rte_zmalloc("conns", (size_t)c->slots * sizeof(c->conn[0]), 64);
 	c->idle = rte_zmalloc("idle", (size_t)c->slots * sizeof(c->idle[0]), 64);
 	c->ack = rte_zmalloc("ack", LINK_BURST * sizeof(struct client_conn *), 64);
@@ -75,6 +78,7 @@ static void request_send(struct client *c, struct client_conn *k)
 	k->in_body = false;
 	k->ack_due = false;
 	k->touched = c->now_ms;
+	k->fin = false;
 	k->start = k->f.snd_nxt;
 	k->f.snd_nxt = message_send(c->request, c->link, &k->f, k->start, k->start, k->start + c->request->n);
 	c->waiting++;
@@ -88,8 +92,8 @@ static void conn_open(struct client *c, struct client_conn *k)
 		tuple &= c->slots - 1;
 	k->tuple = tuple;
 	k->f = (struct flow){
-		.local = rte_cpu_to_be_32(c->base + tuple / CLIENT_PORTS),
-		.local_port = rte_cpu_to_be_16((uint16_t)(CLIENT_PORTS + tuple % CLIENT_PORTS)),
+		.local = rte_cpu_to_be_32(c->base + tuple % CLIENT_ADDRESSES),
+		.local_port = rte_cpu_to_be_16((uint16_t)(CLIENT_PORT_FIRST + tuple / CLIENT_ADDRESSES)),
 		.remote = c->conf.server,
 		.remote_port = rte_cpu_to_be_16(c->conf.port),
 		.snd_una = c->isn,
@@ -109,6 +113,8 @@ static void request_start(struct client *c, struct client_conn *k, uint64_t inte
 	k->intended = intended;
 	k->want = true;
 	c->started++;
+	if (c->measuring)
+		histogram_add(&c->lag, (uint64_t)((double)(c->now - intended) * c->ns_per_tick));
 	if (k->state == FREE)
 		conn_open(c, k);
 	else
@@ -117,21 +123,30 @@ static void request_start(struct client *c, struct client_conn *k, uint64_t inte
 
 static void next(struct client *c, struct client_conn *k)
 {
-	if (c->conf.rate > 0)
-		idle_push(c, k);
-	else if (!c->stopping)
+	if (c->closed_loop)
 		request_start(c, k, c->now);
+	else
+		idle_push(c, k);
+}
+
+static void conn_free(struct client *c, struct client_conn *k)
+{
+	c->open -= k->state != SYN_SENT;
+	k->state = FREE;
+	k->ack_due = false;
+	k->fin = false;
 }
 
 static void fail(struct client *c, struct client_conn *k, enum client_fault fault)
 {
-	c->fault[fault]++;
-	if (k->state == WAITING)
-		c->waiting--;
+	if (k->want)
+		c->fault[fault]++;
+	else
+		c->ended++;
+	c->waiting -= k->state == WAITING;
 	if (fault != FAULT_RESET)
 		link_send(c->link, &k->f, TCP_RST | TCP_ACK, k->f.snd_nxt, NULL, 0, 0);
-	k->state = FREE;
-	k->ack_due = false;
+	conn_free(c, k);
 	k->want = false;
 	next(c, k);
 }
@@ -144,8 +159,13 @@ static void answered(struct client *c, struct client_conn *k)
 	c->done += k->good;
 	if (c->measuring && k->good)
 		histogram_add(&c->latency, (uint64_t)((double)(c->now - k->intended) * c->ns_per_tick));
-	if (k->close || c->conf.per_request) {
+	if (k->close || c->conf.close != CLOSE_NEVER) {
 		k->state = ENDING;
+		if (!k->close && c->conf.close == CLOSE_CLIENT) {
+			k->fin = true;
+			k->ack_due = false;
+			link_send(c->link, &k->f, TCP_FIN | TCP_ACK, k->f.snd_nxt++, NULL, 0, 0);
+		}
 		return;
 	}
 	k->state = IDLE;
@@ -161,6 +181,7 @@ static bool looks_alike(const struct likeness *like, const char *data, uint32_t 
 static void data_input(struct client *c, struct client_conn *k, const char *data, uint32_t n)
 {
 	if (k->state != WAITING) {
+		c->fault[FAULT_LENGTH] += !k->want; // bytes that nobody asked for
 		fail(c, k, FAULT_LENGTH);
 		return;
 	}
@@ -210,9 +231,9 @@ static void end_input(struct client *c, struct client_conn *k)
 		fail(c, k, FAULT_SHORT);
 		return;
 	}
-	link_send(c->link, &k->f, TCP_FIN | TCP_ACK, k->f.snd_nxt, NULL, 0, 0);
-	k->state = FREE;
-	k->ack_due = false;
+	c->ended += k->state == IDLE;
+	link_send(c->link, &k->f, k->fin ? TCP_ACK : TCP_FIN | TCP_ACK, k->f.snd_nxt, NULL, 0, 0);
+	conn_free(c, k);
 	next(c, k);
 }
 
@@ -227,6 +248,20 @@ static void ack_later(struct client *c, struct client_conn *k)
 static void conn_input(struct client *c, struct client_conn *k, const struct segment *s)
 {
 	if (s->flags & TCP_RST) {
+		if (k->state == SYN_SENT && !(s->flags & TCP_ACK && s->ack == k->f.snd_nxt))
+			return;
+		if (k->state == SYN_SENT) {
+			c->fault[FAULT_CONNECT] += k->want;
+			k->want = false;
+			conn_free(c, k);
+			idle_push(c, k); // not at once again, not even in closed loop
+			return;
+		}
+		if (k->state == ENDING) { // all that was wanted is there
+			conn_free(c, k);
+			next(c, k);
+			return;
+		}
 		fail(c, k, FAULT_RESET);
 		return;
 	}
@@ -236,6 +271,7 @@ static void conn_input(struct client *c, struct client_conn *k, const struct seg
 		k->f.rcv_nxt = s->seq + 1;
 		k->f.snd_una = s->ack;
 		k->state = IDLE;
+		c->open++;
 		if (k->want) {
 			request_send(c, k);
 		} else {
@@ -263,25 +299,27 @@ static void conn_input(struct client *c, struct client_conn *k, const struct seg
 		end_input(c, k);
 }
 
-void client_input(struct client *c, struct segment *s, unsigned n)
+void client_input(struct client *c, struct segment **v, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
-		uint32_t tuple = (rte_be_to_cpu_32(s[i].dst) - c->base) * CLIENT_PORTS +
-				 (rte_be_to_cpu_16(s[i].dport) & (CLIENT_PORTS - 1));
+		struct segment *s = v[i];
+		uint32_t port = (uint32_t)rte_be_to_cpu_16(s->dport) - CLIENT_PORT_FIRST;
+		uint32_t tuple = port * CLIENT_ADDRESSES + (rte_be_to_cpu_32(s->dst) - c->base);
 
-		s[i].conn = &c->conn[tuple & (c->slots - 1)];
-		s[i].ack = s[i].flags & TCP_ACK ? s[i].ack : 0;
-		rte_prefetch0(s[i].conn);
+		s->conn = &c->conn[tuple & (c->slots - 1)];
+		s->ack = s->flags & TCP_ACK ? s->ack : 0;
+		rte_prefetch0(s->conn);
 	}
 	for (unsigned i = 0; i < n; i++) {
-		struct client_conn *k = s[i].conn;
+		struct segment *s = v[i];
+		struct client_conn *k = s->conn;
 
-		if (k->state != FREE && k->f.local == s[i].dst && k->f.local_port == s[i].dport &&
-		    k->f.remote_port == s[i].sport) {
-			conn_input(c, k, &s[i]);
-		} else if (s[i].len || s[i].flags & (TCP_SYN | TCP_FIN)) {
+		if (k->state != FREE && k->f.local == s->dst && k->f.local_port == s->dport &&
+		    k->f.remote_port == s->sport) {
+			conn_input(c, k, s);
+		} else if (s->len || s->flags & (TCP_SYN | TCP_FIN)) {
 			c->stray++;
-			link_refuse(c->link, &s[i]);
+			link_refuse(c->link, s);
 		}
 	}
 	for (uint32_t i = 0; i < c->n_ack; i++)
@@ -294,56 +332,93 @@ void client_input(struct client *c, struct segment *s, unsigned n)
 
 static void look_after(struct client *c, struct client_conn *k)
 {
-	uint32_t age = c->now_ms - k->touched;
+	uint64_t patience = (uint64_t)(c->conf.patience * 1e-3 * c->conf.hz);
 
-	if (k->state == FREE || k->state == IDLE || age < LOST_MS)
+	if (k->state == FREE || k->state == IDLE)
 		return;
-	if (age > WAIT_MS) {
+	if (k->want && c->now - k->intended > patience) {
 		fail(c, k, FAULT_TIMEOUT);
 		return;
 	}
-	if (k->f.snd_una == k->f.snd_nxt || age % LOST_MS > 20)
+	if (k->f.snd_una == k->f.snd_nxt || c->now_ms - k->touched < LOST_MS)
 		return;
+	k->touched = c->now_ms;
 	c->retransmits++;
 	if (k->state == SYN_SENT)
 		link_send_syn(c->link, &k->f, TCP_SYN, k->f.snd_una);
+	else if (k->fin)
+		link_send(c->link, &k->f, TCP_FIN | TCP_ACK, k->f.snd_nxt - 1, NULL, 0, 0);
 	else
 		message_send(c->request, c->link, &k->f, k->start, k->f.snd_una, k->f.snd_nxt);
 }
 
+void client_rate(struct client *c, double rate)
+{
+	c->closed_loop = rate == 0;
+	schedule_start(&c->due, c->now, c->conf.hz, rate);
+}
+
+// Takes a connection without a request.
+static struct client_conn *idle_pop(struct client *c)
+{
+	uint32_t mask = c->slots - 1, *first = &c->idle[c->idle_head & mask], *other, i;
+	struct client_conn *k;
+
+	if (c->conf.random) {
+		c->random ^= c->random << 13;
+		c->random ^= c->random >> 7;
+		c->random ^= c->random << 17;
+		other = &c->idle[(c->idle_head + (uint32_t)c->random % (c->idle_tail - c->idle_head)) & mask];
+		i = *other;
+		*other = *first;
+		*first = i;
+	}
+	k = &c->conn[*first];
+	c->idle_head++;
+	k->idle = false;
+	return k;
+}
+
 bool client_turn(struct client *c)
 {
-	unsigned sent = 0;
+	unsigned sent = 0, n = 0;
 
-	for (; c->opened_first < c->conf.conns && sent < OPEN_BATCH && !c->stopping;
+	if (c->opened_first == 0 && c->opening.step == 0)
+		schedule_start(&c->opening, c->now, c->conf.hz, c->conf.open_rate);
+	for (; c->opened_first < c->conf.conns && sent < OPEN_BATCH && schedule_due(&c->opening, c->now);
 	     c->opened_first++, sent++) {
 		struct client_conn *k = &c->conn[c->opened_first];
 
-		if (c->conf.rate > 0 && c->conf.per_request)
-			idle_push(c, k);
-		else if (c->conf.rate > 0)
-			conn_open(c, k);
+		(void)schedule_take(&c->opening);
+		if (c->conf.close != CLOSE_NEVER)
+			next(c, k);
 		else
-			request_start(c, k, c->now);
+			conn_open(c, k);
 	}
-	if (c->conf.rate > 0 && !c->stopping) {
-		if (c->due == 0)
-			c->due = (double)c->now;
-		while (c->due <= (double)c->now && sent < DUE_BATCH && c->idle_head != c->idle_tail) {
-			struct client_conn *k = &c->conn[c->idle[c->idle_head++ & (c->slots - 1)]];
+	if (c->closed_loop)
+		for (; n < DUE_BATCH && c->idle_head != c->idle_tail; n++)
+			request_start(c, idle_pop(c), c->now);
+	for (; n < DUE_BATCH && schedule_due(&c->due, c->now); n++) {
+		if (c->idle_head != c->idle_tail) {
+			request_start(c, idle_pop(c), schedule_take(&c->due));
+		} else {
+			double late = ((double)c->now - c->due.next) / c->conf.hz;
 
-			k->idle = false;
-			request_start(c, k, (uint64_t)c->due);
-			c->due += c->conf.hz / c->conf.rate;
-			sent++;
+			if (late * 1e3 < c->conf.patience)
+				break;
+			(void)schedule_take(&c->due);
+			c->started++;
+			c->fault[FAULT_UNSENT]++;
 		}
 	}
-	return sent;
+	return sent + n;
 }
 
-void client_sweep(struct client *c, unsigned n)
+void client_sweep(struct client *c)
 {
-	for (unsigned i = 0; i < n; i++)
+	uint32_t n = c->slots / SWEEP_TURNS + 1;
+
+	for (uint32_t i = 0; i < n && i < SWEEP_MOST; i++)
 		look_after(c, &c->conn[c->sweep++ & (c->slots - 1)]);
 }
 
@@ -359,4 +434,5 @@ void client_abort(struct client *c)
 		if (c->link->n_tx >= LINK_BURST)
 			link_flush(c->link);
 	}
+	c->open = c->waiting = 0;
 }

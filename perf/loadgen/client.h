@@ -4,30 +4,43 @@
 #pragma once
 #include "histogram.h"
 #include "message.h"
+#include "schedule.h"
 
-#define CLIENT_PORTS     32768u // of each client address, from 32768 on
-#define CLIENT_ADDRESSES 32u
+#define CLIENT_PORT_FIRST 32768u
+#define CLIENT_PORTS      32768u // of each client address
+#define CLIENT_ADDRESSES  64u
 
+// Why a request that was due has no good answer.
 enum client_fault {
-	FAULT_STATUS, // another one than wanted
-	FAULT_LENGTH, // more or fewer bytes than wanted
-	FAULT_HEAD,   // not understood, or not in one segment
-	FAULT_SHORT,  // closed before the answer was whole
-	FAULT_RESET,
-	FAULT_TIMEOUT,
+	FAULT_STATUS,  // another one than wanted
+	FAULT_LENGTH,  // more or fewer bytes than wanted
+	FAULT_HEAD,    // not understood, or not in one segment
+	FAULT_SHORT,   // closed before the answer was whole
+	FAULT_RESET,   // and with RST
+	FAULT_CONNECT, // RST in answer to a SYN
+	FAULT_TIMEOUT, // none came in time
+	FAULT_UNSENT,  // no connection was free in time (open loop)
 	CLIENT_FAULTS
 };
 extern const char *const client_fault_name[CLIENT_FAULTS];
+
+enum client_close {
+	CLOSE_NEVER,  // connections serve one request after the other
+	CLOSE_SERVER, // a connection for each request, whose end the server begins (the request asks for it)
+	CLOSE_CLIENT, // whose end we begin
+};
 
 struct client_conf {
 	uint32_t server;  // network order
 	uint16_t port;    // host order
 	uint32_t conns;   // connections
-	bool per_request; // a connection for each request
-	double rate;      // requests a second; 0: closed loop
-	unsigned status;  // that every answer must have
-	uint64_t body;    // and its bytes
-	double hz;        // ticks a second
+	double open_rate; // at which they are opened at first, a second
+	enum client_close close;
+	bool random;       // which of the free ones is next (open loop)
+	uint32_t patience; // ms from the time a request was due
+	unsigned status;   // that every answer must have
+	uint64_t body;     // and its bytes
+	double hz;         // ticks a second
 };
 
 struct client_conn;
@@ -37,30 +50,35 @@ struct client {
 	const struct message *request;
 	struct client_conn *conn;
 	uint32_t slots, base; // base: first client's address, host order
-	uint32_t *idle;       // ring of connections without a request (open loop)
+	uint32_t *idle;       // ring of connections without a request
 	uint32_t idle_head, idle_tail;
 	struct client_conn **ack;
 	uint32_t n_ack;
 	uint32_t isn, opened_first, sweep;
 	struct likeness like;
-	double due; // tick at which the next request is due (open loop)
+	bool closed_loop; // set by client_rate()
+	struct schedule due, opening;
 	double ns_per_tick;
-	uint64_t now;
+	uint64_t now, random;
 	uint32_t now_ms;
-	bool measuring, stopping;
-	struct histogram latency;
+	bool measuring;
+	uint32_t open, waiting;                       // connections established, requests under way: now
+	struct histogram latency, lag;                // lag: from when a request was due to when it was sent
 	uint64_t done, refused, fault[CLIENT_FAULTS]; // refused: 503 and 429
-	uint64_t opened, retransmits, out_of_order, stray, started, waiting;
+	uint64_t opened, retransmits, out_of_order, stray, started;
+	uint64_t ended; // connections that the server ended without being asked, between requests
 };
 
 int client_init(struct client *c, const struct client_conf *conf, struct link *l,
 		const struct message *request);
 void client_fini(struct client *c);
 void client_set_now(struct client *c, uint64_t tick, uint32_t ms);
-void client_input(struct client *c, struct segment *s, unsigned n);
+// Requests a second from now on; 0: closed loop; less: none.
+void client_rate(struct client *c, double rate);
+void client_input(struct client *c, struct segment **s, unsigned n);
 // Opens, and sends what is due. Whether there was anything to do.
 bool client_turn(struct client *c);
 // Looks after some of the connections, whether a segment of theirs got lost: to be called about once in a
-// millisecond for as many connections as there are.
-void client_sweep(struct client *c, unsigned n);
+// millisecond.
+void client_sweep(struct client *c);
 void client_abort(struct client *c); // RST to all

@@ -1,8 +1,8 @@
-// Latencies in nanoseconds, log-linear: 32 buckets for each power of two, so that a value is known to 3%.
+// Latencies in nanoseconds, log-linear: 128 buckets for each power of two, so that a value is known to 0.8%.
 #pragma once
 #include <stdint.h>
 
-#define HISTOGRAM_SUB_BITS 5
+#define HISTOGRAM_SUB_BITS 7
 #define HISTOGRAM_SUB      (1u << HISTOGRAM_SUB_BITS)
 #define HISTOGRAM_BUCKETS  (40u * HISTOGRAM_SUB)
 

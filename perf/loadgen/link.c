@@ -65,6 +65,13 @@ static struct pkt *fresh(struct link *l)
 	return p;
 }
 
+char *link_frame(struct link *l, uint32_t n)
+{
+	struct pkt *p = fresh(l);
+
+	return p ? pkt_append(p, n) : NULL;
+}
+
 static void arp_send(struct link *l, uint16_t op, const uint8_t to[6], uint32_t sender, uint32_t target)
 {
 	struct pkt *p = fresh(l);
@@ -145,7 +152,13 @@ static bool segment_parse(struct link *l, struct pkt *p, struct segment *s, bool
 		arp_input(l, at, n);
 		return false;
 	}
-	if (n < FRAME_HEAD || load16(at + 12) != RTE_BE16(RTE_ETHER_TYPE_IPV4) || at[14] != 0x45 || at[23] != 6)
+	if (n < 34 || load16(at + 12) != RTE_BE16(RTE_ETHER_TYPE_IPV4) || at[14] != 0x45)
+		goto bad;
+	if (at[23] != 6) {
+		l->other++;
+		return false;
+	}
+	if (n < FRAME_HEAD)
 		goto bad;
 	total = rte_be_to_cpu_16(load16(at + 16));
 	head = ((uint32_t)(uint8_t)at[46] >> 4) * 4;
@@ -205,16 +218,21 @@ void link_flush(struct link *l)
 	}
 	l->n_tx -= done;
 	l->sent += done;
+	if (l->n_tx && l->lossy) {
+		rte_pktmbuf_free_bulk((struct rte_mbuf **)l->tx + done, l->n_tx);
+		l->lost += l->n_tx;
+		l->n_tx = 0;
+	}
 	if (l->n_tx && done)
 		memmove(l->tx, l->tx + done, l->n_tx * sizeof(l->tx[0]));
 }
 
 // The headers in front of n bytes; sum is that of everything behind the TCP header's 20 bytes.
 static void head_write(const struct link *l, char *at, const struct flow *f, uint8_t flags, uint32_t seq,
-		       unsigned options, uint32_t n, uint64_t sum)
+		       uint16_t window, unsigned options, uint32_t n, uint64_t sum)
 {
 	uint16_t total = rte_cpu_to_be_16((uint16_t)(40 + options + n)), csum;
-	uint16_t tcp_len = rte_cpu_to_be_16((uint16_t)(20 + options + n)), wnd = 0xffff;
+	uint16_t tcp_len = rte_cpu_to_be_16((uint16_t)(20 + options + n)), wnd = rte_cpu_to_be_16(window);
 	uint16_t doff = rte_cpu_to_be_16((uint16_t)((20 + options) / 4 << 12 | flags));
 	uint32_t be_seq = rte_cpu_to_be_32(seq), be_ack = flags & TCP_ACK ? rte_cpu_to_be_32(f->rcv_nxt) : 0;
 	uint64_t addresses = (uint64_t)f->local + f->remote;
@@ -246,8 +264,23 @@ void link_send(struct link *l, const struct flow *f, uint8_t flags, uint32_t seq
 	if (!p)
 		return;
 	at = pkt_append(p, FRAME_HEAD + n);
-	head_write(l, at, f, flags, seq, 0, n, sum);
+	head_write(l, at, f, flags, seq, UINT16_MAX, 0, n, sum);
 	memcpy(at + FRAME_HEAD, data, n);
+}
+
+void link_send_options(struct link *l, const struct flow *f, uint8_t flags, uint32_t seq, uint16_t wnd,
+		       const uint8_t *options, unsigned n_options, const char *data, uint32_t n)
+{
+	char *at = link_frame(l, FRAME_HEAD + n_options + n);
+
+	if (!at)
+		return;
+	head_write(l, at, f, flags, seq, wnd, n_options, n,
+		   checksum_add(checksum_add(0, options, n_options), data, n));
+	if (n_options)
+		memcpy(at + FRAME_HEAD, options, n_options);
+	if (n)
+		memcpy(at + FRAME_HEAD + n_options, data, n);
 }
 
 void link_send_syn(struct link *l, const struct flow *f, uint8_t flags, uint32_t seq)
@@ -259,7 +292,7 @@ void link_send_syn(struct link *l, const struct flow *f, uint8_t flags, uint32_t
 	if (!p)
 		return;
 	at = pkt_append(p, FRAME_HEAD + sizeof(mss));
-	head_write(l, at, f, flags, seq, sizeof(mss), 0, checksum_add(0, mss, sizeof(mss)));
+	head_write(l, at, f, flags, seq, UINT16_MAX, sizeof(mss), 0, checksum_add(0, mss, sizeof(mss)));
 	memcpy(at + FRAME_HEAD, mss, sizeof(mss));
 }
 

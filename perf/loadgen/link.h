@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #define LINK_BURST 64
-#define LINK_TX    2048
+#define LINK_TX    8192
 #define FRAME_HEAD 54 // Ethernet, IPv4 and TCP without options
 #define LINK_MSS   1460
 
@@ -36,7 +36,10 @@ struct link {
 	unsigned n_tx;
 	struct pkt *rx[LINK_BURST];
 	unsigned n_rx;
+	bool lossy; // what the ring does not take is lost, as on a wire; else it waits
 	uint64_t received, sent, tx_full, bad, no_buffer;
+	uint64_t lost;  // frames that the ring did not take, while lossy
+	uint64_t other; // received IPv4 that is not TCP
 };
 
 // What identifies a connection on the wire, and where it stands.
@@ -56,9 +59,14 @@ void link_ask(struct link *l, uint32_t n);
 unsigned link_receive(struct link *l, struct segment *seg, bool verify);
 void link_release(struct link *l);
 void link_flush(struct link *l);
+// Room for a frame of n bytes that the caller fills in; NULL (counted): none.
+char *link_frame(struct link *l, uint32_t n);
 // One segment of f: flags, seq, and n bytes whose checksum is sum. Acknowledges f->rcv_nxt.
 void link_send(struct link *l, const struct flow *f, uint8_t flags, uint32_t seq, const char *data, uint32_t n,
 	       uint64_t sum);
+// The same with its own window and TCP options (n_options: a multiple of 4).
+void link_send_options(struct link *l, const struct flow *f, uint8_t flags, uint32_t seq, uint16_t wnd,
+		       const uint8_t *options, unsigned n_options, const char *data, uint32_t n);
 void link_send_syn(struct link *l, const struct flow *f, uint8_t flags, uint32_t seq); // with the MSS option
 // RST for a segment that belongs to nobody.
 void link_refuse(struct link *l, const struct segment *s);

@@ -3,7 +3,9 @@
 #include "backend.h"
 #include "client.h"
 #include "options.h"
+#include "phase.h"
 #include <errno.h>
+#include <poll.h>
 #include <rte_cycles.h>
 #include <rte_eal.h>
 #include <rte_ethdev.h>
@@ -13,26 +15,56 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PATIENCE    20.0 // seconds until the gateway must be there
-#define DRAIN       1.0  // seconds for answers under way at the end
-#define QUIET       0.3  // seconds in which nothing may be under way any more before we stop polling
-#define RUNS_MAX    100
-#define VERIFY_MASK 15 // of so many bursts, one segment's checksums are looked at
+#define PATIENCE      20.0    // seconds until the gateway must be there
+#define DRAIN         1.0     // seconds for answers under way at the end
+#define QUIET         0.3     // seconds in which nothing may be under way any more before we stop polling
+#define VERIFY_MASK   15      // of so many bursts, one segment's checksums are looked at
+#define STALL         50e-6   // seconds between two turns: longer than work could take, so the CPU was not ours
+#define FLOOD_MASK    0x7fffu // sources of the floods: 198.18.128.0/17, behind a router
+#define FLOOD_FROM    0xc6128000u
+#define HOSTILE_AFTER 256u // addresses behind the first client's
 
 struct generator {
 	struct options o;
 	struct link wan, lan;
 	struct client client;
 	struct backend backend;
+	struct flood flood;
+	struct hostile hostile;
 	struct message request, response;
 	double hz;
 	uint64_t turns, turns_worked, busy, idle; // ticks
 	uint64_t bursts, burst_segments;          // of answers
+	uint64_t stalls, stalled, stall_max;      // turns that took too long, and their ticks
 	uint64_t last_sweep;
-	bool started; // the clients may begin
-	bool worked;  // in the last turn
-	double rps[RUNS_MAX];
+	bool started;       // the clients may begin
+	bool worked;        // in the last turn
+	double latency_max; // us
+	struct run {
+		double rps, p50, p99, p999; // us
+	} run[PHASE_RUNS_MAX];
 };
+
+// To whom what came in belongs, by the address it came to.
+static void wan_input(struct generator *g, struct segment *seg, unsigned n)
+{
+	struct segment *mine[LINK_BURST];
+	unsigned k = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		uint32_t which = rte_be_to_cpu_32(seg[i].dst) - g->client.base;
+
+		if (which < CLIENT_ADDRESSES)
+			mine[k++] = &seg[i];
+		else if (which - HOSTILE_AFTER < HOSTILE_ADDRESSES)
+			hostile_input(&g->hostile, &seg[i]);
+		else
+			flood_input(&g->flood, &seg[i]);
+	}
+	client_input(&g->client, mine, k);
+	g->bursts += k > 0;
+	g->burst_segments += k;
+}
 
 // One turn; the tick at its beginning.
 static uint64_t turn(struct generator *g, uint64_t before)
@@ -40,16 +72,13 @@ static uint64_t turn(struct generator *g, uint64_t before)
 	struct segment seg[LINK_BURST];
 	uint64_t now = rte_rdtsc(), received = g->wan.received + g->lan.received;
 	uint32_t ms = (uint32_t)((double)now * 1e3 / g->hz);
-	bool verify = (g->turns & VERIFY_MASK) == 0, worked;
+	bool verify = (g->turns & VERIFY_MASK) == 0, worked, first = g->turns & 1;
 	unsigned n;
 
 	client_set_now(&g->client, now, ms);
 	n = link_receive(&g->wan, seg, verify);
-	if (n) {
-		client_input(&g->client, seg, n);
-		g->bursts++;
-		g->burst_segments += n;
-	}
+	if (n)
+		wan_input(g, seg, n);
 	link_release(&g->wan);
 	if (g->o.lan) {
 		n = link_receive(&g->lan, seg, verify);
@@ -58,11 +87,18 @@ static uint64_t turn(struct generator *g, uint64_t before)
 		link_release(&g->lan);
 	}
 	worked = g->wan.received + g->lan.received != received;
-	if (g->started)
+	if (g->started) {
+		// In turn before and behind the good ones, so that neither has the better place on the wire.
+		if (first)
+			worked |= flood_turn(&g->flood, now);
 		worked |= client_turn(&g->client);
+		worked |= hostile_turn(&g->hostile, now, ms);
+		if (!first)
+			worked |= flood_turn(&g->flood, now);
+	}
 	if (now - g->last_sweep > (uint64_t)(g->hz / 1000)) {
 		g->last_sweep = now;
-		client_sweep(&g->client, g->client.slots / 16 + 1);
+		client_sweep(&g->client);
 		if (g->o.lan)
 			backend_sweep(&g->backend, g->backend.n_active / 16 + 1);
 	}
@@ -73,6 +109,12 @@ static uint64_t turn(struct generator *g, uint64_t before)
 	g->turns_worked += worked;
 	// What a turn took is known when the next one begins.
 	*(g->worked ? &g->busy : &g->idle) += now - before;
+	if ((double)(now - before) > STALL * g->hz) {
+		g->stalls++;
+		g->stalled += now - before;
+		if (now - before > g->stall_max)
+			g->stall_max = now - before;
+	}
 	g->worked = worked;
 	return now;
 }
@@ -96,8 +138,10 @@ static bool linked(const struct link *l)
 // A gateway that has to ask for each of our addresses first would drop what comes from them meanwhile.
 static void introduce(struct generator *g)
 {
-	for (uint32_t i = 0; i < CLIENT_ADDRESSES; i++)
+	for (uint32_t i = 0; i < CLIENT_ADDRESSES; i++) {
 		link_ask(&g->wan, i);
+		link_ask(&g->wan, HOSTILE_AFTER + i);
+	}
 	for (uint32_t i = 0; g->o.lan && i < g->o.backends; i++)
 		link_ask(&g->lan, i);
 }
@@ -129,67 +173,207 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void report(struct generator *g, double offered)
+// The middle one of what n runs have at the same place, and the least and the largest.
+static double median(const double *of, unsigned n, double *min, double *max)
+{
+	const size_t step = sizeof(struct run) / sizeof(double);
+	double sorted[PHASE_RUNS_MAX];
+
+	for (unsigned i = 0; i < n; i++)
+		sorted[i] = of[i * step];
+	qsort(sorted, n, sizeof(sorted[0]), compare);
+	*min = sorted[0];
+	*max = sorted[n - 1];
+	return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
+}
+
+// Counters of one phase are differences: this is where they stood when it began.
+struct mark {
+	struct client client;
+	struct backend backend;
+	struct flood flood;
+	struct hostile hostile;
+	uint64_t lost, bad, dropped, other;
+};
+
+static void mark_now(const struct generator *g, struct mark *m)
+{
+	m->client = g->client;
+	m->backend = g->backend;
+	m->flood = g->flood;
+	m->hostile = g->hostile;
+	m->lost = g->wan.lost;
+	m->other = g->wan.other;
+	m->bad = g->wan.bad + g->lan.bad;
+	m->dropped = g->wan.tx_full + g->lan.tx_full + g->wan.no_buffer + g->lan.no_buffer;
+}
+
+static double us(const struct histogram *h, double share)
+{
+	return (double)histogram_at(h, share) / 1e3;
+}
+
+static void report_runs(const struct generator *g, const struct phase *p, double offered)
+{
+	double min, max, mid = median(&g->run[0].rps, p->runs, &min, &max);
+
+	printf("{\"phase\": \"%s\", \"rps\": %.0f, \"rps_min\": %.0f, \"rps_max\": %.0f, \"runs\": [", p->name,
+	       mid, min, max);
+	for (unsigned i = 0; i < p->runs; i++)
+		printf("%s%.0f", i ? ", " : "", g->run[i].rps);
+	printf("], \"offered\": %.0f", offered);
+	printf(", \"p50_us\": %.1f", median(&g->run[0].p50, p->runs, &min, &max));
+	printf(", \"p99_us\": %.1f", median(&g->run[0].p99, p->runs, &min, &max));
+	printf(", \"p99_us_min\": %.1f, \"p99_us_max\": %.1f", min, max);
+	printf(", \"p999_us\": %.1f", median(&g->run[0].p999, p->runs, &min, &max));
+}
+
+static void report_flood(const struct flood *f, const struct mark *m, const uint64_t *sent, double seconds)
+{
+	for (unsigned i = 0; i < FLOODS; i++)
+		printf(", \"%s_sent\": %.0f", flood_name[i], (double)(f->sent[i] - sent[i]) / seconds);
+	printf(", \"syn_answered\": %.0f, \"flood_rst\": %.0f, \"flood_other\": %.0f, \"flood_missed\": %.0f",
+	       (double)(f->synack - m->flood.synack) / seconds, (double)(f->rst - m->flood.rst) / seconds,
+	       (double)(f->other - m->flood.other) / seconds, (double)(f->missed - m->flood.missed) / seconds);
+}
+
+static void report(const struct generator *g, const struct phase *p, const struct mark *begin,
+		   const struct mark *m, double seconds)
 {
 	const struct client *c = &g->client;
 	const struct backend *b = &g->backend;
-	double sorted[RUNS_MAX];
-	unsigned n = g->o.runs;
+	const struct hostile *h = &g->hostile;
+	const struct client *c0 = &begin->client;
 
-	memcpy(sorted, g->rps, sizeof(sorted));
-	qsort(sorted, n, sizeof(sorted[0]), compare);
-	printf("{\"rps\": %.0f, \"rps_min\": %.0f, \"rps_max\": %.0f, \"runs\": [",
-	       n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2, sorted[0], sorted[n - 1]);
-	for (unsigned i = 0; i < n; i++)
-		printf("%s%.0f", i ? ", " : "", g->rps[i]);
-	printf("], \"offered\": %.0f, \"p50_us\": %.1f, \"p90_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f, "
-	       "\"max_us\": %.1f",
-	       offered, (double)histogram_at(&c->latency, 0.5) / 1e3,
-	       (double)histogram_at(&c->latency, 0.9) / 1e3, (double)histogram_at(&c->latency, 0.99) / 1e3,
-	       (double)histogram_at(&c->latency, 0.999) / 1e3, (double)c->latency.max / 1e3);
+	report_runs(g, p, (double)(c->started - m->client.started) / seconds);
+	printf(", \"max_us\": %.1f", g->latency_max);
+	printf(", \"lag_p99_us\": %.1f, \"lag_p999_us\": %.1f, \"stalls\": %lu, \"stalled\": %.5f"
+	       ", \"stall_max_us\": %.0f",
+	       us(&c->lag, 0.99), us(&c->lag, 0.999), g->stalls, (double)g->stalled / g->hz / seconds,
+	       (double)g->stall_max / g->hz * 1e6);
 	printf(", \"generator_busy\": %.3f, \"turns_with_work\": %.3f, \"answers_per_burst\": %.1f",
 	       (double)g->busy / (double)(g->busy + g->idle), (double)g->turns_worked / (double)g->turns,
 	       g->bursts ? (double)g->burst_segments / (double)g->bursts : 0);
-	printf(", \"done\": %lu, \"refused\": %lu, \"opened\": %lu, \"errors\": {", c->done, c->refused,
-	       c->opened);
+	report_flood(&g->flood, m, m->flood.sent, seconds);
+	printf(", \"hostile\": {\"opened\": %lu, \"established\": %lu, \"open\": %u, \"acts\": %.0f"
+	       ", \"bytes\": %lu, \"answers\": %lu, \"ended\": %lu, \"reset\": %lu}",
+	       h->opened - begin->hostile.opened, h->established - begin->hostile.established, h->open,
+	       (double)(h->acted - m->hostile.acted) / seconds, h->bytes - begin->hostile.bytes,
+	       h->answers - begin->hostile.answers, h->ended - begin->hostile.ended,
+	       h->reset - begin->hostile.reset);
+	// From the phase's beginning on, what did not count yet included.
+	printf(", \"started\": %lu, \"done\": %lu, \"refused\": %lu, \"waiting\": %u, \"opened\": %lu, "
+	       "\"open\": %u"
+	       ", \"ended\": %lu, \"misses\": {",
+	       c->started - c0->started, c->done - c0->done, c->refused - c0->refused, c->waiting,
+	       c->opened - c0->opened, c->open, c->ended - c0->ended);
 	for (unsigned i = 0; i < CLIENT_FAULTS; i++)
-		printf("\"%s\": %lu, ", client_fault_name[i], c->fault[i]);
-	printf("\"bad_requests\": %lu, \"bad_frames\": %lu}", b->bad_requests, g->wan.bad + g->lan.bad);
-	printf(", \"retransmits\": %lu, \"out_of_order\": %lu, \"stray\": %lu, \"dropped\": %lu"
-	       ", \"wan_in\": %lu, \"wan_out\": %lu, \"lan_in\": %lu, \"lan_out\": %lu",
-	       c->retransmits + b->retransmits, c->out_of_order + b->out_of_order, c->stray,
-	       g->wan.tx_full + g->lan.tx_full + g->wan.no_buffer + g->lan.no_buffer, g->wan.received,
-	       g->wan.sent, g->lan.received, g->lan.sent);
-	printf(", \"backend\": {\"accepted\": %lu, \"requests\": %lu, \"resets\": %lu}}\n", b->accepted,
-	       b->requests, b->resets);
+		printf("%s\"%s\": %lu", i ? ", " : "", client_fault_name[i], c->fault[i] - c0->fault[i]);
+	printf("}, \"bad_requests\": %lu, \"bad_frames\": %lu", b->bad_requests - begin->backend.bad_requests,
+	       g->wan.bad + g->lan.bad - begin->bad);
+	printf(", \"retransmits\": %lu, \"out_of_order\": %lu, \"stray\": %lu, \"dropped\": %lu, "
+	       "\"wire_lost\": %lu"
+	       ", \"not_tcp\": %lu",
+	       c->retransmits + b->retransmits - c0->retransmits - begin->backend.retransmits,
+	       c->out_of_order + b->out_of_order - c0->out_of_order - begin->backend.out_of_order,
+	       c->stray - c0->stray,
+	       g->wan.tx_full + g->lan.tx_full + g->wan.no_buffer + g->lan.no_buffer - begin->dropped,
+	       g->wan.lost - begin->lost, g->wan.other - begin->other);
+	printf(", \"backend\": {\"accepted\": %lu, \"requests\": %lu, \"resets\": %lu}}\n",
+	       b->accepted - begin->backend.accepted, b->requests - begin->backend.requests,
+	       b->resets - begin->backend.resets);
 	fflush(stdout);
 }
 
-static void measure(struct generator *g, uint64_t now)
+static uint64_t play(struct generator *g, const struct phase *p, uint64_t now)
 {
-	uint64_t begin, started;
+	static struct mark begin, m;
+	uint64_t from;
 
+	mark_now(g, &begin);
+	client_set_now(&g->client, now, g->client.now_ms);
+	client_rate(&g->client, p->rate);
+	flood_start(&g->flood, now, p->flood, p->aim);
+	if (p->hostile != HOSTILE_NONE)
+		hostile_start(&g->hostile, now, p->hostile, p->hostiles, p->acts);
+	g->wan.lossy = p->lossy;
 	g->started = true;
-	now = run_for(g, now, g->o.warmup);
+	now = run_for(g, now, p->settle);
 	fprintf(stderr, "loadgen: measuring\n");
+	now = rte_rdtsc();
 	g->turns = g->turns_worked = g->busy = g->idle = g->bursts = g->burst_segments = 0;
+	g->stalls = g->stalled = g->stall_max = 0;
+	g->latency_max = 0;
+	memset(&g->client.latency, 0, sizeof(g->client.latency));
+	memset(&g->client.lag, 0, sizeof(g->client.lag));
+	mark_now(g, &m);
 	g->client.measuring = true;
-	begin = now;
-	started = g->client.started;
-	for (unsigned i = 0; i < g->o.runs; i++) {
-		uint64_t done = g->client.done, from = now;
+	from = now;
+	for (unsigned i = 0; i < p->runs; i++) {
+		uint64_t done = g->client.done, start = now;
 
-		now = run_for(g, now, g->o.seconds);
-		g->rps[i] = (double)(g->client.done - done) / ((double)(now - from) / g->hz);
+		now = run_for(g, now, p->seconds);
+		g->run[i] =
+			(struct run){.rps = (double)(g->client.done - done) / ((double)(now - start) / g->hz),
+				     .p50 = us(&g->client.latency, 0.5),
+				     .p99 = us(&g->client.latency, 0.99),
+				     .p999 = us(&g->client.latency, 0.999)};
+		if ((double)g->client.latency.max / 1e3 > g->latency_max)
+			g->latency_max = (double)g->client.latency.max / 1e3;
+		memset(&g->client.latency, 0, sizeof(g->client.latency));
 	}
 	g->client.measuring = false;
-	report(g, (double)(g->client.started - started) / ((double)(now - begin) / g->hz));
-	// Nothing may be under way when one side goes.
-	g->client.stopping = true;
-	for (begin = now; g->client.waiting && (double)(now - begin) < DRAIN * g->hz;)
+	report(g, p, &begin, &m, (double)(now - from) / g->hz);
+	client_rate(&g->client, -1);
+	flood_start(&g->flood, now, (const double[FLOODS]){0}, false);
+	if (p->hostile != HOSTILE_NONE)
+		hostile_stop(&g->hostile);
+	return now;
+}
+
+// Nothing may be under way when one side goes.
+static void quiet(struct generator *g, uint64_t now)
+{
+	for (uint64_t begin = now; g->client.waiting && (double)(now - begin) < DRAIN * g->hz;)
 		now = turn(g, now);
 	client_abort(&g->client);
+	g->started = false;
 	run_for(g, now, QUIET);
+	fprintf(stderr, "loadgen: quiet\n");
+}
+
+// Lines of standard input: phases, "quiet", or the end.
+static int obey(struct generator *g, uint64_t now)
+{
+	struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
+	char line[1024], why[1200];
+	struct phase phase;
+	size_t n = 0;
+
+	while (true) {
+		// What is open is kept so.
+		for (; poll(&in, 1, 0) == 0; now = run_for(g, now, 0.001))
+			;
+		if (read(STDIN_FILENO, &line[n], 1) <= 0)
+			return 0;
+		if (line[n] != '\n' && n < sizeof(line) - 1) {
+			n++;
+			continue;
+		}
+		line[n] = 0;
+		n = 0;
+		if (strcmp(line, "quiet") == 0) {
+			quiet(g, now);
+			while (read(STDIN_FILENO, line, 1) > 0)
+				;
+			return 0;
+		}
+		if (!phase_read(&phase, line, why, sizeof(why))) {
+			fprintf(stderr, "loadgen: phase: %s\n", why);
+			return 2;
+		}
+		now = play(g, &phase, now);
+	}
 }
 
 __attribute__((format(printf, 2, 3))) static void arg(char **v, const char *format, ...)
@@ -237,7 +421,7 @@ static int messages(struct generator *g)
 		snprintf(length, sizeof(length), "Content-Length: %u\r\n", o->send);
 	n = snprintf(head, sizeof(head),
 		     "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: loadgen\r\nAccept: */*\r\n%s%s\r\n", o->method,
-		     o->path, o->host, length, o->per_request ? "Connection: close\r\n" : "");
+		     o->path, o->host, length, o->close == CLOSE_SERVER ? "Connection: close\r\n" : "");
 	if (n >= LINK_MSS)
 		return -E2BIG;
 	err = message_make(&g->request, head, o->send);
@@ -253,9 +437,10 @@ int main(int argc, char **argv)
 {
 	static struct generator g;
 	struct client_conf conf;
+	struct hostile_conf hostile;
+	struct flood_conf flood;
 	struct pkt_pool *pool;
 	uint64_t now;
-	char end;
 	int err;
 
 	options_read(&g.o, argc, argv);
@@ -273,13 +458,33 @@ int main(int argc, char **argv)
 	conf = (struct client_conf){.server = g.o.gateway,
 				    .port = (uint16_t)g.o.port,
 				    .conns = g.o.connections,
-				    .per_request = g.o.per_request,
-				    .rate = g.o.rate,
+				    .open_rate = g.o.open_rate,
+				    .close = g.o.close,
+				    .random = g.o.random,
+				    .patience = g.o.patience,
 				    .status = g.o.status,
 				    .body = g.o.expect,
 				    .hz = g.hz};
+	hostile = (struct hostile_conf){.server = g.o.gateway,
+					.base = rte_be_to_cpu_32(g.o.client) + HOSTILE_AFTER,
+					.port = (uint16_t)g.o.port,
+					.path = g.o.path,
+					.large = g.o.large,
+					.sink = g.o.sink,
+					.hz = g.hz};
+	flood = (struct flood_conf){.server = g.o.gateway,
+				    .port = (uint16_t)g.o.port,
+				    .from = FLOOD_FROM,
+				    .mask = FLOOD_MASK,
+				    .good = rte_be_to_cpu_32(g.o.client),
+				    .addresses = CLIENT_ADDRESSES,
+				    .per_each = g.o.connections / CLIENT_ADDRESSES + 1,
+				    .good_port = CLIENT_PORT_FIRST,
+				    .hz = g.hz};
 	if (!err)
 		err = client_init(&g.client, &conf, &g.wan, &g.request);
+	if (!err)
+		err = hostile_init(&g.hostile, &hostile, &g.wan);
 	if (!err && g.o.lan)
 		err = backend_init(&g.backend, g.o.backends, (uint16_t)g.o.backend_port, &g.lan, &g.response);
 	if (err) {
@@ -292,12 +497,11 @@ int main(int argc, char **argv)
 		fprintf(stderr, "loadgen: the gateway is not there\n");
 		return 1;
 	}
-	measure(&g, now);
-	fprintf(stderr, "loadgen: quiet\n");
-	while (read(STDIN_FILENO, &end, 1) > 0)
-		;
+	flood_init(&g.flood, &flood, &g.wan);
+	fprintf(stderr, "loadgen: ready\n");
+	err = obey(&g, now);
 	link_stop(&g.wan);
 	if (g.o.lan)
 		link_stop(&g.lan);
-	return 0;
+	return err;
 }

@@ -61,7 +61,7 @@ static bool field_is(const char *line, const char *end, const char *name)
 {
 	size_t n = strlen(name);
 
-	return (size_t)(end - line) > n && strncasecmp(line, name, n) == 0;
+	return (size_t)(end - line) >= n && strncasecmp(line, name, n) == 0;
 }
 
 bool head_read(const char *data, uint32_t n, struct head *h, struct likeness *like)

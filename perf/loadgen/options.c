@@ -3,19 +3,22 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#define RUNS_MAX 100
+#include <string.h>
 
 static const char usage[] =
 	"usage: loadgen --wan SOCKET [--lan SOCKET] [option...]\n"
 	"  --cpu N  --hugepages  --memory MIB\n"
 	"  --client IP (the first of the clients)  --gateway IP  --port N\n"
 	"  --backend IP (the first)  --backends N  --lan-gateway IP  --backend-port N\n"
-	"  --connections N  --per-request (a connection each)  --rate N (requests a second: open loop)\n"
+	"  --connections N  --open-rate N (of them a second, at first)  --random (which one is next, open "
+	"loop)\n"
+	"  --close server|client (a connection for each request, and who ends it)\n"
 	"  --method M  --host H  --path P  --send BYTES (body of a request)\n"
 	"  --status N, --expect BYTES (what every answer must have)  --respond BYTES (of backends)\n"
-	"  --warmup S  --seconds S  --runs N\n"
-	"One line of JSON goes to standard output; the program ends when its standard input does.\n";
+	"  --patience MS (for an answer)  --large P, --sink P (what hostile clients ask for, and send to)\n"
+	"Each line of standard input is a phase (phase.h), for which one line of JSON goes to standard output. "
+	"After\n"
+	"the line \"quiet\" it sends nothing more, and ends when its standard input does.\n";
 
 static void wrong(const char *name, const char *value)
 {
@@ -66,8 +69,9 @@ enum {
 	LAN_GATEWAY,
 	BACKEND_PORT,
 	CONNECTIONS,
-	PER_REQUEST,
-	RATE,
+	OPEN_RATE,
+	RANDOM,
+	CLOSE,
 	METHOD,
 	HOST,
 	PATH,
@@ -75,9 +79,9 @@ enum {
 	STATUS,
 	EXPECT,
 	RESPOND,
-	WARMUP,
-	SECONDS,
-	RUNS
+	PATIENCE,
+	LARGE,
+	SINK
 };
 static const struct option options[] = {
 	[WAN] = {"wan", 1, 0, WAN},
@@ -93,8 +97,9 @@ static const struct option options[] = {
 	[LAN_GATEWAY] = {"lan-gateway", 1, 0, LAN_GATEWAY},
 	[BACKEND_PORT] = {"backend-port", 1, 0, BACKEND_PORT},
 	[CONNECTIONS] = {"connections", 1, 0, CONNECTIONS},
-	[PER_REQUEST] = {"per-request", 0, 0, PER_REQUEST},
-	[RATE] = {"rate", 1, 0, RATE},
+	[OPEN_RATE] = {"open-rate", 1, 0, OPEN_RATE},
+	[RANDOM] = {"random", 0, 0, RANDOM},
+	[CLOSE] = {"close", 1, 0, CLOSE},
 	[METHOD] = {"method", 1, 0, METHOD},
 	[HOST] = {"host", 1, 0, HOST},
 	[PATH] = {"path", 1, 0, PATH},
@@ -102,9 +107,9 @@ static const struct option options[] = {
 	[STATUS] = {"status", 1, 0, STATUS},
 	[EXPECT] = {"expect", 1, 0, EXPECT},
 	[RESPOND] = {"respond", 1, 0, RESPOND},
-	[WARMUP] = {"warmup", 1, 0, WARMUP},
-	[SECONDS] = {"seconds", 1, 0, SECONDS},
-	[RUNS] = {"runs", 1, 0, RUNS},
+	[PATIENCE] = {"patience", 1, 0, PATIENCE},
+	[LARGE] = {"large", 1, 0, LARGE},
+	[SINK] = {"sink", 1, 0, SINK},
 	{0},
 };
 
@@ -152,11 +157,16 @@ static void take(struct options *o, int which, const char *v)
 	case CONNECTIONS:
 		o->connections = number(name, v, 1, 1u << 20);
 		break;
-	case PER_REQUEST:
-		o->per_request = true;
+	case OPEN_RATE:
+		o->open_rate = real(name, v);
 		break;
-	case RATE:
-		o->rate = real(name, v);
+	case RANDOM:
+		o->random = true;
+		break;
+	case CLOSE:
+		if (strcmp(v, "server") != 0 && strcmp(v, "client") != 0)
+			wrong(name, v);
+		o->close = v[0] == 's' ? CLOSE_SERVER : CLOSE_CLIENT;
 		break;
 	case METHOD:
 		o->method = v;
@@ -179,14 +189,14 @@ static void take(struct options *o, int which, const char *v)
 	case RESPOND:
 		o->respond = number(name, v, 0, 1u << 24);
 		break;
-	case WARMUP:
-		o->warmup = real(name, v);
+	case PATIENCE:
+		o->patience = number(name, v, 1, 1000000);
 		break;
-	case SECONDS:
-		o->seconds = real(name, v);
+	case LARGE:
+		o->large = v;
 		break;
-	case RUNS:
-		o->runs = number(name, v, 1, RUNS_MAX);
+	case SINK:
+		o->sink = v;
 		break;
 	default:
 		break;
@@ -206,10 +216,11 @@ void options_read(struct options *o, int argc, char **argv)
 			      .method = "GET",
 			      .host = "perf.test",
 			      .path = "/",
+			      .large = "/",
+			      .sink = "/",
 			      .status = 200,
-			      .warmup = 1,
-			      .seconds = 2,
-			      .runs = 5};
+			      .open_rate = 200000,
+			      .patience = 10000};
 	o->gateway = address("gateway", "198.18.0.1");
 	o->client = address("client", "198.18.1.0");
 	o->lan_gateway = address("lan-gateway", "198.19.0.1");

@@ -1,21 +1,22 @@
 // What one run of the generator is to do.
 #pragma once
+#include "client.h"
 #include <stdbool.h>
 #include <stdint.h>
 
 struct options {
 	const char *wan, *lan; // memif sockets; lan may be missing: no backends
 	unsigned cpu, memory;  // MiB for packets
-	bool hugepages, per_request;
+	bool hugepages, random;
+	enum client_close close;
 	uint32_t gateway, client, lan_gateway, backend; // network order
 	unsigned port, backends, backend_port;
 	unsigned connections;
-	double rate;
-	const char *method, *host, *path;
+	double open_rate;
+	unsigned patience; // ms
+	const char *method, *host, *path, *large, *sink;
 	unsigned send, expect, status,
 		respond; // bytes of bodies: of requests, of answers, of backends' responses
-	double warmup, seconds;
-	unsigned runs;
 };
 
 // Exits with a message and 2 when they are wrong.

@@ -1,0 +1,25 @@
+// A phase of a run, as a line says it: "name=flood rate=50000 syn=1e6 settle=1 seconds=5". What it does not say
+// is as below.
+#pragma once
+#include "flood.h"
+#include "hostile.h"
+#include <stddef.h>
+
+#define PHASE_NAME     32
+#define PHASE_RUNS_MAX 100
+
+struct phase {
+	char name[PHASE_NAME];  // "main"
+	double rate;            // requests a second in open loop; "closed" (default): 0; "none": -1
+	double settle, seconds; // 1 s that does not count, then 2 s that do
+	unsigned runs;          // and these so many times: 1
+	bool lossy;             // what a full ring does not take is lost, as on a wire
+	bool aim;               // the floods' sources are those of the good clients
+	double flood[FLOODS];   // packets a second
+	enum hostile_kind hostile;
+	unsigned hostiles; // connections: 10000
+	double acts;       // of all of them together, a second: as many as connections
+};
+
+// false: why says what is wrong.
+bool phase_read(struct phase *p, const char *line, char *why, size_t size);
