@@ -60,21 +60,56 @@ int loop_connect(struct loop *loops, unsigned n, struct arena *a)
 	return 0;
 }
 
+// All that the queue has, so that it is known how long it is. A burst at a time is worked on.
+static void take(struct loop_port *p, uint64_t now)
+{
+	unsigned n;
+
+	p->n_ahead = p->next = 0;
+	do {
+		n = port_rx(p->port, p->rx_queue, p->ahead + p->n_ahead, PORT_BURST);
+		p->n_ahead += n;
+	} while (n == PORT_BURST && p->n_ahead < LOOP_AHEAD);
+	shed_observe(&p->shed, p->n_ahead, LOOP_AHEAD, now);
+}
+
+// Those that wish to be connections wait where those that are one would have to.
+static unsigned shed(struct loop *l, struct loop_port *p, struct pkt **v, unsigned n)
+{
+	unsigned kept = 0;
+
+	for (unsigned k = 0; k < n; k++)
+		__builtin_prefetch(pkt_data(v[k]));
+	for (unsigned k = 0; k < n; k++) {
+		if (shed_frame(&p->shed, pkt_data(v[k]), pkt_len(v[k])))
+			pkt_free_chain(v[k]);
+		else
+			v[kept++] = v[k];
+	}
+	stat_add(&l->worker->stats->c[CTR_rx_syn_shed], n - kept);
+	return kept;
+}
+
 static unsigned receive(struct loop *l, unsigned i)
 {
 	struct loop_port *p = &l->port[i];
 	struct port_stats *st = &l->worker->port_stats[i];
-	struct pkt *v[PORT_BURST];
-	unsigned n = port_rx(p->port, p->rx_queue, v, PORT_BURST);
+	struct pkt **v;
 	uint64_t bytes = 0;
+	unsigned n;
 
+	if (p->next == p->n_ahead)
+		take(p, l->now);
+	v = p->ahead + p->next;
+	n = p->n_ahead - p->next < PORT_BURST ? p->n_ahead - p->next : PORT_BURST;
 	if (n == 0)
 		return 0;
+	p->next += n;
 	for (unsigned k = 0; k < n; k++)
 		bytes += pkt_chain_len(v[k]);
 	stat_add(&st->rx_packets, n);
 	stat_add(&st->rx_bytes, bytes);
-	worker_receive(l->worker, l->now, (uint16_t)i, v, n);
+	worker_receive(l->worker, l->now, (uint16_t)i, v, p->shed.level ? shed(l, p, v, n) : n);
 	return n;
 }
 
@@ -240,11 +275,14 @@ void loop_stop(struct loop *l)
 
 void loop_fini(struct loop *l)
 {
-	for (unsigned i = 0; i < l->n_ports; i++)
+	for (unsigned i = 0; i < l->n_ports; i++) {
+		while (l->port[i].next < l->port[i].n_ahead)
+			pkt_free_chain(l->port[i].ahead[l->port[i].next++]);
 		for (unsigned k = 0; k < l->port[i].n_in; k++) {
 			struct pkt *p;
 
 			while (ptr_ring_pop(l->port[i].in[k], (void **)&p, 1) == 1)
 				pkt_free_chain(p);
 		}
+	}
 }

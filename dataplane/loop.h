@@ -9,7 +9,10 @@
 #include "base/arena.h"
 #include "clock.h"
 #include "port/port.h"
+#include "port/shed.h"
 #include "worker.h"
+
+#define LOOP_AHEAD 512u // frames taken from a receive queue at once, when there are as many
 
 struct loop_port {
 	const struct port *port;
@@ -19,6 +22,9 @@ struct loop_port {
 	struct ptr_ring *in[SNAP_WORKERS_MAX]; // tx: from those that have none
 	unsigned n_in;
 	uint64_t moved; // when the transmit queue last took something, ns
+	struct shed shed;
+	struct pkt *ahead[LOOP_AHEAD]; // received, and not yet worked on from `next` on
+	unsigned n_ahead, next;
 };
 
 struct loop {

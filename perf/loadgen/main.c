@@ -22,7 +22,8 @@
 #define STALL         50e-6   // seconds between two turns: longer than work could take, so the CPU was not ours
 #define FLOOD_MASK    0x7fffu // sources of the floods: 198.18.128.0/17, behind a router
 #define FLOOD_FROM    0xc6128000u
-#define HOSTILE_AFTER 256u // addresses behind the first client's
+#define ROUTER        0xc61200feu // 198.18.0.254
+#define HOSTILE_AFTER 256u        // addresses behind the first client's
 
 struct generator {
 	struct options o;
@@ -142,6 +143,7 @@ static void introduce(struct generator *g)
 		link_ask(&g->wan, i);
 		link_ask(&g->wan, HOSTILE_AFTER + i);
 	}
+	link_ask(&g->wan, ROUTER - g->client.base);
 	for (uint32_t i = 0; g->o.lan && i < g->o.backends; i++)
 		link_ask(&g->lan, i);
 }
