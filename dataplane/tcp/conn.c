@@ -339,7 +339,8 @@ void tcp_set_rcv_buf(struct tcp_conn *c, uint32_t bytes)
 	if (c->state != TCP_SYN_SENT || bytes == 0)
 		return;
 	c->rcv_buf = bytes;
-	c->rcv_wscale = conn_wscale(bytes);
+	c->rcv_wscale = conn_wscale(bytes) & 15u;
+	c->more |= MORE_RCV_FIXED;
 }
 
 void tcp_set_ecn(struct tcp_conn *c, enum tcp_ecn ecn)

@@ -21,6 +21,7 @@ def answered(wire, port):
     try:
         wire.receive(lambda p: p[6] == 6 and p[42:44] == struct.pack("!H", port) and p[53] & 0x12 == 0x12,
                      seconds=0.5)
+        wire.send(ipv6(tcp(src=FAR, sport=port, seq=2, flags=4), src=FAR))
         return True
     except TimeoutError:
         return False
