@@ -5,6 +5,7 @@ import time
 
 from http1 import Closed, Conn
 from lab.space import wait_for
+from packets import Wire, checksum, ipv4, tcp
 from test_30_routing import ask, own_error
 
 OK = b"Host: lab.test\r\n"
@@ -116,39 +117,9 @@ def test_idle_connection_is_closed_in_time(gw):
 
 # Packets
 
-def checksum(data):
-    if len(data) % 2:
-        data += b"\0"
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xffff) + (total >> 16)
-    return ~total & 0xffff
-
-
-def ipv4(payload, proto=6, src="198.18.0.2", dst="198.18.0.1", flags=0, bad_sum=False, ihl=5, total=None, version=4):
-    def build(value):
-        return struct.pack("!BBHHHBBH4s4s", version << 4 | ihl, 0, total or 20 + len(payload), 77, flags, 64, proto,
-                           value, socket.inet_aton(src), socket.inet_aton(dst))
-    value = checksum(build(0))
-    return build(value ^ 0x5555 if bad_sum else value) + payload
-
-
-def tcp(sport=4000, dport=80, seq=1, ack=0, flags=2, offset=5, src="198.18.0.2", dst="198.18.0.1", bad_sum=False,
-        data=b""):
-    def build(value):
-        return struct.pack("!HHIIBBHHH", sport, dport, seq, ack, offset << 4, flags, 1024, value, 0) + data
-    pseudo = socket.inet_aton(src) + socket.inet_aton(dst) + struct.pack("!BBH", 0, 6, 20 + len(data))
-    value = checksum(pseudo + build(0))
-    return build(value ^ 0x5555 if bad_sum else value)
-
-
 def test_malformed_packets_are_dropped_and_counted_by_reason(gw):
-    ask(gw, "lab.test", "/hello")
-    peer = [line.split() for line in gw.space.ip("client", "neigh", "show", gw.address).splitlines()][0]
-    theirs = bytes.fromhex(peer[peer.index("lladdr") + 1].replace(":", ""))
-    raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-    raw.bind(("wan", 0))
-    ours = raw.getsockname()[4]
+    wire = Wire(gw)
+    ours, theirs = wire.ours, wire.theirs
     ether = theirs + ours
     frames = [
         ("rx_bad_ethernet", theirs + b"\x01" + ours[1:] + b"\x08\x00" + ipv4(tcp())),
@@ -177,7 +148,7 @@ def test_malformed_packets_are_dropped_and_counted_by_reason(gw):
     wrong = []
     for reason, frame in frames:
         before = gw.drops()
-        raw.send(frame)
+        wire.frame(frame)
         end = time.monotonic() + 2
         while gw.drops()[reason] == before[reason] and time.monotonic() < end:
             pass
@@ -185,25 +156,20 @@ def test_malformed_packets_are_dropped_and_counted_by_reason(gw):
         risen = {name: after[name] - before[name] for name in after if after[name] != before[name]}
         if risen.get(reason) != 1:
             wrong.append(f"{reason}: {risen or 'nothing'} was counted")
-    raw.close()
+    wire.raw.close()
     assert not wrong, "; ".join(wrong)
     assert ask(gw, "lab.test", "/hello").status == 200
 
 
 def test_random_frames_do_no_harm(gw):
-    raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-    raw.bind(("wan", 0))
-    peer = [line.split() for line in gw.space.ip("client", "neigh", "show", gw.address).splitlines()][0]
-    theirs = bytes.fromhex(peer[peer.index("lladdr") + 1].replace(":", ""))
-    ours = raw.getsockname()[4]
     state = 0x2545F491
-    for n in range(3000):
-        data = bytearray(ipv4(tcp(sport=5000 + n % 50, data=b"GET / HTTP/1.1\r\n\r\n", flags=n & 0x3f)))
-        for _ in range(n % 4):
-            state = (state * 1103515245 + 12345) & 0x7fffffff
-            data[(state >> 8) % len(data)] = state & 0xff
-        raw.send(theirs + ours + b"\x08\x00" + bytes(data[:20 + n % 80]))
-    raw.close()
+    with Wire(gw) as wire:
+        for n in range(3000):
+            data = bytearray(ipv4(tcp(sport=5000 + n % 50, data=b"GET / HTTP/1.1\r\n\r\n", flags=n & 0x3f)))
+            for _ in range(n % 4):
+                state = (state * 1103515245 + 12345) & 0x7fffffff
+                data[(state >> 8) % len(data)] = state & 0xff
+            wire.send(bytes(data[:20 + n % 80]))
     assert ask(gw, "lab.test", "/hello").status == 200
 
 

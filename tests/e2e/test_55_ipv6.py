@@ -7,10 +7,10 @@ import time
 
 from http1 import Conn
 from lab.space import wait_for
+from packets import CLIENT6 as CLIENT, Wire, icmp6, ipv6, tcp6 as tcp
 from test_30_routing import ask, own_error
-from test_50_bad_input import checksum, tcp as tcp4
 
-CLIENT, OTHER = "fd00:c6:12::2", "fd00:c6:12::77"
+OTHER = "fd00:c6:12::77"
 
 
 def ask6(gw, host, path, method="GET", **options):
@@ -117,58 +117,6 @@ def test_udp_port_is_unreachable_over_ipv6(gw):
 
 # Packets
 
-def ipv6(payload, proto=6, src=CLIENT, dst="fd00:c6:12::1", hops=64, length=None, version=6):
-    return struct.pack("!IHBB", version << 28, len(payload) if length is None else length, proto, hops) \
-        + socket.inet_pton(socket.AF_INET6, src) + socket.inet_pton(socket.AF_INET6, dst) + payload
-
-
-def pseudo(payload, proto, src, dst):
-    return socket.inet_pton(socket.AF_INET6, src) + socket.inet_pton(socket.AF_INET6, dst) \
-        + struct.pack("!II", len(payload), proto)
-
-
-def tcp(src=CLIENT, dst="fd00:c6:12::1", bad_sum=False, **options):
-    segment = bytearray(tcp4(**options))
-    segment[16:18] = b"\0\0"
-    value = checksum(pseudo(segment, 6, src, dst) + bytes(segment)) ^ (0x5555 if bad_sum else 0)
-    segment[16:18] = struct.pack("!H", value)
-    return bytes(segment)
-
-
-def icmp6(kind, code, body, src=CLIENT, dst="fd00:c6:12::1"):
-    message = struct.pack("!BBH", kind, code, 0) + body
-    return struct.pack("!BBH", kind, code, checksum(pseudo(message, 58, src, dst) + message)) + body
-
-
-class Wire:
-    """Raw frames between the client's cable and the gateway."""
-
-    def __init__(self, gw):
-        ask6(gw, "lab.test", "/hello")
-        peer = gw.space.ip("client", "neigh", "show", gw.address6).split()
-        self.theirs = bytes.fromhex(peer[peer.index("lladdr") + 1].replace(":", ""))
-        self.raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x86dd))
-        self.raw.bind(("wan", 0x86dd))
-        self.ours = self.raw.getsockname()[4]
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.raw.close()
-
-    def send(self, packet, to=None, source=None):
-        self.raw.send((to or self.theirs) + (source or self.ours) + b"\x86\xdd" + packet)
-
-    def receive(self, wanted, seconds=5):
-        """The first packet (from its IP header on) from the gateway that is wanted."""
-        self.raw.settimeout(seconds)
-        while True:
-            frame = self.raw.recv(4096)
-            if frame[6:12] == self.theirs and wanted(frame[14:]):
-                return frame
-
-
 def test_malformed_ipv6_packets_are_counted_by_reason(gw):
     target = socket.inet_pton(socket.AF_INET6, "fd00:c6:12::1")
     hops = bytes([6, 0, 0xc0, 4, 0, 0, 0, 0])
@@ -197,7 +145,7 @@ def test_malformed_ipv6_packets_are_counted_by_reason(gw):
         ("tcp_no_connection", ipv6(tcp(flags=0x10, ack=5))),
     ]
     wrong = []
-    with Wire(gw) as wire:
+    with Wire(gw, 6) as wire:
         for reason, packet in frames:
             before = gw.drops()
             wire.send(packet)
@@ -213,7 +161,7 @@ def test_malformed_ipv6_packets_are_counted_by_reason(gw):
 
 
 def test_unknown_option_is_answered_with_a_parameter_problem(gw):
-    with Wire(gw) as wire:
+    with Wire(gw, 6) as wire:
         wire.send(ipv6(bytes([6, 0, 0x80, 4, 0, 0, 0, 0]) + tcp(), proto=0))
         answer = wire.receive(lambda packet: packet[6] == 58 and packet[40] == 4)[14:]
     assert answer[41] == 2 and answer[44:48] == b"\0\0\0\x2a", answer  # the option's offset (RFC 4443 3.4)
@@ -221,7 +169,7 @@ def test_unknown_option_is_answered_with_a_parameter_problem(gw):
 
 def test_neighbour_solicitation_is_answered_in_group_and_alone(gw):
     target = socket.inet_pton(socket.AF_INET6, gw.address6)
-    with Wire(gw) as wire:
+    with Wire(gw, 6) as wire:
         for group in (True, False):
             dst = "ff02::1:ff00:1" if group else gw.address6
             body = bytes(4) + target + b"\x01\x01" + wire.ours
@@ -234,7 +182,7 @@ def test_neighbour_solicitation_is_answered_in_group_and_alone(gw):
 
 def test_address_is_defended_against_one_who_wants_it(gw):
     target = socket.inet_pton(socket.AF_INET6, gw.address6)
-    with Wire(gw) as wire:
+    with Wire(gw, 6) as wire:
         wire.send(ipv6(icmp6(135, 0, bytes(4) + target, src="::", dst="ff02::1:ff00:1"), proto=58, src="::",
                        dst="ff02::1:ff00:1", hops=255), to=b"\x33\x33\xff\x00\x00\x01")
         frame = wire.receive(lambda packet: packet[6] == 58 and packet[40] == 136)
@@ -243,7 +191,7 @@ def test_address_is_defended_against_one_who_wants_it(gw):
 
 def test_random_ipv6_frames_do_no_harm(gw):
     state = 0x2545F491
-    with Wire(gw) as wire:
+    with Wire(gw, 6) as wire:
         for n in range(3000):
             payload, proto = (tcp(sport=5000 + n % 50, flags=n & 0x3f, data=b"GET / HTTP/1.1\r\n\r\n"), 6)
             if n % 3 == 1:
