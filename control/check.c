@@ -253,6 +253,9 @@ static void check_listeners(struct config *c, const struct names *ports)
 
 	for (uint32_t i = 0; i < c->root.listeners.n; i++) {
 		l[i].port_index = port_of(c, ports, &l[i].port, l[i].head.mark, "listeners");
+		if (l[i].accept_burst.given && l[i].accept_rate.v == 0)
+			diag_error(&c->diag, l[i].accept_burst.mark,
+				   "accept_burst: means nothing without accepts_per_second");
 		if (!l[i].bind.given || l[i].port_index == UINT32_MAX)
 			continue;
 		struct mark at = l[i].bind.text.mark;
@@ -523,6 +526,16 @@ static void check_sockets(struct config *c)
 					   s[i].socket.s);
 }
 
+static void check_limits(struct config *c)
+{
+	const struct conf_limits *l = &c->root.system.limits;
+
+	if (l->upstream_reserve.given && l->upstream_reserve.v >= l->connections.v)
+		diag_error(&c->diag, l->upstream_reserve.mark,
+			   "upstream_reserve: nothing of %llu connections is left for clients",
+			   (unsigned long long)l->connections.v);
+}
+
 void check_config(struct config *c)
 {
 	struct conf_root *root = &c->root;
@@ -535,6 +548,7 @@ void check_config(struct config *c)
 	NAMES(root->listeners, conf_listener, "listener");
 	NAMES(root->routes, conf_route, "route");
 	check_workers(c);
+	check_limits(c);
 	check_ports(c);
 	check_listeners(c, &ports);
 	check_upstreams(c, &ports);

@@ -225,6 +225,9 @@ void command_show_pools(struct request *rq)
 
 void command_show_listeners(struct request *rq)
 {
+	static const char *const cookies[] = {[SYN_COOKIES_PRESSURE] = "pressure",
+					      [SYN_COOKIES_ALWAYS] = "always",
+					      [SYN_COOKIES_NEVER] = "never"};
 	const struct snapshot *s = running(rq);
 	const struct snap_listener *l = snap_at(s, s->listeners);
 	const struct snap_port *p = snap_at(s, s->ports);
@@ -238,12 +241,19 @@ void command_show_listeners(struct request *rq)
 		else
 			snprintf(bind, sizeof(bind), addr_is_v4(l[i].addr) ? "%s:%u" : "[%s]:%u",
 				 addr_text(l[i].addr, addr), l[i].tcp_port);
-		json_array_append_new(rows, json_pack("{s:o, s:o, s:s, s:o, s:o, s:I, s:I}", "name",
-						      text(s, l[i].name), "port", text(s, p[l[i].port].name),
-						      "bind", bind, "head_timeout", duration(l[i].head_timeout),
-						      "idle_timeout", duration(l[i].idle_timeout), "max_head",
-						      (json_int_t)l[i].max_head, "max_requests",
-						      (json_int_t)l[i].max_requests));
+		json_t *row = json_pack("{s:o, s:o, s:s, s:o, s:o, s:I, s:I}", "name", text(s, l[i].name),
+					"port", text(s, p[l[i].port].name), "bind", bind, "head_timeout",
+					duration(l[i].head_timeout), "idle_timeout",
+					duration(l[i].idle_timeout), "max_head", (json_int_t)l[i].max_head,
+					"max_requests", (json_int_t)l[i].max_requests);
+
+		json_object_update_new(row, json_pack("{s:s, s:I, s:I, s:I, s:s}", "syn_cookies",
+						      cookies[l[i].syn_cookies], "per_address",
+						      (json_int_t)l[i].max_per_address, "accepts_per_second",
+						      (json_int_t)l[i].accept_rate, "accept_burst",
+						      (json_int_t)l[i].accept_burst, "refuse",
+						      l[i].refuse == REFUSE_RESET ? "reset" : "drop"));
+		json_array_append_new(rows, row);
 	}
 	request_answer(rq, json_pack("{s:o}", "listeners", rows));
 }

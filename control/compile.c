@@ -56,6 +56,9 @@ static int job_system(struct job *j)
 	y->idle = (uint32_t)s->workers.idle.v;
 	y->hugepages = (uint32_t)s->memory.hugepages.v;
 	y->max_connections = (uint32_t)s->limits.connections.v;
+	y->upstream_reserve = (uint32_t)(s->limits.upstream_reserve.given ? s->limits.upstream_reserve.v
+									  : s->limits.connections.v / 8);
+	y->min_mss = (uint32_t)s->limits.min_mss.v;
 	y->packet_memory = s->memory.packets.v;
 	y->tcp = job_tcp(&s->tcp);
 	for (uint32_t i = 0; i < SNAP_WORKERS_MAX; i++)
@@ -148,6 +151,14 @@ static int job_listeners(struct job *j)
 			.max_requests = (uint32_t)from->max_requests.v,
 			.congestion = (uint8_t)from->congestion.v,
 			.ecn = (uint8_t)from->ecn.v,
+			.syn_cookies = (uint8_t)from->syn_cookies.v,
+			.refuse = (uint8_t)from->refuse.v,
+			.client_prefix6 = (uint8_t)from->client_prefix6.v,
+			.max_per_address = (uint32_t)from->max_per_address.v,
+			.accept_rate = (uint32_t)from->accept_rate.v,
+			.accept_burst = (uint32_t)(from->accept_rate.v && from->accept_burst.given
+							   ? from->accept_burst.v
+							   : from->accept_rate.v),
 		};
 	}
 	j->head.listeners = blob_add(j->b, out, l->n, sizeof(*out));

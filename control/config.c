@@ -23,6 +23,11 @@ static const char *const routers_words[] = {
 	[ROUTERS_CONFIGURED] = "configured", [ROUTERS_ADVERTISED] = "advertised", NULL};
 static const char *const balance_words[] = {
 	[BALANCE_ROUND_ROBIN] = "round_robin", [BALANCE_LEAST_REQUEST] = "least_request", NULL};
+static const char *const cookies_words[] = {[SYN_COOKIES_PRESSURE] = "pressure",
+					    [SYN_COOKIES_ALWAYS] = "always",
+					    [SYN_COOKIES_NEVER] = "never",
+					    NULL};
+static const char *const refuse_words[] = {[REFUSE_DROP] = "drop", [REFUSE_RESET] = "reset", NULL};
 const char *const conf_levels[] = {"user", "operator", "admin", NULL};
 const char *const conf_log_levels[] = {"error", "warning", "info", "debug", NULL};
 // CONNECT is not offered: we forward no tunnels.
@@ -51,6 +56,10 @@ static const struct object memory_object = {"memory", sizeof(struct conf_memory)
 static const struct field limits_fields[] = {
 	{"connections", KIND_NUMBER, F(conf_limits, connections), .min = 64, .max = 16u << 20, .def = "32768",
 	 .help = "connections of each worker, to clients and upstreams together"},
+	{"upstream_reserve", KIND_NUMBER, F(conf_limits, upstream_reserve), .min = 0, .max = 16u << 20,
+	 .help = "of these, kept for upstreams when clients would take all; an eighth when not given"},
+	{"min_mss", KIND_NUMBER, F(conf_limits, min_mss), .min = SNAP_MSS_FLOOR_MIN, .max = SNAP_MSS_FLOOR_MAX,
+	 .def = "216", .help = "bytes; a peer that asks for smaller segments gets these"},
 };
 static const struct object limits_object = {"limits", sizeof(struct conf_limits), OBJECT(limits_fields)};
 
@@ -112,7 +121,7 @@ static const struct field tcp_fields[] = {
 	{"send_buffer", KIND_SIZE, F(conf_tcp, send_buffer), .min = 16u << 10, .max = 64u << 20, .def = "4MiB",
 	 .help = "packet memory that a connection may hold unacknowledged, at most: it begins with 256KiB and "
 		 "grows with the congestion window"},
-	{"user_timeout", KIND_TIME, F(conf_tcp, user_timeout), .max = 3600 * SECOND, .def = "0s",
+	{"user_timeout", KIND_TIME, F(conf_tcp, user_timeout), .max = 3600 * SECOND, .def = "2m",
 	 .help = "data unacknowledged for so long ends a connection; 0s: only retries count"},
 	{"keepalive", KIND_OBJECT, F(conf_tcp, keepalive), .object = &keepalive_object},
 	{"time_wait", KIND_OBJECT, F(conf_tcp, time_wait), .object = &time_wait_object},
@@ -175,6 +184,19 @@ static const struct field listener_fields[] = {
 	 .help = "control of its connections; default: system.tcp's"},
 	{"ecn", KIND_WORD, F(conf_listener, ecn), .def = "default", .words = ecn_words,
 	 .help = "default: system.tcp's"},
+	{"syn_cookies", KIND_WORD, F(conf_listener, syn_cookies), .def = "pressure", .words = cookies_words,
+	 .help = "answer SYNs without keeping anything: pressure: when half-open connections run short"},
+	{"max_connections_per_address", KIND_NUMBER, F(conf_listener, max_per_address), .min = 0,
+	 .max = 1u << 24, .def = "0",
+	 .help = "at a time, of one client; shared evenly between workers; 0: no bound"},
+	{"client_prefix6", KIND_NUMBER, F(conf_listener, client_prefix6), .min = 16, .max = 128, .def = "64",
+	 .help = "bits of an IPv6 address that make one client"},
+	{"accepts_per_second", KIND_NUMBER, F(conf_listener, accept_rate), .min = 0, .max = SNAP_ACCEPT_MAX,
+	 .def = "0", .help = "new connections; shared evenly between workers; 0: no bound"},
+	{"accept_burst", KIND_NUMBER, F(conf_listener, accept_burst), .min = 1, .max = SNAP_ACCEPT_MAX,
+	 .help = "new connections at once; as many as in a second when not given"},
+	{"refuse", KIND_WORD, F(conf_listener, refuse), .def = "drop", .words = refuse_words,
+	 .help = "clients beyond these limits: drop: ignored, they try again later; reset: told at once"},
 };
 static const struct object listener_object = {"listeners", sizeof(struct conf_listener),
 					      OBJECT(listener_fields)};

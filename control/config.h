@@ -19,7 +19,7 @@ struct conf_memory {
 };
 struct conf_limits {
 	struct object_head head;
-	struct number connections;
+	struct number connections, upstream_reserve, min_mss;
 };
 struct conf_netroute {
 	struct object_head head;
@@ -79,6 +79,7 @@ struct conf_listener {
 	struct text name, port;
 	struct address bind;
 	struct number head_timeout, idle_timeout, max_head, max_requests, congestion, ecn;
+	struct number syn_cookies, refuse, max_per_address, client_prefix6, accept_rate, accept_burst;
 	uint32_t port_index; // set by the check
 };
 struct conf_match {

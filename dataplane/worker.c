@@ -303,6 +303,8 @@ int worker_init(struct worker *w, const struct worker_config *conf)
 
 	tcp.max_conns = max_conns;
 	tcp.worker = conf->id;
+	tcp.reserve = s->system.upstream_reserve;
+	tcp.min_mss = (uint16_t)s->system.min_mss;
 	// A quarter stays for what is on its way: receive and transmit rings, heads, answers of the gateway's
 	// own.
 	tcp.buffer_memory = pkt_pool_memory(conf->pool) / conf->n_workers / 4 * 3;

@@ -152,11 +152,15 @@ static bool system_part(struct check *c)
 	if (y->max_connections == 0 || y->max_connections > CONNECTIONS_MAX)
 		return fail(c, "system: %u connections for each worker, but 1 to %u are possible",
 			    y->max_connections, CONNECTIONS_MAX);
+	if (y->upstream_reserve >= y->max_connections)
+		return fail(c, "all %u connections are kept for upstreams", y->max_connections);
+	if (y->min_mss < SNAP_MSS_FLOOR_MIN || y->min_mss > SNAP_MSS_FLOOR_MAX)
+		return fail(c, "a least MSS of %u bytes", y->min_mss);
+	if (y->reserved)
+		return fail(c, "system: reserved fields are set");
 	if (y->packet_memory < MEMORY_MIN || y->packet_memory > MEMORY_MAX)
 		return fail(c, "system: %llu bytes of packet memory, but 1 MiB to 1 TiB are possible",
 			    (unsigned long long)y->packet_memory);
-	if (y->reserved[0] || y->reserved[1])
-		return fail(c, "system: reserved fields are set");
 	for (uint32_t i = 0; i < SNAP_WORKERS_MAX; i++)
 		if (y->cpu[i] < -1 || y->cpu[i] > CPU_MAX)
 			return fail(c, "system: worker %u on CPU %d", i, y->cpu[i]);
@@ -250,6 +254,14 @@ static bool listeners(struct check *c)
 		if (l[i].head_timeout == 0 || l[i].head_timeout > TIME_MAX || l[i].idle_timeout == 0 ||
 		    l[i].idle_timeout > TIME_MAX)
 			return fail(c, "listener %u: timeouts out of range", i);
+		if (l[i].syn_cookies > SYN_COOKIES_NEVER || l[i].refuse > REFUSE_RESET || l[i].pad2)
+			return fail(c, "listener %u: an unknown way to take SYNs", i);
+		if (l[i].client_prefix6 == 0 || l[i].client_prefix6 > 128)
+			return fail(c, "listener %u: clients of %u bits", i, l[i].client_prefix6);
+		if (l[i].accept_rate > SNAP_ACCEPT_MAX || l[i].accept_burst > SNAP_ACCEPT_MAX ||
+		    (l[i].accept_rate == 0) != (l[i].accept_burst == 0))
+			return fail(c, "listener %u: %u connections a second, %u at once", i, l[i].accept_rate,
+				    l[i].accept_burst);
 		if (l[i].max_head == 0 || l[i].max_head > SNAP_HEAD_MAX)
 			return fail(c, "listener %u: a head of %u bytes, but 1 to %u are possible", i,
 				    l[i].max_head, SNAP_HEAD_MAX);

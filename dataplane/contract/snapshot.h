@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #define SNAPSHOT_MAGIC   0x70616e7347434843ull // "CHCGsnap"
-#define SNAPSHOT_VERSION 1u
+#define SNAPSHOT_VERSION 2u
 
 // n records (or bytes, for text) at offset off. off is a multiple of 8 for records; n = 0 means none.
 struct snap_ref {
@@ -42,12 +42,14 @@ struct snap_tcp {
 
 // What is fixed for a data plane's life. A generation that differs here needs a restart of the data plane.
 struct snap_system {
-	uint32_t workers;         // 1..SNAP_WORKERS_MAX
-	uint32_t idle;            // enum snap_idle
-	uint32_t hugepages;       // enum snap_hugepages
-	uint32_t max_connections; // for each worker, both sides together
-	uint64_t packet_memory;   // bytes of packet buffers, for the whole data plane
-	uint64_t reserved[2];
+	uint32_t workers;          // 1..SNAP_WORKERS_MAX
+	uint32_t idle;             // enum snap_idle
+	uint32_t hugepages;        // enum snap_hugepages
+	uint32_t max_connections;  // for each worker, both sides together
+	uint64_t packet_memory;    // bytes of packet buffers, for the whole data plane
+	uint32_t upstream_reserve; // of these, kept for connections to upstreams; less than max_connections
+	uint32_t min_mss;          // bytes; a peer's smaller MSS counts as this one; 64..1220
+	uint64_t reserved;
 	int32_t cpu[64]; // of each worker; -1: wherever the scheduler puts it
 	struct snap_tcp tcp;
 };
@@ -95,8 +97,21 @@ struct snap_listener {
 	uint64_t idle_timeout; // ns, between requests and for progress of a body
 	uint32_t max_head;     // bytes of request line and fields, at most SNAP_HEAD_MAX
 	uint32_t max_requests; // on one connection; 0: no bound
+	// Limits on who connects. The last two are for all workers together.
+	uint8_t syn_cookies;    // enum snap_cookies
+	uint8_t refuse;         // enum snap_refuse: what becomes of a client beyond them
+	uint8_t client_prefix6; // bits of an IPv6 address that tell clients apart, 1..128
+	uint8_t pad2;
+	uint32_t max_per_address; // established connections of one client; 0: no bound
+	uint32_t accept_rate;     // connections a second, at most SNAP_ACCEPT_MAX; 0: no bound
+	uint32_t accept_burst;    // and at once; 0 just where accept_rate is
 };
-#define SNAP_HEAD_MAX 16384
+#define SNAP_HEAD_MAX   16384
+#define SNAP_ACCEPT_MAX 100000000u
+enum snap_cookies { SYN_COOKIES_PRESSURE, SYN_COOKIES_ALWAYS, SYN_COOKIES_NEVER };
+enum snap_refuse { REFUSE_DROP, REFUSE_RESET };
+#define SNAP_MSS_FLOOR_MIN 64
+#define SNAP_MSS_FLOOR_MAX 1220
 
 enum snap_action { ACTION_TO, ACTION_RESPOND, ACTION_REDIRECT };
 

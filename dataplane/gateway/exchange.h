@@ -112,6 +112,7 @@ struct gateway {
 	uint32_t current; // index
 	uint32_t n_listener_tags;
 	uint32_t listener_tag[LISTENERS_MAX];
+	struct tcp_rate accept_rate[LISTENERS_MAX]; // this worker's share
 	bool draining;
 	struct exchange *live;
 	struct tcp_conn *running; // whose queue client.c works on

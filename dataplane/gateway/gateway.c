@@ -103,6 +103,20 @@ const struct snap_listener *gateway_listener(const struct gateway *g, uint32_t t
 	return s->listeners.n ? &l[0] : &last;
 }
 
+_Static_assert((int)SYN_COOKIES_PRESSURE == TCP_COOKIES_PRESSURE &&
+		       (int)SYN_COOKIES_ALWAYS == TCP_COOKIES_ALWAYS &&
+		       (int)SYN_COOKIES_NEVER == TCP_COOKIES_NEVER,
+	       "the same order");
+
+// What is for all workers together is shared evenly: flows are spread by hash, and a worker asks no other.
+// Never more than the whole, as long as there is one for each.
+static uint32_t share(const struct snapshot *s, uint32_t all)
+{
+	uint32_t part = all / s->system.workers;
+
+	return all && !part ? 1 : part;
+}
+
 bool gateway_listen(void *gateway, uint16_t port, struct addr local, uint16_t local_port,
 		    struct tcp_accept *out)
 {
@@ -116,14 +130,38 @@ bool gateway_listen(void *gateway, uint16_t port, struct addr local, uint16_t lo
 	for (uint32_t i = 0; i < s->listeners.n; i++, l++)
 		if (l->tcp_port == local_port && l->port == port &&
 		    (addr_is_any(l->addr) || addr_eq(l->addr, local))) {
-			*out = (struct tcp_accept){.on_event = client_event,
-						   .ctx = g,
-						   .tag = listener_tag(s, l),
-						   .cc = (enum tcp_cc)l->congestion,
-						   .ecn = (enum tcp_ecn)l->ecn};
+			*out = (struct tcp_accept){
+				.on_event = client_event,
+				.ctx = g,
+				.tag = listener_tag(s, l),
+				.cc = (enum tcp_cc)l->congestion,
+				.ecn = (enum tcp_ecn)l->ecn,
+				.cookies = (enum tcp_cookies)l->syn_cookies,
+				.max_per_address = share(s, l->max_per_address),
+				.prefix6 = l->client_prefix6,
+				.refuse_reset = l->refuse == REFUSE_RESET,
+				.rate = l->accept_rate && i < LISTENERS_MAX ? &g->accept_rate[i] : NULL,
+			};
 			return true;
 		}
 	return false;
+}
+
+// A listener's rate goes on where it was the same before; tags and rates are still the old ones'.
+static void rates_configure(struct gateway *g, const struct snapshot *s)
+{
+	const struct snap_listener *l = snap_at(s, s->listeners);
+	uint32_t n = s->listeners.n < LISTENERS_MAX ? s->listeners.n : LISTENERS_MAX;
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t rate = share(s, l[i].accept_rate), burst = share(s, l[i].accept_burst);
+		bool same = i < g->n_listener_tags && g->listener_tag[i] == listener_tag(s, &l[i]) &&
+			    g->accept_rate[i].rate == rate && g->accept_rate[i].burst == burst;
+
+		if (!same)
+			g->accept_rate[i] = (struct tcp_rate){
+				.rate = rate, .burst = burst, .tokens = burst, .refilled = g->now};
+	}
 }
 
 bool gateway_configure(struct gateway *g, const struct snapshot *s)
@@ -137,6 +175,7 @@ bool gateway_configure(struct gateway *g, const struct snapshot *s)
 		if (old != n && old->pins == 0)
 			old->snapshot = NULL;
 		g->current = i;
+		rates_configure(g, s);
 		g->n_listener_tags = s->listeners.n < LISTENERS_MAX ? s->listeners.n : LISTENERS_MAX;
 		for (uint32_t k = 0; k < g->n_listener_tags; k++)
 			g->listener_tag[k] =

@@ -58,6 +58,13 @@ uint32_t pkt_pool_used(const struct pkt_pool *pool)
 	return rte_mempool_in_use_count(mp) - (uint32_t)(uintptr_t)mp->pool_config;
 }
 
+bool pkt_pool_short(const struct pkt_pool *pool)
+{
+	const struct rte_mempool *mp = (const struct rte_mempool *)pool;
+
+	return rte_mempool_get_ops(mp->ops_index)->get_count(mp) < mp->size / 16;
+}
+
 // The mempool has one word for an argument of its operations, and the ring's take none.
 void pkt_pool_forget(struct pkt_pool *pool, uint32_t n)
 {

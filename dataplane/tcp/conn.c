@@ -114,12 +114,14 @@ void conn_set_mss(struct tcp_conn *c, uint16_t peer)
 	bool v4 = addr_is_v4(c->path.remote);
 	uint32_t room = c->path.mtu - (v4 ? 40u : 60u);
 
-	// RFC 9293 3.7.1: without the option 536 or 1220. Less than 64 would let a peer cost us a packet for
+	// RFC 9293 3.7.1: without the option 536 or 1220. Too little would let a peer cost us a packet for
 	// each few bytes.
 	if (peer == 0)
 		peer = v4 ? 536 : 1220;
-	if (peer < 64)
-		peer = 64;
+	if (peer < c->tcp->conf.min_mss) {
+		tcp_count(c->tcp, CTR_tcp_tiny_mss);
+		peer = c->tcp->conf.min_mss;
+	}
 	c->path.own = peer;
 	uint32_t mss = peer < room ? peer : room;
 	if (c->flags & CONN_TS)
@@ -165,6 +167,10 @@ void conn_detach(struct tcp_conn *c)
 			    index);
 	if (c->flags & CONN_HAS_PATH)
 		net_path_release(t->net, &c->path);
+	if (t->sources.used && t->conn_source[index]) {
+		source_drop(&t->sources, t->conn_source[index]);
+		t->conn_source[index] = 0;
+	}
 	c->flags &= ~(CONN_IN_FLOW | CONN_HAS_PATH | CONN_ACK_NOW | CONN_SYN_DUE | CONN_RESEND |
 		      CONN_PROBE_DUE | CONN_PTO | CONN_REO | CONN_PTO_DUE);
 	conn_set_state(c, TCP_CLOSED);
@@ -184,6 +190,7 @@ void conn_release(struct tcp_conn *c)
 	recvq_clear(c);
 	timer_cancel(t->wheel, &c->timer);
 	t->conn_used[index / 64] &= ~(1ull << (index % 64));
+	t->n_accepted -= (c->flags & CONN_ACCEPTED) != 0;
 	c->flags |= CONN_DEAD;
 	if (!(c->flags & CONN_LISTS))
 		slab_put(&t->conns, c);

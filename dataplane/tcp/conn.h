@@ -14,6 +14,7 @@
 #include "tcp/flow.h"
 #include "tcp/header.h"
 #include "tcp/seq.h"
+#include "tcp/source.h"
 #include "tcp/tcp.h"
 
 #define CONN_ACCEPTED   (1u << 0)  // opened by the peer
@@ -192,12 +193,6 @@ struct list {
 	uint32_t head, tail; // index + 1
 };
 
-// Tokens that come back over time: `rate` per second, at most `rate` at once.
-struct bucket {
-	uint32_t tokens, rate;
-	uint64_t refilled;
-};
-
 #define PATH_MTUS 256
 struct path_mtu { // learnt by ICMP; a remote address has one place
 	struct addr remote;
@@ -217,9 +212,15 @@ struct tcp {
 	struct flow_table flows;
 	struct list ready, dirty, half_open, wait_list;
 	uint32_t n_half_open;
+	uint32_t n_accepted;  // connections that peers opened
+	uint64_t cookie_sent; // when a cookie was sent last; 0: never
+	uint64_t short_at;    // when packet buffers were last looked at, and whether they are short
+	bool short_of_buffers;
+	struct sources sources;
+	uint32_t *conn_source; // of each connection, its place in sources; 0: not counted
 	struct timer wait_timer;
 	struct hash_key secret;
-	struct bucket rst_bucket;
+	struct tcp_rate rst_rate;
 	uint64_t held;      // buffer bytes, of all receive and send queues
 	uint32_t ooo_stamp; // counts what arrives out of order
 	uint32_t port_counter[PORT_COUNTERS];
@@ -341,6 +342,9 @@ struct pkt *segment_strip(struct segment *s);
 // listen.c
 void listen_input(struct tcp *t, struct segment *s, uint32_t isn_floor);
 void half_open_remove(struct tcp *t, struct tcp_conn *c);
+// The handshake of c, which is half open, is complete with s: may it go on, as far as limits say? Counts it.
+// False: not now, or never; c may be gone.
+bool listen_admit(struct tcp *t, struct tcp_conn *c, struct segment *s);
 
 // output.c
 void conn_output(struct tcp *t, struct tcp_conn *c);
@@ -350,13 +354,18 @@ bool conn_send_control(struct tcp *t, struct tcp_conn *c, uint8_t flags);
 void conn_send_keepalive(struct tcp *t, struct tcp_conn *c);
 
 // reply.c: segments that belong to no connection.
-void reply_rst(struct tcp *t, const struct segment *s);
-void reply_ack(struct tcp *t, const struct segment *s, uint32_t seq, uint32_t ack, uint16_t wnd, bool has_ts,
+// They go out in the buffer that they answer, where that is possible: s->pkt is then NULL.
+void reply_send(struct tcp *t, struct segment *s, uint32_t seq, uint32_t ack, uint8_t flags, uint16_t wnd,
+		const uint8_t *options, uint32_t n);
+void reply_rst(struct tcp *t, struct segment *s);
+void reply_ack(struct tcp *t, struct segment *s, uint32_t seq, uint32_t ack, uint16_t wnd, bool has_ts,
 	       uint32_t tsval, uint32_t tsecr);
 // An ACK for something that should not have come, at most two in a second for each connection (RFC 5961 7).
 void conn_challenge(struct tcp *t, struct tcp_conn *c);
 
-bool bucket_take(struct bucket *b, uint64_t now);
+// True where one more may be; rate_take() counts it.
+bool rate_ready(struct tcp_rate *r, uint64_t now);
+bool rate_take(struct tcp_rate *r, uint64_t now);
 
 // sendq.c
 struct pkt *sendq_find(struct tcp_conn *c, uint32_t seq);

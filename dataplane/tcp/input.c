@@ -266,13 +266,15 @@ static bool ack_input(struct tcp *t, struct tcp_conn *c, const struct segment *s
 }
 
 // The acknowledgement that completes the handshake. False: the segment goes no further; c may be gone.
-static bool handshake_ack(struct tcp *t, struct tcp_conn *c, const struct segment *s)
+static bool handshake_ack(struct tcp *t, struct tcp_conn *c, struct segment *s)
 {
 	if (seq_le(s->ack, c->snd_una) || seq_gt(s->ack, c->snd_max)) {
 		tcp_count(t, CTR_tcp_bad_ack);
 		reply_rst(t, s);
 		return false;
 	}
+	if ((c->flags & CONN_HALF_OPEN) && !listen_admit(t, c, s))
+		return false;
 	rtt_measure(t, c, s);
 	if (s->flags & TCP_SYN)
 		ecn_synack_input(c, s);

@@ -4,29 +4,48 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
-bool bucket_take(struct bucket *b, uint64_t now)
+bool rate_ready(struct tcp_rate *r, uint64_t now)
 {
-	uint64_t grain = 1000000000ull / b->rate, n = (now - b->refilled) / grain;
+	uint64_t grain = 1000000000ull / r->rate, n = (now - r->refilled) / grain;
 
 	if (n) {
-		b->tokens = n > b->rate - b->tokens ? b->rate : b->tokens + (uint32_t)n;
-		b->refilled += n * grain;
+		r->tokens = n > r->burst - r->tokens ? r->burst : r->tokens + (uint32_t)n;
+		r->refilled += n * grain;
 	}
-	if (b->tokens == 0)
+	return r->tokens > 0;
+}
+
+bool rate_take(struct tcp_rate *r, uint64_t now)
+{
+	if (!rate_ready(r, now))
 		return false;
-	b->tokens--;
+	r->tokens--;
 	return true;
 }
 
-static void reply(struct tcp *t, const struct segment *s, uint32_t seq, uint32_t ack, uint8_t flags,
-		  uint16_t wnd, const uint8_t *options, uint32_t n)
+// The segment's own buffer, emptied: a flood then costs no further ones, and is answered when none are left.
+static struct pkt *reply_buffer(struct tcp *t, struct segment *s)
+{
+	struct pkt *p = s->pkt;
+
+	if (!p || pkt_next(p) || !pkt_exclusive(p))
+		return pkt_alloc(t->net->pool);
+	pkt_set_view(p, PKT_HEADROOM, 0);
+	if (pkt_tailroom(p) < TCP_HEADER_MAX)
+		return pkt_alloc(t->net->pool);
+	s->pkt = NULL;
+	return p;
+}
+
+void reply_send(struct tcp *t, struct segment *s, uint32_t seq, uint32_t ack, uint8_t flags, uint16_t wnd,
+		const uint8_t *options, uint32_t n)
 {
 	struct net_path path;
 	struct pkt *p;
 
 	if (net_path_init(t->net, &path, s->net->port, s->net->dst, s->net->src, s->net->neigh) != 0)
 		return;
-	p = pkt_alloc(t->net->pool);
+	p = reply_buffer(t, s);
 	if (!p) {
 		tcp_count(t, CTR_tcp_no_buffer);
 	} else {
@@ -48,26 +67,26 @@ static void reply(struct tcp *t, const struct segment *s, uint32_t seq, uint32_t
 }
 
 // RFC 9293 3.10.7.1.
-void reply_rst(struct tcp *t, const struct segment *s)
+void reply_rst(struct tcp *t, struct segment *s)
 {
 	if ((s->flags & TCP_RST) || !net_is_local(t->net, s->net->port, s->net->dst))
 		return;
-	if (!bucket_take(&t->rst_bucket, t->now)) {
+	if (!rate_take(&t->rst_rate, t->now)) {
 		tcp_count(t, CTR_tcp_rst_limited);
 		return;
 	}
 	if (s->flags & TCP_ACK)
-		reply(t, s, s->ack, 0, TCP_RST, 0, (const uint8_t *)"", 0);
+		reply_send(t, s, s->ack, 0, TCP_RST, 0, (const uint8_t *)"", 0);
 	else
-		reply(t, s, 0, s->seq + segment_span(s), TCP_RST | TCP_ACK, 0, (const uint8_t *)"", 0);
+		reply_send(t, s, 0, s->seq + segment_span(s), TCP_RST | TCP_ACK, 0, (const uint8_t *)"", 0);
 }
 
-void reply_ack(struct tcp *t, const struct segment *s, uint32_t seq, uint32_t ack, uint16_t wnd, bool has_ts,
+void reply_ack(struct tcp *t, struct segment *s, uint32_t seq, uint32_t ack, uint16_t wnd, bool has_ts,
 	       uint32_t tsval, uint32_t tsecr)
 {
 	uint8_t options[OPT_TS_LEN];
 
-	reply(t, s, seq, ack, TCP_ACK, wnd, options, has_ts ? options_put_ts(options, tsval, tsecr) : 0);
+	reply_send(t, s, seq, ack, TCP_ACK, wnd, options, has_ts ? options_put_ts(options, tsval, tsecr) : 0);
 }
 
 void conn_challenge(struct tcp *t, struct tcp_conn *c)

@@ -9,13 +9,19 @@
 #define KEEP_INTERVAL 75000000000ull   // ns
 #define RST_RATE      1000             // a second, for strangers
 #define DEFAULT_CONN  1024
+#define HALF_OPEN     4096
+#define MSS_FLOOR     216 // what other stacks use; with less a packet's headers outweigh it by far
 
 static struct tcp_config config_complete(const struct tcp_config *conf)
 {
 	struct tcp_config c = *conf;
 
 	c.max_conns = c.max_conns ? c.max_conns : DEFAULT_CONN;
+	c.reserve = c.reserve < c.max_conns ? c.reserve : c.max_conns - 1;
+	if (c.max_half_open == 0)
+		c.max_half_open = c.max_conns / 4 < HALF_OPEN ? c.max_conns / 4 + 1 : HALF_OPEN;
 	c.max_time_wait = c.max_time_wait ? c.max_time_wait : TIME_WAIT_DEFAULT;
+	c.min_mss = c.min_mss ? c.min_mss : MSS_FLOOR;
 	c.rcv_buf = c.rcv_buf ? c.rcv_buf : 4096 * KIB;
 	c.snd_buf = c.snd_buf ? c.snd_buf : 4096 * KIB;
 	c.ooo_max = c.ooo_max ? c.ooo_max : 64;
@@ -36,7 +42,8 @@ size_t tcp_memory(const struct tcp_config *conf)
 
 	return sizeof(struct tcp) + (size_t)c.max_conns * sizeof(struct tcp_conn) +
 	       (size_t)c.max_time_wait * sizeof(struct time_wait) + (c.max_conns / 64 + 1) * 8ul +
-	       flow_memory(c.max_conns + c.max_time_wait) + 1024;
+	       flow_memory(c.max_conns + c.max_time_wait) + sources_memory(c.max_conns) + c.max_conns * 4ul +
+	       1024;
 }
 
 struct tcp *tcp_create(struct arena *a, const struct tcp_config *conf, struct net *net, struct wheel *wheel,
@@ -53,9 +60,11 @@ struct tcp *tcp_create(struct arena *a, const struct tcp_config *conf, struct ne
 	t->wheel = wheel;
 	t->stats = stats;
 	t->secret = (struct hash_key){conf->secret[0], conf->secret[1]};
-	t->rst_bucket = (struct bucket){.rate = RST_RATE, .tokens = RST_RATE};
+	t->rst_rate = (struct tcp_rate){.rate = RST_RATE, .burst = RST_RATE, .tokens = RST_RATE};
 	t->conn_used = arena_alloc(a, (t->conf.max_conns / 64 + 1) * 8ul, 64);
-	if (!t->conn_used || slab_init(&t->conns, a, t->conf.max_conns, sizeof(struct tcp_conn), 64) ||
+	t->conn_source = arena_alloc(a, t->conf.max_conns * 4ul, 64);
+	if (!t->conn_used || !t->conn_source || sources_init(&t->sources, a, t->conf.max_conns) ||
+	    slab_init(&t->conns, a, t->conf.max_conns, sizeof(struct tcp_conn), 64) ||
 	    slab_init(&t->waits, a, t->conf.max_time_wait, sizeof(struct time_wait), 64) ||
 	    flow_init(&t->flows, a, t->conf.max_conns + t->conf.max_time_wait, t->secret))
 		return NULL;

@@ -65,7 +65,18 @@ enum tcp_ecn {
 	TCP_ECN_KINDS
 };
 
-// A listener. The stack asks on each SYN; the answer must be quick and have no effect.
+// When a SYN is answered with a cookie (RFC 4987 3.6), for which nothing is kept until the handshake is
+// complete: with the first, once half-open connections or connections at all run short.
+enum tcp_cookies { TCP_COOKIES_PRESSURE, TCP_COOKIES_ALWAYS, TCP_COOKIES_NEVER };
+
+// So many in a second, and `burst` at once.
+struct tcp_rate {
+	uint32_t rate, burst; // at least 1
+	uint32_t tokens;
+	uint64_t refilled; // ns
+};
+
+// A listener. The stack asks on each SYN and each handshake; the answer must be quick and have no effect.
 struct tcp_accept {
 	tcp_event_fn *on_event;
 	void *ctx;
@@ -73,6 +84,12 @@ struct tcp_accept {
 	uint32_t rcv_buf; // bytes, not tuned; 0: as the stack's
 	enum tcp_cc cc;
 	enum tcp_ecn ecn;
+	enum tcp_cookies cookies;
+	// Limits. They count connections whose handshake is complete: those who forge addresses use up nothing.
+	uint32_t max_per_address; // at a time, of one IPv4 address or IPv6 prefix; 0: no bound
+	uint8_t prefix6;          // bits that tell IPv6 clients apart; 0: 64
+	bool refuse_reset;        // what is beyond a limit is answered with RST, else ignored
+	struct tcp_rate *rate;    // of handshakes, kept by the owner; NULL: no bound
 };
 // Fills *out and returns true where (port, local address, local TCP port) is listened on.
 typedef bool tcp_listen_fn(void *ctx, uint16_t port, struct addr local, uint16_t local_port,
@@ -80,6 +97,9 @@ typedef bool tcp_listen_fn(void *ctx, uint16_t port, struct addr local, uint16_t
 
 struct tcp_config {
 	uint32_t max_conns;     // connections in any state but TIME_WAIT
+	uint32_t reserve;       // of these, kept for tcp_connect()
+	uint32_t max_half_open; // accepted and not established; 0: a quarter of max_conns, 4096
+	uint16_t min_mss;       // a peer's smaller MSS counts as this one, default 216
 	uint32_t max_time_wait; // compact records; 0: a default
 	// Payload bytes that a connection may hold unread, at most; default 4 MiB. It begins with 64 KiB and
 	// grows with what arrives in a round trip.

@@ -136,7 +136,7 @@ void time_wait_input(struct tcp *t, struct time_wait *w, struct segment *s)
 	if (s->len == 0 && !(s->flags & (TCP_FIN | TCP_SYN))) {
 		if (s->seq == w->rcv_nxt)
 			return;
-		if (!bucket_take(&t->rst_bucket, t->now)) {
+		if (!rate_take(&t->rst_rate, t->now)) {
 			tcp_count(t, CTR_tcp_challenge_limited);
 			return;
 		}

@@ -245,6 +245,10 @@ class Gateway:
 
     # Violence
 
+    def counters(self):
+        """What TCP counts, drops or not, as {name: count}."""
+        return {row["name"]: row["count"] for row in self.cgctl("show tcp", as_json=True)["tcp"]}
+
     def kill_control(self):
         self.control.send_signal(signal.SIGKILL)
         self.control.wait()

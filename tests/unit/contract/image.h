@@ -176,7 +176,11 @@ static void image_listeners(struct image *m)
 					    .tcp_port = (uint16_t)(80 + i),
 					    .head_timeout = 10000000000,
 					    .idle_timeout = 60000000000,
-					    .max_head = 8192};
+					    .max_head = 8192,
+					    .client_prefix6 = 64,
+					    .max_per_address = 100,
+					    .accept_rate = 1000,
+					    .accept_burst = 2000};
 		l->name = image_text(m, i ? "inside" : "http");
 	}
 }
@@ -282,6 +286,8 @@ static void image_build(struct image *m)
 	s->system = (struct snap_system){.workers = 2,
 					 .idle = IDLE_ADAPTIVE,
 					 .max_connections = 1000,
+					 .upstream_reserve = 125,
+					 .min_mss = 216,
 					 .packet_memory = 64ull << 20,
 					 .cpu = {0, -1}};
 	s->source = image_text(m, "gateway.yaml");

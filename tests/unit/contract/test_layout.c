@@ -13,23 +13,26 @@
 #define AT(type, field, offset) assert_int_equal(offsetof(struct type, field), offset)
 #define SIZE(type, bytes)       assert_int_equal(sizeof(struct type), bytes)
 
-static void snapshot_of_version_1_has_its_layout(void **state)
+static void snapshot_of_version_2_has_its_layout(void **state)
 {
 	(void)state;
-	assert_int_equal(SNAPSHOT_VERSION, 1);
+	assert_int_equal(SNAPSHOT_VERSION, 2);
 	SIZE(snap_ref, 8);
 	SIZE(snap_tcp, 48);
 	SIZE(snap_system, 344);
 	AT(snap_system, tcp, 296);
 	AT(snap_system, packet_memory, 16);
+	AT(snap_system, upstream_reserve, 24);
 	AT(snap_system, cpu, 40);
 	SIZE(snap_address, 24);
 	SIZE(snap_netroute, 40);
 	SIZE(snap_port, 40);
 	AT(snap_port, vlan, 32);
-	SIZE(snap_listener, 56);
+	SIZE(snap_listener, 72);
 	AT(snap_listener, port, 24);
 	AT(snap_listener, head_timeout, 32);
+	AT(snap_listener, syn_cookies, 56);
+	AT(snap_listener, max_per_address, 60);
 	SIZE(snap_target, 16);
 	SIZE(snap_route, 184);
 	AT(snap_route, targets, 24);
@@ -97,7 +100,7 @@ static void records_and_messages_have_their_layout(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(snapshot_of_version_1_has_its_layout),
+		cmocka_unit_test(snapshot_of_version_2_has_its_layout),
 		cmocka_unit_test(region_of_version_2_has_its_layout),
 		cmocka_unit_test(statistics_have_their_layout),
 		cmocka_unit_test(records_and_messages_have_their_layout),

@@ -22,7 +22,9 @@ static const char system_part[] =
 	"    - {name: lan, device: d1, addresses: [198.19.0.1/24], routes: [{to: 198.19.8.0/21, via: "
 	"198.19.0.9}]}\n"
 	"listeners:\n"
-	"  - {name: http, port: wan, bind: \":80\", max_head: 8KiB}\n";
+	"  - {name: http, port: wan, bind: \":80\", max_head: 8KiB, accepts_per_second: 500}\n"
+	"  - {name: strict, port: wan, bind: \":81\", syn_cookies: always, max_connections_per_address: 9, "
+	"client_prefix6: 56, accepts_per_second: 7, accept_burst: 70, refuse: reset}\n";
 
 static const char first[] =
 	"routes:\n"
@@ -104,6 +106,19 @@ static void snapshot_verifies_and_says_what_the_file_says(void **state)
 
 	assert_true(addr_is_any(l[0].addr));
 	assert_int_equal(l[0].max_head, 8192);
+	assert_int_equal(l[0].syn_cookies, SYN_COOKIES_PRESSURE);
+	assert_int_equal(l[0].refuse, REFUSE_DROP);
+	assert_int_equal(l[0].client_prefix6, 64);
+	assert_int_equal(l[0].max_per_address, 0);
+	assert_int_equal(l[0].accept_burst, 500); // as many as in a second
+	assert_int_equal(l[1].syn_cookies, SYN_COOKIES_ALWAYS);
+	assert_int_equal(l[1].refuse, REFUSE_RESET);
+	assert_int_equal(l[1].client_prefix6, 56);
+	assert_int_equal(l[1].max_per_address, 9);
+	assert_int_equal(l[1].accept_rate, 7);
+	assert_int_equal(l[1].accept_burst, 70);
+	assert_int_equal(m.s->system.upstream_reserve, 32768 / 8);
+	assert_int_equal(m.s->system.min_mss, 216);
 	const struct snap_route *route = snap_at(m.s, m.s->routes);
 
 	assert_int_equal(m.s->routes.n, 3);

@@ -43,10 +43,11 @@ struct bed {
 	struct tcp *tcp;
 	struct addr local, remote;
 	struct out out[OUT_MAX];
-	unsigned n_out, seen; // seen: how many a test has looked at
-	enum tcp_cc cc;       // of the listener
-	uint8_t tos;          // of what comes in
-	bool hold;            // the driver keeps what it sent
+	unsigned n_out, seen;     // seen: how many a test has looked at
+	enum tcp_cc cc;           // of the listener
+	uint8_t tos;              // of what comes in
+	bool hold;                // the driver keeps what it sent
+	struct tcp_accept accept; // its limits
 	struct pkt *held[OUT_MAX];
 	unsigned n_held;
 	// What owners were told.
@@ -95,8 +96,14 @@ static inline void bed_event(void *ctx, struct tcp_conn *c, void *user, unsigned
 static inline bool bed_listen(void *ctx, uint16_t port, struct addr local, uint16_t local_port,
 			      struct tcp_accept *out)
 {
+	struct bed *b = ctx;
+
 	(void)port, (void)local;
-	*out = (struct tcp_accept){.on_event = bed_event, .ctx = ctx, .tag = 42, .cc = ((struct bed *)ctx)->cc};
+	*out = b->accept;
+	out->on_event = bed_event;
+	out->ctx = ctx;
+	out->tag = 42;
+	out->cc = b->cc;
 	return local_port == SRV;
 }
 

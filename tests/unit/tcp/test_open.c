@@ -288,12 +288,12 @@ static void a_full_pool_refuses_syns_silently_and_keeps_what_it_has(void **state
 	bed_free(b);
 }
 
-static void half_open_connections_are_limited_and_the_oldest_goes_first(void **state)
+static void without_cookies_half_open_connections_are_limited_and_the_oldest_goes_first(void **state)
 {
 	struct bed *b = bed_make((struct tcp_config){.max_conns = 16});
-	struct addr none = {.w = {0, 0}};
 
-	(void)state, (void)none;
+	(void)state;
+	b->accept.cookies = TCP_COOKIES_NEVER;
 	for (uint16_t i = 0; i < 40; i++) {
 		bed_in(b, (struct in){.src = (uint16_t)(1000 + i), .seq = 5, .flags = TCP_SYN, .wnd = WND});
 		bed_run(b);
@@ -344,13 +344,17 @@ static void local_ports_are_distinct_and_steer_to_this_worker(void **state)
 
 static void a_peers_tiny_mss_does_not_make_tiny_segments(void **state)
 {
-	struct bed *b = bed_make((struct tcp_config){0});
 	struct tcp_info info;
 
 	(void)state;
-	tcp_get_info(bed_accept_with(b, (struct in){.mss = 1}), &info);
-	assert_int_equal(info.mss, 64);
-	bed_free(b);
+	for (uint16_t floor = 0; floor <= 64; floor += 64) {
+		struct bed *b = bed_make((struct tcp_config){.min_mss = floor});
+
+		tcp_get_info(bed_accept_with(b, (struct in){.mss = 1}), &info);
+		assert_int_equal(info.mss, floor ? floor : 216);
+		assert_int_equal(bed_count(b, CTR_tcp_tiny_mss), 1);
+		bed_free(b);
+	}
 }
 
 static void rfc9293_3_7_1_without_the_option_the_mss_is_536(void **state)
@@ -378,7 +382,7 @@ static const struct CMUnitTest tests[] = {
 	BED_TEST(rfc5461_an_icmp_error_ends_a_connection_only_while_it_opens),
 	BED_TEST(rfc6528_initial_numbers_differ_by_connection_and_rise_with_time),
 	BED_TEST(a_full_pool_refuses_syns_silently_and_keeps_what_it_has),
-	BED_TEST(half_open_connections_are_limited_and_the_oldest_goes_first),
+	BED_TEST(without_cookies_half_open_connections_are_limited_and_the_oldest_goes_first),
 	BED_TEST(connects_fail_where_there_is_no_route),
 	BED_TEST(local_ports_are_distinct_and_steer_to_this_worker),
 	BED_TEST(a_peers_tiny_mss_does_not_make_tiny_segments),
