@@ -79,7 +79,7 @@ static enum counter fault(const struct net *n, uint16_t port, const struct pkt *
 	if (!net_is_local(n, port, dst))
 		return CTR_ip_not_for_us;
 	if (!route_is_host(src) || net_is_local(n, UINT16_MAX, src) || route_is_broadcast(n, port, src))
-		return CTR_ip_bad_source;
+		return route_source_fault(src, dst);
 	return CTR_COUNT;
 }
 

@@ -79,7 +79,7 @@ static enum counter fault(const struct net *n, uint16_t port, const struct pkt *
 		return CTR_ip_not_for_us;
 	// Nobody's address, and our own, are left to neighbour discovery: they may mean a duplicate address.
 	if (addr_is_v4(src) || (!addr_is_any(src) && !route_is_host(src)))
-		return CTR_ip_bad_source;
+		return CTR_ip_martian;
 	return CTR_COUNT;
 }
 
@@ -205,7 +205,7 @@ bool ipv6_input(struct net *n, uint16_t port, struct pkt *p, bool multicast, str
 		// ours hears nothing else.
 		if ((stranger || !own_usable(n, port, seg->dst)) &&
 		    !icmp6_is_discovery(ip, pkt_len(p), &walk)) {
-			net_drop(n, p, stranger ? CTR_ip_bad_source : CTR_ip_not_for_us);
+			net_drop(n, p, stranger ? route_source_fault(seg->src, seg->dst) : CTR_ip_not_for_us);
 			return false;
 		}
 		if (walk.header == IPV6_HEADER && ethernet_elsewhere(n, port, p, TYPE_IPV6))
@@ -215,7 +215,7 @@ bool ipv6_input(struct net *n, uint16_t port, struct pkt *p, bool multicast, str
 		return false;
 	}
 	if (stranger)
-		why = CTR_ip_bad_source;
+		why = route_source_fault(seg->src, seg->dst);
 	else if (!own_usable(n, port, seg->dst))
 		why = CTR_ip_not_for_us;
 	else if (walk.fault != CTR_COUNT)

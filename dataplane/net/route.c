@@ -72,6 +72,13 @@ bool route_is_host(struct addr addr)
 	       !(addr.w[0] == 0 && addr.w[1] == __builtin_bswap64(1));
 }
 
+enum counter route_source_fault(struct addr src, struct addr dst)
+{
+	if (!route_is_host(src))
+		return CTR_ip_martian;
+	return addr_eq(src, dst) ? CTR_ip_land : CTR_ip_bad_source;
+}
+
 bool route_is_neighbour(const struct net *n, uint16_t port, struct addr addr)
 {
 	return route_is_host(addr) && on_link(&n->port[port], addr) && !net_is_local(n, port, addr) &&

@@ -4,6 +4,8 @@
 
 // An address that a single host may have: not unspecified, multicast, broadcast, loopback or reserved.
 bool route_is_host(struct addr addr);
+// What to count a packet by whose source cannot be: a martian, a land attack, or another address of ours.
+enum counter route_source_fault(struct addr src, struct addr dst);
 // A unicast address of a prefix that this port is on, and not our own.
 bool route_is_neighbour(const struct net *n, uint16_t port, struct addr addr);
 // Our address to speak from to a neighbour (IPv6: to any remote address); false: the port has none of its

@@ -165,9 +165,9 @@ static void mutated_ipv6_frames_are_taken_or_refused_and_never_lost(void **state
 {
 	(void)state;
 	static const enum counter reached[] = {
-		CTR_ip_bad_header,       CTR_ip_not_for_us,    CTR_ip_bad_source, CTR_ip_fragment_bad,
-		CTR_ip_unknown_protocol, CTR_icmp_bad,         CTR_icmp_echo,     CTR_icmp_error_rx,
-		CTR_icmp_ignored,        CTR_ip_bad_extension, CTR_ndp_rx,        CTR_ndp_bad,
+		CTR_ip_bad_header,       CTR_ip_not_for_us,    CTR_ip_martian, CTR_ip_fragment_bad,
+		CTR_ip_unknown_protocol, CTR_icmp_bad,         CTR_icmp_echo,  CTR_icmp_error_rx,
+		CTR_icmp_ignored,        CTR_ip_bad_extension, CTR_ndp_rx,     CTR_ndp_bad,
 		CTR_ndp_ignored,         CTR_neigh_conflict,   CTR_ndp_tx,
 	};
 	struct random r;

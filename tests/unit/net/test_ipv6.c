@@ -91,15 +91,20 @@ static void destinations_that_are_not_ours_are_refused(void **state)
 static void impossible_sources_are_refused(void **state)
 {
 	(void)state;
-	const char *src[] = {"::", "::1", "ff02::1",           "ff0e::5",
-			     OURS, LOCAL, "::ffff:198.18.0.9", "::ffff:127.0.0.1"};
+	const char *martian[] = {"::", "::1", "ff02::1", "ff0e::5", "::ffff:198.18.0.9", "::ffff:127.0.0.1"};
 	struct frame f;
 
-	for (unsigned i = 0; i < 8; i++) {
-		memcpy(plain(&f) + 8, ip(src[i]).b, 16);
+	for (unsigned i = 0; i < 6; i++) { // RFC 6890
+		memcpy(plain(&f) + 8, ip(martian[i]).b, 16);
 		receive(&f);
-		assert_int_equal(count(CTR_ip_bad_source), i + 1);
+		assert_int_equal(count(CTR_ip_martian), i + 1);
 	}
+	memcpy(plain(&f) + 8, ip(LOCAL).b, 16);
+	receive(&f);
+	assert_int_equal(count(CTR_ip_bad_source), 1);
+	memcpy(plain(&f) + 8, ip(OURS).b, 16);
+	receive(&f);
+	assert_int_equal(count(CTR_ip_land), 1);
 	assert_int_equal(seen.segs + net.tx[0].n, 0);
 }
 
