@@ -7,8 +7,9 @@
 #include <errno.h>
 
 #define NEIGHBOURS   4096
-#define LIST_SLICE   32     // connections listed in one turn
-#define HANDED_LEARN 0xffff // port of a hand-over that is not a frame but a struct learned
+#define HOLDER_TIME  1000000000ull // for a peer to take some of what is kept for it, when buffers run short
+#define LIST_SLICE   32            // connections listed in one turn
+#define HANDED_LEARN 0xffff        // port of a hand-over that is not a frame but a struct learned
 
 struct learned { // what one worker tells the others of a neighbour or a router
 	struct addr addr;
@@ -305,6 +306,7 @@ int worker_init(struct worker *w, const struct worker_config *conf)
 	tcp.worker = conf->id;
 	tcp.reserve = s->system.upstream_reserve;
 	tcp.min_mss = (uint16_t)s->system.min_mss;
+	tcp.holder_time = HOLDER_TIME;
 	// A quarter stays for what is on its way: receive and transmit rings, heads, answers of the gateway's
 	// own.
 	tcp.buffer_memory = pkt_pool_memory(conf->pool) / conf->n_workers / 4 * 3;

@@ -60,9 +60,10 @@ uint32_t pkt_pool_used(const struct pkt_pool *pool)
 
 bool pkt_pool_short(const struct pkt_pool *pool)
 {
-	const struct rte_mempool *mp = (const struct rte_mempool *)pool;
+	struct rte_mempool *mp = (struct rte_mempool *)(uintptr_t)pool;
+	const struct rte_mempool_cache *mine = rte_mempool_default_cache(mp, rte_lcore_id());
 
-	return rte_mempool_get_ops(mp->ops_index)->get_count(mp) < mp->size / 16;
+	return (mine ? mine->len : 0) + rte_mempool_get_ops(mp->ops_index)->get_count(mp) < mp->size / 16;
 }
 
 // The mempool has one word for an argument of its operations, and the ring's take none.

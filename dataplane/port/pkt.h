@@ -66,7 +66,7 @@ uint32_t pkt_pool_used(const struct pkt_pool *pool);
 // n buffers in use are known to be lost (a driver that was stopped did not give them back): pkt_pool_used()
 // counts them no more.
 void pkt_pool_forget(struct pkt_pool *pool, uint32_t n);
-// Less than a sixteenth is left, but for what workers have in their caches: new work is to be refused.
+// Less than a sixteenth is left, but for what other workers have in their caches: new work is to be refused.
 bool pkt_pool_short(const struct pkt_pool *pool);
 struct rte_mempool *pkt_pool_mempool(struct pkt_pool *pool);
 

@@ -216,6 +216,9 @@ struct tcp {
 	uint64_t cookie_sent; // when a cookie was sent last; 0: never
 	uint64_t short_at;    // when packet buffers were last looked at, and whether they are short
 	bool short_of_buffers;
+	struct {                          // relief.c: a walk over all connections
+		uint32_t at, worst, held; // held 0: none found yet
+	} relief;
 	struct sources sources;
 	uint32_t *conn_source; // of each connection, its place in sources; 0: not counted
 	struct timer wait_timer;
@@ -381,6 +384,8 @@ void sendq_clear(struct tcp_conn *c);
 // Takes the payload (a chain) at seq; what lies outside of the window is dropped. True when rcv_nxt has moved.
 bool recvq_add(struct tcp *t, struct tcp_conn *c, struct pkt *p, uint32_t seq);
 void recvq_clear(struct tcp_conn *c);
+// Gives up all that is out of order: the peer sends it again (RFC 2018 8).
+void recvq_prune(struct tcp_conn *c);
 // Payload from lo to hi came although it was there already (RFC 2883).
 void recvq_duplicate(struct tcp_conn *c, uint32_t lo, uint32_t hi);
 // What lies out of order, the most recent first (RFC 2018 4), behind a range that came twice, if any. Returns
@@ -461,6 +466,10 @@ bool time_wait_reusable(const struct tcp *t, uint32_t index);
 uint32_t time_wait_reuse(struct tcp *t, uint32_t index); // ends it; what it sent last, never 0
 void time_wait_timer(struct tcp *t);
 void time_wait_clear(struct tcp *t);
+
+// relief.c: packet buffers run short: nothing new is begun, and those who hold them for nothing give way.
+bool tcp_short(struct tcp *t);
+void relief(struct tcp *t);
 
 // info.c: what a connection must fulfil between bursts: NULL, or what is wrong.
 const char *conn_check(const struct tcp_conn *c);

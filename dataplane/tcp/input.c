@@ -130,9 +130,11 @@ static bool sequence_check(struct tcp *t, struct tcp_conn *c, const struct segme
 
 	if (seq_ge(end, c->last_ack) && seq_le(s->seq, edge))
 		return true;
-	tcp_count(t, seq_le(end, c->rcv_nxt) ? CTR_tcp_duplicate : CTR_tcp_out_of_window);
-	if (s->flags & TCP_RST)
+	if (s->flags & TCP_RST) {
+		tcp_count(t, CTR_tcp_bad_reset);
 		return false;
+	}
+	tcp_count(t, seq_le(end, c->rcv_nxt) ? CTR_tcp_duplicate : CTR_tcp_out_of_window);
 	if (s->len && seq_le(s->seq + s->len, c->rcv_nxt))
 		recvq_duplicate(c, s->seq, s->seq + s->len);
 	ack_unacceptable(t, c, s);
@@ -146,6 +148,7 @@ static bool reset_and_syn_check(struct tcp *t, struct tcp_conn *c, const struct 
 		if (c->state == TCP_TIME_WAIT) // RFC 1337
 			return false;
 		if (s->seq != c->rcv_nxt) {
+			tcp_count(t, CTR_tcp_bad_reset);
 			conn_challenge(t, c);
 			return false;
 		}
@@ -163,6 +166,7 @@ static bool reset_and_syn_check(struct tcp *t, struct tcp_conn *c, const struct 
 		// Both opened at once: the peer's SYN-ACK acknowledges our SYN.
 		if (c->state == TCP_SYN_RECEIVED && s->seq + 1 == c->rcv_nxt)
 			return true;
+		tcp_count(t, CTR_tcp_bad_syn);
 		conn_challenge(t, c);
 		return false;
 	}

@@ -42,15 +42,6 @@ static bool listening(const struct tcp *t, const struct segment *s, struct tcp_a
 	       t->conf.listen(t->conf.listen_ctx, s->net->port, s->net->dst, s->dst_port, out);
 }
 
-static bool short_of_buffers(struct tcp *t)
-{
-	if (t->short_at != t->now) {
-		t->short_at = t->now;
-		t->short_of_buffers = pkt_pool_short(t->net->pool);
-	}
-	return t->short_of_buffers;
-}
-
 // Connections that peers may open at all, and how many of them before it counts as pressure.
 static uint32_t room_for_peers(const struct tcp *t)
 {
@@ -71,7 +62,7 @@ static uint64_t source_of(const struct tcp *t, const struct segment *s, const st
 // The limit that s is beyond, or CTR_COUNT. take: the handshake is complete.
 static enum counter beyond(struct tcp *t, const struct segment *s, const struct tcp_accept *a, bool take)
 {
-	if (short_of_buffers(t))
+	if (tcp_short(t))
 		return CTR_tcp_syn_no_buffer;
 	if (a->max_per_address && source_count(&t->sources, source_of(t, s, a)) >= a->max_per_address)
 		return CTR_tcp_address_limit;

@@ -13,7 +13,9 @@ struct recvq_item {
 };
 _Static_assert(sizeof(struct recvq_item) <= PKT_PRIV, "private room");
 
-#define COLLAPSE_MAX 512 // bytes; larger payload is worth its buffer
+#define COLLAPSE_MAX 512         // bytes; larger payload is worth its buffer
+#define HELD_SHORT   (32u << 10) // buffer bytes that a connection may hold while they are short
+#define SMALL_MAX    8           // such pieces kept out of order, with holes between them
 
 // A connection that holds nothing may always offer a little, lest its peer wait for a window that nobody will
 // announce, and what has come to it may take a buffer or two.
@@ -93,13 +95,39 @@ static bool ooo_prune(struct tcp_conn *c)
 	return !full(c);
 }
 
+// Small payload is copied behind what it continues. False: it cannot be.
+static bool ooo_merge(struct tcp *t, struct pkt *before, struct pkt *p, uint32_t seq)
+{
+	uint32_t n = pkt_len(p);
+
+	if (!before || n > COLLAPSE_MAX || item(before)->seq + pkt_len(before) != seq ||
+	    n > pkt_tailroom(before) || !pkt_exclusive(before))
+		return false;
+	memcpy(pkt_append(before, n), pkt_data(p), n);
+	item(before)->stamp = ++t->ooo_stamp;
+	pkt_free(p);
+	return true;
+}
+
+// A peer that sends every other byte would have a buffer held for each.
+static bool ooo_crumbs(const struct tcp_conn *c, const struct pkt *p)
+{
+	unsigned small = 0;
+
+	if (c->ooo_count < SMALL_MAX || pkt_len(p) > COLLAPSE_MAX)
+		return false;
+	for (const struct pkt *k = c->ooo_head; k; k = item(k)->next)
+		small += pkt_len(k) <= COLLAPSE_MAX;
+	return small >= SMALL_MAX;
+}
+
 // The queue is sorted by seq; neighbours may overlap, but none lies within another.
 static void out_of_order(struct tcp *t, struct tcp_conn *c, struct pkt *p, uint32_t seq)
 {
 	uint32_t end = seq + pkt_len(p);
-	struct pkt **at = &c->ooo_head;
+	struct pkt **at = &c->ooo_head, *before = NULL;
 
-	for (; *at && seq_le(item(*at)->seq, seq); at = &item(*at)->next) {
+	for (; *at && seq_le(item(*at)->seq, seq); before = *at, at = &item(*at)->next) {
 		if (seq_ge(item(*at)->seq + pkt_len(*at), end)) {
 			item(*at)->stamp = ++t->ooo_stamp;
 			recvq_duplicate(c, seq, end);
@@ -115,6 +143,15 @@ static void out_of_order(struct tcp *t, struct tcp_conn *c, struct pkt *p, uint3
 		recvq_duplicate(c, item(covered)->seq, item(covered)->seq + pkt_len(covered));
 		ooo_unlink(c, at);
 		pkt_free(covered);
+	}
+	if (ooo_merge(t, before, p, seq)) {
+		tcp_count(t, CTR_tcp_ooo);
+		return;
+	}
+	if (ooo_crumbs(c, p) || tcp_short(t)) {
+		tcp_count(t, tcp_short(t) ? CTR_tcp_ooo_no_buffer : CTR_tcp_ooo_crumbs);
+		pkt_free(p);
+		return;
 	}
 	if (c->ooo_count >= t->conf.ooo_max) {
 		// What is nearer to rcv_nxt is worth more.
@@ -154,6 +191,12 @@ static void recvq_add_one(struct tcp *t, struct tcp_conn *c, struct pkt *p, uint
 	}
 	if (full(c) && !(seq_le(seq, c->rcv_nxt) && ooo_prune(c))) {
 		tcp_count(t, c->rcv_held > 4 * c->rcv_buf ? CTR_tcp_rcv_full : CTR_tcp_memory_full);
+		pkt_free(p);
+		return;
+	}
+	// What is left of the buffers is for those who hold little, and for acknowledgements to come in.
+	if (c->rcv_held > HELD_SHORT && tcp_short(t)) {
+		tcp_count(t, CTR_tcp_rcv_no_buffer);
 		pkt_free(p);
 		return;
 	}
@@ -233,6 +276,17 @@ unsigned recvq_sack(struct tcp_conn *c, struct sack_block *v, unsigned max)
 		stamp[i] = newest;
 	}
 	return n;
+}
+
+void recvq_prune(struct tcp_conn *c)
+{
+	struct pkt *p;
+
+	while ((p = c->ooo_head)) {
+		ooo_unlink(c, &c->ooo_head);
+		pkt_free(p);
+	}
+	c->flags &= ~CONN_FIN_AHEAD;
 }
 
 void recvq_clear(struct tcp_conn *c)

@@ -124,6 +124,9 @@ struct tcp_config {
 	uint32_t keep_probes;
 	enum tcp_cc cc; // of connections for which nothing else is said
 	enum tcp_ecn ecn;
+	// When packet buffers run short, connections whose peer took nothing of what waits for it for
+	// holder_time ns are ended, the one that holds most first. 0: none is.
+	uint64_t holder_time;
 	bool no_sack; // neither offer nor take SACK (RFC 2018)
 	tcp_listen_fn *listen;
 	void *listen_ctx;

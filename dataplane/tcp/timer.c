@@ -144,6 +144,8 @@ static void persist_timeout(struct tcp *t, struct tcp_conn *c)
 	bool alone = (c->flags & CONN_ORPHAN) && c->backoff >= t->conf.data_retries;
 
 	if (alone || stalled(t, c) || c->retries >= t->conf.data_retries) {
+		if (c->retries < t->conf.data_retries) // it answered
+			tcp_count(t, CTR_tcp_window_shut);
 		give_up(t, c);
 		return;
 	}

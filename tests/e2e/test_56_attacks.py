@@ -154,6 +154,72 @@ def test_a_listener_takes_so_many_connections_a_second(gw):
     assert time.monotonic() - begun < 30
 
 
+def test_each_kind_of_abuse_in_a_connection_is_counted_by_its_own_name_and_the_connection_goes_on(gw):
+    with Wire(gw) as wire:
+        wire.pretend(SPOOFED)
+        before = gw.counters()
+        tiny = b"\x02\x04\x00\x01" + SACK_OK + NOP + NOP
+        answer = handshake(wire, SPOOFED, gw.address, 23000, tiny, dport=80)
+        seq, ack = 1001, answer.seq + 1
+
+        def send(**options):
+            wire.send(packet(SPOOFED, gw.address, sport=23000, dport=80, **options))
+        send(seq=seq, ack=ack, flags=ACK)
+        for n in range(100):
+            send(seq=seq + 5 + n, flags=RST)
+            send(seq=seq + n, flags=SYN)
+            send(seq=seq + 101 + 2 * n, ack=ack, flags=ACK, data=b"x")
+        send(seq=seq, ack=ack, flags=ACK, options=NOP + NOP + b"\x05\x0a" + (ack + 9999).to_bytes(4, "big")
+             + (ack + 10999).to_bytes(4, "big"))
+        wanted = {"tcp_tiny_mss": 1, "tcp_bad_reset": 100, "tcp_bad_syn": 100, "tcp_ooo_crumbs": 92, "tcp_sack_bad": 1}
+
+        def counted():
+            found = risen(gw, before)
+            return {name: found.get(name) for name in wanted} == wanted
+        wait_for(counted, 5, f"{wanted}, not {risen(gw, before)}")
+        send(seq=seq, ack=ack, flags=ACK, data=REQUEST)
+        got = b""
+        while b"200 OK" not in got:
+            got += wire.segment(23000).data
+        send(seq=seq + len(REQUEST), flags=RST)
+
+
+def test_those_who_read_nothing_cannot_hold_all_buffers(gw):
+    gw.backends.file("held", 4 << 20)
+    before, greedy = gw.counters(), []
+    try:
+        with Conn(gw.address) as good:
+            for _ in range(300):
+                conn = socket.socket()
+                conn.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                conn.setblocking(False)
+                conn.connect_ex((gw.address, 80))
+                greedy.append(conn)
+            end = time.monotonic() + 20
+            waiting = list(greedy)
+            while time.monotonic() < end and "tcp_holder_ended" not in risen(gw, before):
+                for conn in list(waiting):
+                    try:
+                        conn.send(b"GET /held HTTP/1.1\r\nHost: a.test\r\n\r\n")
+                        waiting.remove(conn)
+                    except BlockingIOError:
+                        pass
+                    except OSError:
+                        waiting.remove(conn)
+                # Whoever has a connection is served meanwhile, and the operator is heard.
+                assert good.request("GET", "/hello", "lab.test").status == 200
+            found = risen(gw, before)
+            assert found.get("tcp_holder_ended", 0) > 0, found
+            # And new ones are, too: at the latest when they try again.
+            assert get(gw, 80, timeout=20) == 200
+    finally:
+        for conn in greedy:
+            conn.close()
+    wait_for(lambda: ask(gw, "a.test", "/whoami").status == 200, 20, "upstreams to be reached again")
+    wait_for(lambda: all(row["used"] == 0 for row in gw.cgctl("show pools", as_json=True)["pools"]
+                         if row["name"].startswith("exchanges")), 20, "every exchange to end")
+
+
 def test_limits_are_listed(gw):
     rows = {row["name"]: row for row in gw.cgctl("show listeners", as_json=True)["listeners"]}
     assert rows["cookies"]["syn_cookies"] == "always" and rows["http"]["syn_cookies"] == "pressure", rows
