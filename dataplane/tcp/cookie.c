@@ -75,7 +75,7 @@ void cookie_send(struct tcp *t, struct segment *syn, uint32_t rcv_buf, bool ecn)
 	if (opt.has_ts) {
 		if (opt.has_wscale)
 			n += options_put_wscale(options + n, conn_wscale(rcv_buf));
-		n += options_put_ts(options + n, cookie_stamp(conn_tsval(t, stamp_offset(t, syn)), &opt, false),
+		n += options_put_ts(options + n, cookie_stamp(conn_tsval(t, stamp_offset(t, syn)), &opt, ecn),
 				    opt.tsval);
 		if (opt.sack_ok)
 			n += options_put_sack_ok(options + n);

@@ -37,7 +37,7 @@ static void rfc4987_3_6_an_answered_syn_costs_no_memory_and_its_ack_opens_the_co
 	(void)state;
 	assert_int_equal(o->opt.mss, 1460);
 	assert_true(o->opt.has_wscale && o->opt.has_ts && o->opt.sack_ok);
-	assert_int_equal(o->opt.wscale, conn_wscale(256 << 10));
+	assert_int_equal(o->opt.wscale, conn_wscale(b->tcp->conf.rcv_buf));
 	assert_int_equal(o->opt.tsecr, 5);
 	assert_int_equal(b->tcp->conns.used, 0);
 	assert_int_equal(b->tcp->flows.used, 0);
@@ -76,6 +76,32 @@ static void rfc4987_3_6_an_answered_syn_costs_no_memory_and_its_ack_opens_the_co
 	assert_int_equal(o->seq, b->ack);
 	assert_int_equal(o->len, 1448);
 	bed_free(b);
+}
+
+static void rfc3168_6_1_1_ecn_is_kept_through_a_cookie_where_timestamps_are(void **state)
+{
+	(void)state;
+	for (int ts = 0; ts < 2; ts++) {
+		struct bed *b = bed_with(TCP_COOKIES_ALWAYS, (struct tcp_config){0});
+		struct in in = {
+			.seq = b->seq, .flags = TCP_SYN | TCP_ECE | TCP_CWR, .wnd = WND, .ts = ts, .tsval = 5};
+
+		bed_in(b, in);
+		bed_run(b);
+		const struct out *o = bed_out(b);
+		assert_int_equal(o->flags, TCP_SYN | TCP_ACK | (ts ? TCP_ECE : 0));
+		bed_in(b, (struct in){.seq = b->seq + 1,
+				      .ack = o->seq + 1,
+				      .flags = TCP_ACK,
+				      .wnd = WND,
+				      .ts = ts,
+				      .tsval = 6,
+				      .tsecr = o->opt.tsval});
+		bed_run(b);
+		assert_int_equal(b->all, EV_OPEN);
+		assert_int_equal((b->c->more & MORE_ECN) != 0, ts);
+		bed_free(b);
+	}
 }
 
 static void the_ack_of_a_cookie_may_bring_data_and_fin(void **state)
@@ -396,6 +422,7 @@ static void rfc7323_5_4_stamps_with_options_rise_and_are_never_ahead_of_the_cloc
 
 static const struct CMUnitTest tests[] = {
 	BED_TEST(rfc4987_3_6_an_answered_syn_costs_no_memory_and_its_ack_opens_the_connection),
+	BED_TEST(rfc3168_6_1_1_ecn_is_kept_through_a_cookie_where_timestamps_are),
 	BED_TEST(the_ack_of_a_cookie_may_bring_data_and_fin),
 	BED_TEST(without_timestamps_window_scale_and_sack_are_given_up),
 	BED_TEST(what_was_not_offered_is_not_agreed_on),

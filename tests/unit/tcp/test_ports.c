@@ -5,7 +5,7 @@
 
 static uint16_t choose(struct bed *b, uint32_t remote)
 {
-	return ports_choose(b->tcp, 0, b->local, addr_from_v4(htonl(remote)), 8080);
+	return ports_choose(b->tcp, 0, b->local, addr_from_v4(htonl(remote)), 8080, &(uint32_t){0});
 }
 
 static void rfc6056_3_3_4_a_stranger_cannot_tell_the_next_port_from_those_he_sees(void **state)
