@@ -289,7 +289,8 @@ static void probe_check(struct tcp *t, struct tcp_conn *c, const struct segment 
 	if (lost && !(c->flags & CONN_RECOVERY)) {
 		c->ssthresh = conn_cc(c)->lost(c, flight, t->now);
 		ecn_reduced(c);
-		c->cwnd = c->ssthresh > c->mss ? c->ssthresh : c->mss;
+		if (c->cwnd > c->ssthresh) // a timeout before may have shut it further
+			c->cwnd = c->ssthresh > c->mss ? c->ssthresh : c->mss;
 	}
 }
 

@@ -276,6 +276,23 @@ static void rfc8985_7_4_a_loss_that_the_probe_mended_reduces_the_window(void **s
 	bed_free(b);
 }
 
+// After a timeout the window is smaller than the threshold, which is never below two segments.
+static void rfc8985_7_4_a_loss_that_the_probe_mended_never_widens_the_window(void **state)
+{
+	struct bed *b = bed_make((struct tcp_config){0});
+	struct tcp_conn *c = flight(b, 3);
+
+	(void)state;
+	bed_sleep(b, RTT + 9 * MS);
+	assert_int_equal(bed_count(b, CTR_tcp_tail_probe), 1);
+	bed_ack(b, b->ack + 3000, WND);
+	c->cwnd = c->mss; // as the timeout left it
+	bed_send(b, c, 100);
+	bed_ack(b, b->ack + 100, WND);
+	assert_in_range(c->cwnd, c->mss, c->mss + 100);
+	bed_free(b);
+}
+
 static void rfc8985_7_3_a_lost_fin_is_probed(void **state)
 {
 	struct bed *b = bed_make((struct tcp_config){0});
@@ -450,6 +467,7 @@ static const struct CMUnitTest tests[] = {
 	BED_TEST(rfc8985_7_3_the_probe_is_new_data_where_there_is_some),
 	BED_TEST(rfc8985_7_4_a_probe_that_was_not_needed_leaves_the_window),
 	BED_TEST(rfc8985_7_4_a_loss_that_the_probe_mended_reduces_the_window),
+	BED_TEST(rfc8985_7_4_a_loss_that_the_probe_mended_never_widens_the_window),
 	BED_TEST(rfc8985_7_3_a_lost_fin_is_probed),
 	BED_TEST(rfc8985_6_3_after_a_timeout_only_what_is_missing_goes_out_again),
 	BED_TEST(rfc2018_8_what_the_peer_gave_up_again_is_sent_again_after_a_timeout),
