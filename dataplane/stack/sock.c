@@ -47,7 +47,8 @@ struct cg_sock *cg_connect(struct cg_stack *s, struct addr remote, uint16_t remo
 	if (!k)
 		return NULL;
 	*k = (struct cg_sock){.stack = s};
-	k->c = tcp_connect(s->tcp, 0, remote, remote_port, sock_event, s, k, err);
+	k->c = tcp_connect_from(s->tcp, 0, opt ? opt->local_port : 0, remote, remote_port, sock_event, s, k,
+				err);
 	if (!k->c) {
 		slab_put(&s->socks, k);
 		return NULL;

@@ -246,6 +246,11 @@ unsigned cg_output(struct cg_stack *s, struct pkt **v, unsigned n)
 	return n;
 }
 
+unsigned cg_queued(const struct cg_stack *s)
+{
+	return s->net.tx[0].n;
+}
+
 uint32_t cg_output_frame(struct cg_stack *s, void *frame, uint32_t size)
 {
 	struct pkt *p;

@@ -72,6 +72,7 @@ uint64_t cg_next(const struct cg_stack *s);
 // stays in its buffer, which the send queue holds as well, as under a driver: another stack gets a copy
 // (pkt_copy).
 unsigned cg_output(struct cg_stack *s, struct pkt **v, unsigned n);
+unsigned cg_queued(const struct cg_stack *s); // frames that wait
 // Takes one as bytes, linearised: its length (cut to size), 0: none.
 uint32_t cg_output_frame(struct cg_stack *s, void *frame, uint32_t size);
 // A neighbour, as another worker learned it, or so that nobody need ask for it.
@@ -80,7 +81,8 @@ void cg_learn(struct cg_stack *s, struct addr addr, const uint8_t mac[6]);
 // Of a connection, to be set before it is opened, or of a listener for those it accepts. Zero: the stack's.
 struct cg_options {
 	enum tcp_cc cc;
-	uint32_t rcv_buf; // bytes
+	uint32_t rcv_buf;    // bytes
+	uint16_t local_port; // to connect from, such that the answers steer to this worker; 0: any
 };
 
 // Listens on local (all zero: any of ours) and port; the exact address wins. -EADDRINUSE, -EINVAL, -ENOMEM.
@@ -89,7 +91,7 @@ struct cg_listener *cg_listen(struct cg_stack *s, struct addr local, uint16_t po
 void cg_unlisten(struct cg_listener *l); // those not yet accepted are reset
 // The next established connection; NULL: none. How many may wait is bounded by tcp.max_conns alone.
 struct cg_sock *cg_accept(struct cg_listener *l);
-// -ENETUNREACH, -EADDRNOTAVAIL, -ENOMEM. opt may be NULL. Established later: see cg_poll().
+// -ENETUNREACH, -EADDRNOTAVAIL, -EADDRINUSE, -ENOMEM. opt may be NULL. Established later: see cg_poll().
 struct cg_sock *cg_connect(struct cg_stack *s, struct addr remote, uint16_t remote_port,
 			   const struct cg_options *opt, int *err);
 

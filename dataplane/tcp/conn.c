@@ -218,8 +218,14 @@ void conn_finished(struct tcp_conn *c)
 struct tcp_conn *tcp_connect(struct tcp *t, uint16_t port, struct addr remote, uint16_t remote_port,
 			     tcp_event_fn *fn, void *ctx, void *user, int *err)
 {
+	return tcp_connect_from(t, port, 0, remote, remote_port, fn, ctx, user, err);
+}
+
+struct tcp_conn *tcp_connect_from(struct tcp *t, uint16_t port, uint16_t local_port, struct addr remote,
+				  uint16_t remote_port, tcp_event_fn *fn, void *ctx, void *user, int *err)
+{
 	struct addr any = {.w = {0, 0}};
-	uint32_t floor;
+	uint32_t floor = 0;
 	struct tcp_conn *c = conn_create(t, any, remote, 0, remote_port, port, 0, err);
 
 	if (!c) {
@@ -227,13 +233,18 @@ struct tcp_conn *tcp_connect(struct tcp *t, uint16_t port, struct addr remote, u
 			*err = -ENOMEM;
 		return NULL;
 	}
-	c->local_port = ports_choose(t, c->path.port, c->path.local, remote, remote_port, &floor);
+	c->local_port = local_port ? local_port
+				   : ports_choose(t, c->path.port, c->path.local, remote, remote_port, &floor);
 	if (c->local_port == 0) {
 		tcp_count(t, CTR_tcp_no_port_left);
 		*err = -EADDRNOTAVAIL;
 		goto give_up;
 	}
 	uint64_t hash = flow_hash(&t->flows, c->path.local, remote, c->local_port, remote_port);
+	if (local_port && flow_find(t, hash, c->path.local, remote, local_port, remote_port) != FLOW_NONE) {
+		*err = -EADDRINUSE;
+		goto give_up;
+	}
 	if (!flow_insert(&t->flows, hash, conn_index(t, c))) {
 		*err = -ENOMEM;
 		goto give_up;

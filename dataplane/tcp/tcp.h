@@ -162,6 +162,10 @@ void tcp_timer(struct tcp *t, struct timer *timer);
 // TIME_WAIT. NULL with *err = -ENETUNREACH, -EADDRNOTAVAIL (no port left), -ENOMEM (no connection left).
 struct tcp_conn *tcp_connect(struct tcp *t, uint16_t port, struct addr remote, uint16_t remote_port,
 			     tcp_event_fn *fn, void *ctx, void *user, int *err);
+// The same from a port of the caller's choice (0: any), which steers to this worker. -EADDRINUSE also where its
+// last connection to remote is in TIME_WAIT.
+struct tcp_conn *tcp_connect_from(struct tcp *t, uint16_t port, uint16_t local_port, struct addr remote,
+				  uint16_t remote_port, tcp_event_fn *fn, void *ctx, void *user, int *err);
 
 // Before it is established.
 void tcp_set_cc(struct tcp_conn *c, enum tcp_cc cc);
@@ -211,6 +215,13 @@ struct tcp_info {
 	uint64_t bytes_in, bytes_out;
 	uint32_t queued_in, queued_out; // buffer bytes
 	uint32_t srtt_us, rto_us, cwnd, mss, retransmits;
+	uint32_t ssthresh;
+	uint32_t flight; // bytes sent and not acknowledged, a FIN included
+	uint32_t sacked; // of them what the peer said it has (RFC 2018)
+	uint32_t pipe;   // of them those thought to be on their way (RFC 6675 2)
+	uint8_t retries; // since something was last acknowledged
+	bool recovery;   // fast recovery (RFC 6582, RFC 6937)
+	bool probing;    // the peer's window is shut
 	bool accepted;
 	bool ecn;               // agreed on
 	uint32_t rcv_buf;       // bytes that it may hold unread, now
