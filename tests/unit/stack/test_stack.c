@@ -319,6 +319,32 @@ static void options_hold_for_the_connections_of_a_listener_and_for_one_that_is_o
 	two_free(w);
 }
 
+// RFC 9293 3.5, figure 7.
+static void both_may_connect_to_each_other_at_once(void **state)
+{
+	struct two *w = two_make(false, NULL);
+	const struct cg_options opt[2] = {{.local_port = 5000}, {.local_port = 6000}};
+	struct cg_sock *k[2];
+	char in[8];
+	int err;
+
+	(void)state;
+	k[0] = cg_connect(w->s[0], w->addr[1], 6000, &opt[0], &err);
+	k[1] = cg_connect(w->s[1], w->addr[0], 5000, &opt[1], &err);
+	assert_null(cg_connect(w->s[0], w->addr[1], 6000, &opt[0], &err));
+	assert_int_equal(err, -EADDRINUSE);
+	two_turn(w);
+	assert_int_equal(cg_state(k[0]), TCP_ESTABLISHED);
+	assert_int_equal(cg_state(k[1]), TCP_ESTABLISHED);
+	assert_int_equal(cg_write(k[0], "both", 4), 4);
+	two_turn(w);
+	assert_int_equal(cg_read(k[1], in, sizeof(in)), 4);
+	cg_close(k[0]);
+	cg_close(k[1]);
+	two_quiet(w);
+	two_free(w);
+}
+
 static void packets_pass_through_without_a_copy(void **state)
 {
 	struct two *w = two_make(false, NULL);
@@ -571,6 +597,7 @@ int main(void)
 		cmocka_unit_test(what_was_not_accepted_is_reset_when_listening_ends),
 		cmocka_unit_test(a_handshake_that_outlives_its_listener_is_reset),
 		cmocka_unit_test(options_hold_for_the_connections_of_a_listener_and_for_one_that_is_opened),
+		cmocka_unit_test(both_may_connect_to_each_other_at_once),
 		cmocka_unit_test(packets_pass_through_without_a_copy),
 		cmocka_unit_test(frames_pass_as_bytes_too),
 		cmocka_unit_test(the_same_calls_give_the_same_packets),
