@@ -127,9 +127,9 @@ $(B)/tests/contract/%: tests/contract/%.c $(filter-out tests/contract/test_%,$(w
 	@mkdir -p $(@D)
 	$(say)$(CC) $(CPPFLAGS) $(CFLAGS) -march=$(MARCH) $(LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) -lcmocka $(EXPORTER_LIBS)
 
-# The simulator's TCP stacks (tests/sim/tcp_*.c) need nothing above tcp.
+# Hosts of the library alone on a simulated wire.
 SIM_TCP_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tests/sim/tcp_*.c))
-$(B)/tests/sim/tcp_sim: $(SIM_TCP_OBJ) $(call libs,tcp net port contract base)
+$(B)/tests/sim/tcp_sim: $(SIM_TCP_OBJ) $(B)/tests/sim/wire.o $(STACK_LIB)
 	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS)
 # Packet scripts: tests/scripts/*.tcp, played by the runner on the stack's library.
 SCRIPTS := $(sort $(wildcard tests/scripts/*.tcp))
@@ -140,7 +140,7 @@ scripts: $(B)/tests/scripts/run
 # Whole gateways in simulation.
 GATEWAY_SIMS := $(addprefix $(B)/tests/sim/,gateway_sim gateway_rough)
 $(B)/tests/sim/gateway_rough: $(patsubst %,$(B)/%.o,tests/sim/rough_client tests/sim/rough_backend)
-$(GATEWAY_SIMS): $(B)/tests/sim/%: $(B)/tests/sim/%.o $(patsubst %,$(B)/%.o,tests/sim/world dataplane/worker control/blob control/routetable) $(call libs,$(ALL_LAYERS))
+$(GATEWAY_SIMS): $(B)/tests/sim/%: $(B)/tests/sim/%.o $(patsubst %,$(B)/%.o,tests/sim/world tests/sim/wire dataplane/worker control/blob control/routetable) $(call libs,$(ALL_LAYERS))
 	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS)
 $(B)/tests/%.o: tests/%.c
 	@mkdir -p $(@D)
@@ -215,7 +215,14 @@ layers:
 
 # What tests/run builds and runs.
 SIMS += $(if $(SIM_TCP_OBJ),$(B)/tests/sim/tcp_sim) $(GATEWAY_SIMS)
-sim: $(SIMS)
+sims: $(SIMS)
+# make sim RUNS=n SEED=s   n schedules of TCP, n/50 of gateways; sim-long: on and on with new seeds.
+RUNS ?= 10000
+SEED ?= 1
+sim: sims
+	@tests/sim/run --build $(B) --runs $(RUNS) --seed $(SEED)
+sim-long: sims
+	@tests/sim/run --build $(B) --runs $(RUNS) --seed $$(date +%s) --long
 list-unit:
 	@echo $(TESTS)
 list-sim:
@@ -261,4 +268,4 @@ install: all
 	install $(addprefix $(B)/churchgate-,control dataplane exporter) $(DESTDIR)$(PREFIX)/sbin
 	install $(B)/cgctl $(DESTDIR)$(PREFIX)/bin
 	install -m 644 configs/*.yaml $(DESTDIR)/etc/churchgate
-.PHONY: bench instructions fmt-check layers sim list-unit list-sim e2e e2e-large linux linux-quick linux-goodput install
+.PHONY: bench instructions fmt-check layers sim sims sim-long sim-mutants list-unit list-sim e2e e2e-large linux linux-quick linux-goodput install

@@ -197,13 +197,14 @@ static void sim_init(struct sim *s, uint64_t seed, struct pkt_pool *pool, struct
 	s->scarce = random_below(&s->random, 5) == 0;
 	s->short_of_buffers = random_below(&s->random, 5) == 0;
 	s->drain_at = random_below(&s->random, 4) ? UINT64_MAX : SEC + random_below(&s->random, 6000) * MS;
-	wire_init(&s->wire, pool, random_next(&s->random));
+	wire_init(&s->wire, random_next(&s->random));
 	// A whole number of timer ticks, so that what peers do at the same time arrives in one burst.
-	s->wire.delay = (1 + random_below(&s->random, 4)) << 20;
+	s->link.impair.delay = s->link.impair.late = (1 + random_below(&s->random, 4)) << 20;
+	s->link.impair.reorder_max = 8 * s->link.impair.delay;
 	if (random_below(&s->random, 2)) {
-		s->wire.loss = random_below(&s->random, 300);
-		s->wire.dup = random_below(&s->random, 200);
-		s->wire.reorder = random_below(&s->random, 500);
+		s->link.impair.loss = random_below(&s->random, 300);
+		s->link.impair.duplicate = random_below(&s->random, 200);
+		s->link.impair.reorder = random_below(&s->random, 500);
 	}
 	s->region = calloc(1, region_size(1));
 	region_create(s->region, 1);
@@ -257,8 +258,10 @@ static void sim_fini(struct sim *s)
 
 static void transmit(struct sim *s, struct net_txq *q, uint32_t to)
 {
-	for (uint32_t i = 0; i < q->n; i++)
-		wire_send(&s->wire, s->now, to, q->v[i]);
+	for (uint32_t i = 0; i < q->n; i++) {
+		wire_send(&s->wire, &s->link, s->now, to, q->v[i]);
+		pkt_free_chain(q->v[i]);
+	}
 	q->n = 0;
 }
 
@@ -267,22 +270,23 @@ static void turn(struct sim *s)
 {
 	struct pkt *burst[2][NET_BURST];
 	unsigned n[2] = {0, 0};
-	struct frame f;
+	struct pkt *p;
+	uint32_t to;
 
 	host_advance(&s->clients, s->now); // timers of this very time first: what follows is one burst
 	host_advance(&s->backends, s->now);
 	transmit(s, &s->clients.net.tx[0], END_WAN);
 	transmit(s, &s->backends.net.tx[0], END_LAN);
-	while (wire_next(&s->wire, s->now, &f)) {
-		if (f.to == END_CLIENTS) {
-			host_receive(&s->clients, s->now, f.pkt);
-		} else if (f.to == END_BACKENDS) {
-			host_receive(&s->backends, s->now, f.pkt);
+	while ((p = wire_packet(&s->wire, s->now, s->clients.net.pool, &to))) {
+		if (to == END_CLIENTS) {
+			host_receive(&s->clients, s->now, p);
+		} else if (to == END_BACKENDS) {
+			host_receive(&s->backends, s->now, p);
 		} else {
-			burst[f.to][n[f.to]++] = f.pkt;
-			if (n[f.to] == NET_BURST) {
-				worker_receive(&s->worker, s->now, (uint16_t)f.to, burst[f.to], NET_BURST);
-				n[f.to] = 0;
+			burst[to][n[to]++] = p;
+			if (n[to] == NET_BURST) {
+				worker_receive(&s->worker, s->now, (uint16_t)to, burst[to], NET_BURST);
+				n[to] = 0;
 			}
 		}
 	}
@@ -367,9 +371,10 @@ static void explain(const struct sim *s)
 	printf("  delay %llu us, loss %u dup %u reorder %u of 10000%s%s, virtual time %llu ms, %u clients "
 	       "left, "
 	       "generation %llu\n",
-	       (unsigned long long)s->wire.delay / 1000, s->wire.loss, s->wire.dup, s->wire.reorder,
-	       s->scarce ? ", few connections" : "", s->short_of_buffers ? ", few buffers" : "",
-	       (unsigned long long)s->now / 1000000, s->running, (unsigned long long)s->generation);
+	       (unsigned long long)s->link.impair.delay / 1000, s->link.impair.loss, s->link.impair.duplicate,
+	       s->link.impair.reorder, s->scarce ? ", few connections" : "",
+	       s->short_of_buffers ? ", few buffers" : "", (unsigned long long)s->now / 1000000, s->running,
+	       (unsigned long long)s->generation);
 	clients_explain(s);
 	for (unsigned c = 0; c < CTR_COUNT; c++)
 		if (stat_get(&s->worker.stats->c[c]))

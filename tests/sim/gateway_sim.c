@@ -61,6 +61,7 @@ struct sim {
 	uint64_t seed, now;
 	struct random random;
 	struct wire wire;
+	struct link link;
 	unsigned n_workers;
 	bool spread; // frames arrive at any worker; else all at the first
 	struct worker worker[WORKERS_MAX];
@@ -480,12 +481,13 @@ static void sim_init(struct sim *s, uint64_t seed, struct pkt_pool *pool)
 	random_seed(&s->random, seed);
 	s->n_workers = 1u << random_below(&s->random, 3);
 	s->spread = random_below(&s->random, 2);
-	wire_init(&s->wire, pool, random_next(&s->random));
-	s->wire.delay = 20000 + random_below(&s->random, 5000000);
+	wire_init(&s->wire, random_next(&s->random));
+	s->link.impair.delay = s->link.impair.late = 20000 + random_below(&s->random, 5000000);
+	s->link.impair.reorder_max = 8 * s->link.impair.delay;
 	if (random_below(&s->random, 4)) {
-		s->wire.loss = random_below(&s->random, 300);
-		s->wire.dup = random_below(&s->random, 200);
-		s->wire.reorder = random_below(&s->random, 500);
+		s->link.impair.loss = random_below(&s->random, 300);
+		s->link.impair.duplicate = random_below(&s->random, 200);
+		s->link.impair.reorder = random_below(&s->random, 500);
 	}
 	s->region = calloc(1, region_size(s->n_workers));
 	region_create(s->region, s->n_workers);
@@ -548,22 +550,22 @@ static void sim_fini(struct sim *s)
 
 static void transmit(struct sim *s, struct net_txq *q, uint32_t to)
 {
-	for (uint32_t i = 0; i < q->n; i++)
-		wire_send(&s->wire, s->now, to, q->v[i]);
+	for (uint32_t i = 0; i < q->n; i++) {
+		wire_send(&s->wire, &s->link, s->now, to, q->v[i]);
+		pkt_free_chain(q->v[i]);
+	}
 	q->n = 0;
 }
 
-static void deliver(struct sim *s, const struct frame *f)
+static void deliver(struct sim *s, uint32_t to, struct pkt *p)
 {
-	struct pkt *p = f->pkt;
-
-	if (f->to == END_CLIENTS)
+	if (to == END_CLIENTS)
 		host_receive(&s->clients, s->now, p);
-	else if (f->to == END_BACKENDS)
+	else if (to == END_BACKENDS)
 		host_receive(&s->backends, s->now, p);
 	else
 		worker_receive(&s->worker[s->spread ? random_below(&s->random, s->n_workers) : 0], s->now,
-			       (uint16_t)f->to, &p, 1);
+			       (uint16_t)to, &p, 1);
 }
 
 // A frame may be handed over to a worker that has already had its turn: then it is that one's turn again.
@@ -578,11 +580,12 @@ static bool handed_over(struct sim *s)
 
 static void turn(struct sim *s)
 {
-	struct frame f;
+	struct pkt *p;
 	unsigned first;
+	uint32_t to;
 
-	while (wire_next(&s->wire, s->now, &f))
-		deliver(s, &f);
+	while ((p = wire_packet(&s->wire, s->now, s->pool, &to)))
+		deliver(s, to, p);
 	first = random_below(&s->random, s->n_workers); // any interleaving
 	do
 		for (unsigned i = 0; i < s->n_workers; i++) {
@@ -627,8 +630,9 @@ static void explain(const struct sim *s)
 {
 	printf("  %u workers, %s, delay %llu us, loss %u dup %u reorder %u of 10000, virtual time %llu ms, %u "
 	       "clients left\n",
-	       s->n_workers, s->spread ? "many queues" : "one queue", (unsigned long long)s->wire.delay / 1000,
-	       s->wire.loss, s->wire.dup, s->wire.reorder, (unsigned long long)s->now / 1000000, s->running);
+	       s->n_workers, s->spread ? "many queues" : "one queue",
+	       (unsigned long long)s->link.impair.delay / 1000, s->link.impair.loss, s->link.impair.duplicate,
+	       s->link.impair.reorder, (unsigned long long)s->now / 1000000, s->running);
 	for (unsigned i = 0; i < CLIENTS; i++)
 		if (s->client[i].expected)
 			printf("  client %u: kind %d, size %u, sent %u, got %u\n", i, s->client[i].kind,
@@ -672,16 +676,17 @@ static const char *schedule(uint64_t seed, struct pkt_pool *pool, struct sums *s
 	}
 	if (s->running && !s->violation)
 		violate(s, "clients were not served in time");
-	if (total(s, CTR_tcp_no_connection) && s->wire.loss + s->wire.dup + s->wire.reorder == 0)
+	if (total(s, CTR_tcp_no_connection) &&
+	    s->link.impair.loss + s->link.impair.duplicate + s->link.impair.reorder == 0)
 		violate(s, "a segment met a worker that does not own its connection");
 	if (total(s, CTR_up_bad_response) + total(s, CTR_http_bad_request) + total(s, CTR_http_bad_chunk))
 		violate(s, "a message was found malformed");
 	for (unsigned i = 0; i < CLIENTS; i++)
 		sums->answers += s->client[i].answers;
-	sums->frames += s->wire.frames;
-	sums->lost += s->wire.lost;
-	sums->reordered += s->wire.reordered;
-	sums->duplicated += s->wire.duplicated;
+	sums->frames += s->link.frames;
+	sums->lost += s->link.lost;
+	sums->reordered += s->link.reordered;
+	sums->duplicated += s->link.duplicated;
 	sums->handed_over += total(s, CTR_rx_handover);
 	sums->retransmits += total(s, CTR_tcp_retransmit);
 	sums->upstream_connections += total(s, CTR_tcp_connected);
@@ -730,6 +735,8 @@ int main(int argc, char **argv)
 	       (unsigned long long)sums.reordered, (unsigned long long)sums.duplicated,
 	       (unsigned long long)sums.handed_over, (unsigned long long)sums.retransmits,
 	       (unsigned long long)sums.upstream_connections);
+	printf("exercised: %llu packets, %llu losses, %llu reorderings\n", (unsigned long long)sums.frames,
+	       (unsigned long long)sums.lost, (unsigned long long)sums.reordered);
 	printf("sim: %llu schedules, %llu violations\n", (unsigned long long)runs,
 	       (unsigned long long)violations);
 	return violations != 0;

@@ -120,6 +120,7 @@ struct sim {
 	uint64_t now;
 	struct random random;
 	struct wire wire;
+	struct link link;
 	struct worker worker;
 	struct steer steer;
 	struct region *region;

@@ -219,13 +219,13 @@ static bool backend_answer(struct backend *b)
 static void backend_tainted(struct backend *b, struct ask *a)
 {
 	struct sim *s = b->sim;
-	uint64_t delay = s->wire.delay;
+	uint64_t delay = s->link.impair.delay;
 
 	if (!b->poisoned)
 		return;
 	a->tainted = true;
-	if (b->prompt && s->wire.loss + s->wire.dup + s->wire.reorder == 0 && !s->short_of_buffers &&
-	    s->now >= b->poisoned + 2 * delay)
+	if (b->prompt && s->link.impair.loss + s->link.impair.duplicate + s->link.impair.reorder == 0 &&
+	    !s->short_of_buffers && s->now >= b->poisoned + 2 * delay)
 		violate(s, "a connection that spoke unasked carries another request");
 	b->prompt = false; // from here on answers and requests have slipped
 }

@@ -205,7 +205,7 @@ static bool client_head(struct client *k, struct http_head *h)
 		return true;
 	id = (uint32_t)strtoul(f->value.p, NULL, 10);
 	if (id < CLIENTS * ASKS_MAX ? s->ask[id].tainted
-				    : s->wire.loss + s->wire.dup + s->wire.reorder >
+				    : s->link.impair.loss + s->link.impair.duplicate + s->link.impair.reorder >
 					      0) { // and so is what comes behind it on that connection
 		s->ask[k->first + k->await].tainted = true;
 		return true;
@@ -400,7 +400,7 @@ void clients_plan(struct sim *s)
 			k->give_up = k->start + 100 * SEC;
 		// Where a body ends with the connection only a reset shows that it was cut, and that may be
 		// lost.
-		if (k->minor == 0 && (s->wire.loss || s->short_of_buffers))
+		if (k->minor == 0 && (s->link.impair.loss || s->short_of_buffers))
 			k->give_up = earlier(k->give_up, k->start + 150 * SEC);
 		for (uint32_t j = 0; j < k->n; j++)
 			ask_plan(s, k, &s->ask[k->first + j]);

@@ -1,93 +1,58 @@
-// tcp_sim [--runs N] [--seed S] [--schedule K [--trace 1]]
+// tcp_sim [--runs N] [--seed S] [--from K]     schedules K to K+N-1 that follow from S
+// tcp_sim --replay NUMBER [--trace 1]          one schedule again, by the number that was printed
+// tcp_sim --regressions FILE                   those that once failed: numbers at the beginning of lines
 #include "tests/sim/tcp_sim.h"
-#include <rte_eal.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define TIME_LIMIT (6 * 3600 * SEC)
-
-double sim_unit(struct sim *s)
-{
-	return (double)(random_next(&s->r) >> 11) * 0x1p-53;
-}
+#define TURNS_MAX  10000 // without any time passing
+#define TELL_MAX   50    // violations printed
 
 void sim_violation(struct sim *s, const char *fmt, ...)
 {
 	va_list ap;
 
 	s->violations++;
-	if (s->violations > 50)
+	if (s->violations > TELL_MAX)
 		return;
-	printf("schedule %u (seed %llu) at %.6f s: ", s->schedule, (unsigned long long)s->seed,
-	       (double)s->now / 1e9);
+	printf("schedule %" PRIu64 " at %.6f s: ", s->seed, (double)s->now / 1e9);
 	va_start(ap, fmt);
 	vprintf(fmt, ap);
 	va_end(ap);
 	printf("\n");
 }
 
-static void impair_plan(struct sim *s)
-{
-	struct random *r = &s->r;
-	struct impair *m = &s->impair;
-
-	*m = (struct impair){.delay = (1 + random_below(r, 50000)) * 1000ull, .queue = 200 * MS};
-	if (random_below(r, 4)) // a quarter of all schedules has a perfect wire
-		m->loss = random_below(r, 2) ? 0.02 * sim_unit(s) : 0.2 * sim_unit(s);
-	if (random_below(r, 2))
-		m->reorder = 0.3 * sim_unit(s);
-	if (random_below(r, 4) == 0 && m->loss < 0.03)
-		m->ack_loss = 0.4 * sim_unit(s);
-	if (random_below(r, 6) == 0)
-		m->burst = 0.02 * sim_unit(s);
-	m->reorder_max = 4 * m->delay + MS;
-	if (random_below(r, 2))
-		m->duplicate = 0.1 * sim_unit(s);
-	if (random_below(r, 2))
-		m->corrupt = 0.03 * sim_unit(s);
-	if (random_below(r, 2))
-		m->chain = sim_unit(s);
-	if (random_below(r, 2))
-		m->jitter = (1 + random_below(r, 20)) * MS;
-	if (random_below(r, 2))
-		m->rate = (1ull + random_below(r, 100)) * 1000000;
-	m->hold = random_below(r, 2);
-	m->busy = random_below(r, 4) == 0;
-	if (random_below(r, 6) == 0) {
-		m->dark_from = s->now + random_below(r, 5000) * MS;
-		m->dark_until = m->dark_from + random_below(r, 20000) * MS;
-	}
-	s->dead = random_below(r, 30) == 0;
-	if (s->dead) {
-		m->dark_from = s->now + random_below(r, 5000) * MS;
-		m->dark_until = UINT64_MAX;
-	}
-	if (random_below(r, 10) == 0) {
-		s->dead = false;
-		*m = (struct impair){.gentle = true, .delay = 8 * MS + m->delay, .reorder = 0.3 * sim_unit(s)};
-		m->reorder_max = m->delay / 4 - MS;
-	}
-}
-
 // RFC 8985 6.2: once a path is known to reorder (a connection may learn it the hard way, once for each
-// direction and recovery), what is late by less than the reordering window is not taken for lost.
-static void gentle_check(struct sim *s)
+// direction and recovery), what is late by less than the reordering window is not taken for lost. And a wire
+// that only delays calls for no recovery at all.
+static void recovery_check(struct sim *s)
 {
-	uint64_t refused = 0; // by a receiver that is short of room: as good as lost
+	uint64_t refused = 0, recoveries[2] = {0},
+		 timeouts = 0; // refused by a receiver without room: as good as lost
 
+	if (!s->gentle && !s->perfect)
+		return;
 	for (unsigned i = 0; i < 2; i++)
-		refused += stat_get(&s->host[i].stats->c[CTR_tcp_ooo_full]) +
-			   stat_get(&s->host[i].stats->c[CTR_tcp_rcv_full]) +
-			   stat_get(&s->host[i].stats->c[CTR_tcp_out_of_window]);
-	for (unsigned i = 0; i < 2 && s->impair.gentle && !refused; i++) {
-		struct worker_stats *stats = s->host[i].stats;
-		uint64_t n = stat_get(&stats->c[CTR_tcp_fast_retransmit]);
+		for (unsigned k = 0; k < s->side[i].n_cpus; k++) {
+			const struct cg_stack *c = s->side[i].cpu[k].stack;
 
-		if (!s->host[0].no_sack && !s->host[1].no_sack && n > s->n_pairs)
-			sim_violation(s, "host %u: %llu recoveries on %u connections without a loss", i,
-				      (unsigned long long)n, s->n_pairs);
+			refused += cg_counter(c, CTR_tcp_ooo_full) + cg_counter(c, CTR_tcp_rcv_full) +
+				   cg_counter(c, CTR_tcp_out_of_window) + cg_counter(c, CTR_tcp_no_buffer);
+			recoveries[i] += cg_counter(c, CTR_tcp_fast_retransmit);
+			timeouts += cg_counter(c, CTR_tcp_rto);
+		}
+	for (unsigned i = 0; i < 2 && !refused; i++) {
+		if (s->perfect && recoveries[i])
+			sim_violation(s, "side %u: %" PRIu64 " recoveries on a perfect wire", i, recoveries[i]);
+		if (!s->no_sack && recoveries[i] > s->n_pairs)
+			sim_violation(s, "side %u: %" PRIu64 " recoveries on %u connections without a loss", i,
+				      recoveries[i], s->n_pairs);
 	}
+	if (s->perfect && timeouts && !refused)
+		sim_violation(s, "%" PRIu64 " timeouts on a perfect wire", timeouts);
 }
 
 static uint64_t least(uint64_t a, uint64_t b)
@@ -95,87 +60,159 @@ static uint64_t least(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-static void schedule_run(struct sim *s, uint64_t seed, unsigned k)
+static uint64_t next_time(const struct sim *s)
 {
-	s->schedule = k;
-	s->seed = seed;
-	random_seed(&s->r, seed * 1000003 + k);
-	s->ipv6 = k % 4 == 3;
-	s->now = SEC + random_next(&s->r) % (1ull << random_below(&s->r, 55));
-	uint64_t end = s->now + TIME_LIMIT, before = s->violations;
-	impair_plan(s);
+	return least(least(app_next(s), wire_time(&s->wire)),
+		     least(side_next(&s->side[0]), side_next(&s->side[1])));
+}
+
+static bool over(const struct sim *s)
+{
+	return app_done(s) && side_idle(&s->side[0]) && side_idle(&s->side[1]);
+}
+
+static void sum_up(struct sim *s)
+{
+	struct totals *t = &s->total;
+
+	t->schedules++;
 	for (unsigned i = 0; i < 2; i++) {
-		s->host[i].sim = s;
-		s->host[i].id = i;
-		host_start(&s->host[i]);
+		t->packets += s->link[i].frames;
+		t->lost += s->link[i].lost;
+		t->reordered += s->link[i].reordered;
+		t->duplicated += s->link[i].duplicated;
+		t->corrupted += s->link[i].corrupted;
+		t->too_big += s->link[i].too_big;
 	}
-	app_plan(s);
-	while (!(app_done(s) && host_idle(&s->host[0]) && host_idle(&s->host[1]))) {
-		uint64_t next = least(app_next(s), wire_next(s));
-		next = least(next, least(host_next(&s->host[0]), host_next(&s->host[1])));
+}
+
+static void schedule_run(struct sim *s, uint64_t seed)
+{
+	struct frame *f;
+
+	s->seed = seed;
+	s->begun_with = s->violations;
+	random_seed(&s->r, seed);
+	memset(s->link, 0, sizeof(s->link));
+	memset(s->flow, 0, sizeof(s->flow));
+	wire_init(&s->wire, random_next(&s->r));
+	plan(s);
+	uint64_t end = s->now + TIME_LIMIT, turns = 0;
+	side_start(&s->side[0]);
+	side_start(&s->side[1]);
+	while (!over(s)) {
+		uint64_t next = next_time(s);
+
 		if (next == UINT64_MAX || next > end) {
 			if (!app_done(s) || next > end)
 				sim_violation(s, "nothing moves any more");
 			break;
 		}
+		turns = next > s->now ? 0 : turns + 1;
 		if (next > s->now)
 			s->now = next;
+		if (turns == TURNS_MAX) {
+			sim_violation(s, "time stands still");
+			break;
+		}
 		app_begin(s);
-		wire_deliver(s, s->now);
-		host_advance(&s->host[0]);
-		host_advance(&s->host[1]);
-		if (s->violations > before + 5)
+		while ((f = wire_next(&s->wire, s->now))) {
+			watch_arrived(s, f->to, f);
+			side_arrive(&s->side[f->to], f);
+			wire_done(&s->wire, f);
+		}
+		side_turn(&s->side[0]);
+		side_turn(&s->side[1]);
+		if (s->violations > s->begun_with + 5)
 			break;
 	}
 	app_verify(s);
-	gentle_check(s);
-	wire_clear(s);
-	host_stop(&s->host[0]);
-	host_stop(&s->host[1]);
+	recovery_check(s);
+	side_stop(&s->side[0]);
+	side_stop(&s->side[1]);
+	wire_fini(&s->wire);
+	sum_up(s);
 }
 
-static unsigned long long number(int argc, char **argv, const char *name, unsigned long long fallback)
+static void report(const struct sim *s)
+{
+	const struct totals *t = &s->total;
+	uint64_t kinds = 0, changes = 0;
+
+	for (unsigned i = 0; i < TCP_STATES; i++)
+		for (unsigned k = 0; k < TCP_STATES; k++) {
+			kinds += t->state[i][k] > 0;
+			changes += t->state[i][k];
+		}
+	printf("tcp: %" PRIu64 " connections (%" PRIu64 " ends failed), %" PRIu64 " bytes, %" PRIu64
+	       " duplicated, %" PRIu64 " corrupted, %" PRIu64 " too big, %" PRIu64 " without a buffer, %" PRIu64
+	       " turns starved, %" PRIu64 " handed over, %" PRIu64 " hosts lost\n",
+	       t->pairs, t->failed, t->bytes, t->duplicated, t->corrupted, t->too_big, t->no_buffer, t->starved,
+	       t->handed, t->reboots);
+	printf("transitions:");
+	for (unsigned i = 0; i < TCP_STATES; i++)
+		for (unsigned k = 0; k < TCP_STATES; k++)
+			if (t->state[i][k])
+				printf(" %s>%s:%" PRIu64, tcp_state_name[i], tcp_state_name[k], t->state[i][k]);
+	printf("\n");
+	printf("counters:");
+	for (unsigned i = 0; i < CTR_COUNT; i++)
+		if (counter_info[i].group <= GROUP_tcp && t->counters[i])
+			printf(" %s:%" PRIu64, counter_info[i].name, t->counters[i]);
+	printf("\n");
+	printf("exercised: %" PRIu64 " packets, %" PRIu64 " losses, %" PRIu64 " reorderings, %" PRIu64
+	       " timeouts, %" PRIu64 " state transitions of %" PRIu64 " kinds\n",
+	       t->packets, t->lost, t->reordered, t->counters[CTR_tcp_rto], changes, kinds);
+	printf("sim: %" PRIu64 " schedules, %" PRIu64 " violations\n", t->schedules, s->violations);
+}
+
+static void regressions_run(struct sim *s, const char *path)
+{
+	FILE *f = fopen(path, "r");
+	char line[512];
+
+	if (!f) {
+		fprintf(stderr, "tcp_sim: cannot read %s\n", path);
+		exit(2);
+	}
+	while (fgets(line, sizeof(line), f))
+		if (line[0] >= '0' && line[0] <= '9')
+			schedule_run(s, strtoull(line, NULL, 10));
+	fclose(f);
+}
+
+static const char *option(int argc, char **argv, const char *name)
 {
 	for (int i = 1; i + 1 < argc; i++)
 		if (strcmp(argv[i], name) == 0)
-			return strtoull(argv[i + 1], NULL, 0);
-	return fallback;
+			return argv[i + 1];
+	return NULL;
+}
+
+static uint64_t number(const char *text, uint64_t fallback)
+{
+	return text ? strtoull(text, NULL, 0) : fallback;
 }
 
 int main(int argc, char **argv)
 {
-	static char text[][16] = {"tcp_sim",        "--no-huge",     "-m",          "64",       "--no-pci",
-				  "--no-telemetry", "--log-level=3", "--no-shconf", "--lcores", "0"};
-	char *eal[sizeof(text) / sizeof(*text) + 1] = {0};
 	static struct sim s;
-	unsigned runs = (unsigned)number(argc, argv, "--runs", 1000), only;
-	uint64_t seed = number(argc, argv, "--seed", 1);
-	const uint64_t *c = s.total.counters;
+	uint64_t runs = number(option(argc, argv, "--runs"), 1000),
+		 seed = number(option(argc, argv, "--seed"), 1);
+	uint64_t from = number(option(argc, argv, "--from"), 0), stop = number(option(argc, argv, "--stop"), 0);
+	const char *replay = option(argc, argv, "--replay"), *file = option(argc, argv, "--regressions");
 
-	for (unsigned i = 0; i < sizeof(text) / sizeof(*text); i++)
-		eal[i] = text[i];
-	if (rte_eal_init((int)(sizeof(text) / sizeof(*text)), eal) < 0 || host_pools(&s) != 0) {
+	if (!pkt_start(64) || !side_pools(&s)) {
 		fprintf(stderr, "tcp_sim: no memory for packet buffers\n");
 		return 2;
 	}
-	s.trace = number(argc, argv, "--trace", 0);
-	only = (unsigned)number(argc, argv, "--schedule", runs);
-	if (only != runs) {
-		schedule_run(&s, seed, only);
-		runs = 1;
-	} else {
-		for (unsigned k = 0; k < runs; k++)
-			schedule_run(&s, seed, k);
-	}
-	printf("%llu connections, %llu bytes, %llu packets: %llu lost, %llu reordered, %llu duplicated, %llu "
-	       "corrupted, %llu without a buffer\n",
-	       (unsigned long long)s.total.pairs, (unsigned long long)s.total.bytes,
-	       (unsigned long long)s.total.packets, (unsigned long long)s.total.lost,
-	       (unsigned long long)s.total.reordered, (unsigned long long)s.total.duplicated,
-	       (unsigned long long)s.total.corrupted, (unsigned long long)s.total.no_buffer);
-	for (unsigned i = 0; i < CTR_COUNT; i++)
-		if (counter_info[i].group == GROUP_tcp && c[i])
-			printf("%s %llu\n", counter_info[i].name, (unsigned long long)c[i]);
-	printf("sim: %u schedules, %llu violations\n", runs, (unsigned long long)s.violations);
+	s.trace = number(option(argc, argv, "--trace"), 0);
+	if (replay)
+		schedule_run(&s, number(replay, 0));
+	else if (file)
+		regressions_run(&s, file);
+	for (uint64_t k = from; !replay && !file && k < from + runs && !(stop && s.violations); k++)
+		schedule_run(&s, seed * 1000000007 + k);
+	report(&s);
 	return s.violations ? 1 : 0;
 }

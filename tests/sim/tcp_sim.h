@@ -1,141 +1,185 @@
-// Two complete stacks joined by a simulated wire under virtual time.
+// Hosts joined by a simulated wire under virtual time. Each is the stack as a library (stack/stack.h): one or
+// more workers that share addresses, between which frames are steered as a data plane does.
 //
-//	application ─ tcp ─ net ──┐                      ┌── net ─ tcp ─ application
-//	            host 0        └─ loss, delay, ... ───┘       host 1
+//	applications ─ worker 0..2 ──┐                          ┌── worker 0..2 ─ applications
+//	              side 0         └─ two links, one each way ┘          side 1
 //
-// Everything follows from one seed: a schedule that fails can be run again alone.
+// Everything follows from one number, the schedule's seed: one that fails can be run again alone.
 #pragma once
-#include "base/random.h"
-#include "base/wheel.h"
-#include "net/net.h"
-#include "tcp/tcp.h"
+#include "port/steer.h"
+#include "stack/stack.h"
+#include "tests/sim/wire.h"
 
-#define SIM_CONNS 6
-#define MS        1000000ull
-#define SEC       (1000 * MS)
+#define SIM_PAIRS   6
+#define SIM_WORKERS 3
+#define LISTEN_PORT 80
+#define OPEN_PORT   20000 // of connections that both sides open at once, and up
+#define US          1000ull
+#define MS          1000000ull
+#define SEC         (1000 * MS)
+#define IDLE_LIMIT  (900 * SEC) // an application whose peer is gone without a word gives up after this
 
 struct sim;
 
-struct host {
+// One worker of a side.
+struct cpu {
+	struct cg_stack *stack;
+	struct cg_listener *listener;
+	struct pkt *handed[256]; // frames that came to another worker's queue
+	unsigned n_handed;
+	uint64_t asleep_until;
+	uint64_t storm_from; // since then it woke `wakes` times for nothing
+	unsigned wakes;
+};
+
+struct held { // as by a driver that is slow to give back what it sent
+	struct pkt *pkt;
+	uint64_t digest; // nobody may change it meanwhile
+};
+
+struct side {
 	struct sim *sim;
-	unsigned id;
-	struct arena arena;
-	struct wheel wheel;
-	struct net net;
-	struct tcp *tcp;
+	unsigned id, n_cpus;
+	struct addr addr;
+	struct cg_config conf; // of each worker, but for its number
+	struct steer steer;
+	struct cpu cpu[SIM_WORKERS];
+	bool up;
 	struct pkt_pool *pool;
-	struct worker_stats *stats;
-	struct port_stats port_stats[1];
-	struct snap_address address;
 	struct pkt **hog; // buffers taken away, so that the pool is short
 	uint32_t n_hog;
-	bool no_sack;
-	uint64_t hog_until;
-	struct held { // as by a driver that is slow to give back what it sent
-		struct pkt *pkt;
-		uint64_t digest; // nobody may change it meanwhile
-	} held[64];
+	struct held held[64];
 	unsigned n_held;
 };
 
-struct impair {
-	double loss, duplicate, reorder, corrupt, chain;
-	double ack_loss; // of segments without payload, beside loss
-	double burst;    // that with a packet a time begins in which all is lost
-	uint64_t burst_until;
-	bool gentle;            // nothing is lost, and reordering stays within a quarter of min_rtt
-	uint64_t delay, jitter; // ns
-	uint64_t reorder_max;   // ns later, at most
-	uint64_t rate;          // bits/s, 0: unlimited
-	uint64_t queue;         // ns of backlog before frames are dropped
-	uint64_t dark_from, dark_until;
-	bool hold; // the driver holds sent buffers for a while
-	bool busy; // it takes only some of what is queued at a time
-};
-
-struct frame {
-	uint64_t at, order;
-	unsigned to;
-	uint32_t n;
-	unsigned char data[2048];
-};
-
-struct wire {
-	struct frame **heap;
-	unsigned n, room;
-	uint64_t order;
-	uint64_t busy_until[2];
-	struct frame *free;
+// What befalls one side.
+struct fate {
+	uint64_t short_until;  // few buffers until then
+	uint32_t short_leave;  // so many
+	uint32_t starve;       // chance out of 10 000 that a turn has starve_leave buffers only
+	uint32_t starve_leave; // 0..3: the next allocation of the turn fails
+	bool few_conns;        // its pool of connections is too small for all
+	uint64_t down_at;      // forgets everything; UINT64_MAX: never
+	uint64_t up_at;        // and is back; UINT64_MAX: never
+	uint32_t lag;          // chance out of 10 000 that a worker comes late to its turn
+	bool hold, busy;       // its driver holds what it sent for a while; takes only some of what is queued
+	uint32_t chain;        // chance out of 10 000 that a frame arrives scattered over several buffers
+	bool icmp;             // a router tells what does not fit
 };
 
 // What one end does. Bytes are a function of key and offset, so the other end can tell right from wrong.
 struct end {
-	struct sim *sim;
-	struct tcp_conn *c;
-	unsigned host;
+	struct cg_sock *k;
+	unsigned side, cpu;
 	uint64_t to_send, to_receive; // to_receive: what the peer means to send
 	uint64_t sent, received;
 	uint64_t out_key, in_key;
 	uint64_t abort_at, close_at; // received bytes at which it aborts or closes early; UINT64_MAX: never
+	uint64_t stall_at;           // received bytes at which it stops reading, for stall_for
+	uint64_t stall_for;          // ns
 	bool echo;                   // sends back what it gets, in the same buffers
-	bool shut, eof, done, pausing, failed;
-	uint64_t last;
+	bool shut, eof, done, failed;
+	int error;
+	uint64_t wake;  // pauses until then
+	uint64_t last;  // when something moved
+	struct sample { // of the turn before (tcp_law.c)
+		bool set;
+		struct tcp_info info;
+		uint64_t acked, sent_at, unacked_since, shut_since, stuck_since, received;
+	} sample;
 };
 
 struct pair {
 	struct end end[2]; // 0 connects
 	uint64_t start;
-	bool begun, lossless; // lossless: neither end gives up before all is through
-	uint16_t port;
+	uint16_t port[2]; // of either end, once known
+	bool begun;
+	bool both;     // both connect, at the same time
+	bool lossless; // neither end gives up before all is through
+};
+
+// What one has seen of a flow on the wire (tcp_watch.c). Members of `dir` are about what that side sent.
+struct dir {
+	bool syn, has_wscale, fin, acks;
+	uint8_t wscale;
+	uint16_t mss;
+	uint32_t isn, max, fin_at, ack, edge, tsval;
+	uint64_t again_at, again_gap;
+	unsigned again;
+};
+struct flow {
+	uint16_t port[2];
+	struct dir dir[2];
+	uint64_t quiet_from; // since then only bare acknowledgements
+	unsigned bare;
 };
 
 struct sim {
-	struct host host[2];
+	struct side side[2];
+	struct fate fate[2];
 	struct wire wire;
-	struct impair impair;
+	struct link link[2]; // from either side
 	struct random r;
-	uint64_t now;
-	struct pair pair[SIM_CONNS];
+	uint64_t now, seed;
+	struct pair pair[SIM_PAIRS];
 	unsigned n_pairs;
-	bool dead; // the wire goes dark for ever: both ends must give up
-	bool ipv6; // the schedules take turns
+	struct flow flow[64];
+	unsigned next_flow;
+	bool ipv6, no_sack, user_timeout;
+	bool perfect; // the wire does nothing but delay
+	bool gentle;  // nothing is lost, and reordering stays within a quarter of min_rtt
+	bool doomed;  // not everything can go through
 	bool trace;
-	uint64_t violations;
-	uint64_t seed;
-	unsigned schedule;
+	uint64_t violations, begun_with;
 	struct totals {
-		uint64_t packets, lost, duplicated, reordered, corrupted, bytes, no_buffer, pairs;
+		uint64_t schedules, pairs, bytes, packets, lost, reordered, duplicated, corrupted, too_big,
+			no_buffer;
+		uint64_t handed, starved, reboots, failed;
+		uint64_t state[TCP_STATES][TCP_STATES];
 		uint64_t counters[CTR_COUNT];
 	} total;
 };
 
-double sim_unit(struct sim *s); // 0..1
 void sim_violation(struct sim *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static inline bool sim_chance(struct sim *s, uint32_t out_of_10000)
+{
+	return out_of_10000 && random_below(&s->r, 10000) < out_of_10000;
+}
+static inline bool sim_one_in(struct sim *s, uint32_t n)
+{
+	return random_below(&s->r, n) == 0;
+}
+static inline uint64_t sim_within(struct sim *s, uint64_t max)
+{
+	return max ? random_next(&s->r) % max : 0;
+}
 
-// tcp_host.c
-int host_pools(struct sim *s);
-void host_start(struct host *h);
-void host_receive(struct host *h, struct pkt **v, unsigned n);
-void host_advance(struct host *h);
-void host_check(struct host *h);
-void host_stop(struct host *h);
-uint64_t host_next(const struct host *h);
-bool host_idle(const struct host *h);
+// tcp_plan.c: what this schedule is to be.
+void plan(struct sim *s);
 
-// The far end of a connection, if it lives: for checks only.
-struct tcp_conn *host_peer(struct host *h, struct addr local, struct addr remote, uint16_t local_port,
-			   uint16_t remote_port);
-
-// tcp_wire.c
-void wire_send(struct sim *s, struct host *from, struct pkt *p);
-void wire_deliver(struct sim *s, uint64_t now);
-uint64_t wire_next(const struct sim *s);
-void wire_clear(struct sim *s);
+// tcp_side.c
+bool side_pools(struct sim *s); // once
+void side_start(struct side *h);
+void side_arrive(struct side *h, const struct frame *f);
+void side_turn(struct side *h);
+uint64_t side_next(const struct side *h);
+bool side_idle(const struct side *h);
+void side_stop(struct side *h); // for ever
+void side_down(struct side *h); // without a word
 
 // tcp_app.c
-void app_plan(struct sim *s);
+unsigned char app_byte(uint64_t key, uint64_t offset);
 void app_begin(struct sim *s); // connections whose time has come
+void app_turn(struct side *h, unsigned cpu);
+void app_lost(struct side *h); // its sockets are gone
 uint64_t app_next(const struct sim *s);
 bool app_done(const struct sim *s);
-bool app_listen(void *ctx, uint16_t port, struct addr local, uint16_t local_port, struct tcp_accept *out);
 void app_verify(struct sim *s);
+
+// tcp_watch.c: what goes over the wire.
+void watch_sent(struct sim *s, unsigned side, const struct pkt *p, enum wire_fate fate);
+void watch_arrived(struct sim *s, unsigned side, const struct frame *f);
+const struct dir *watch_find(const struct sim *s, const struct pair *p, unsigned side);
+
+// tcp_law.c: the congestion window, acknowledgements and windows, of each connection after each turn.
+void law_turn(struct sim *s, struct end *e);

@@ -1,39 +1,12 @@
-// A simulated world: virtual time, a wire that loses, duplicates and reorders frames, and hosts made of the
-// real network and TCP layers. All of it follows from one seed.
+// Hosts beside a gateway in simulation, made of the real network and TCP layers under virtual time. All of it
+// follows from one seed.
 #pragma once
 #include "base/arena.h"
-#include "base/random.h"
 #include "base/wheel.h"
 #include "contract/stats.h"
 #include "net/net.h"
 #include "tcp/tcp.h"
-
-#define FRAMES_MAX 16384 // under way at once; more are lost, as in any queue
-
-struct frame {
-	uint64_t at, order; // ns; of equal times the first sent comes first
-	struct pkt *pkt;
-	uint32_t to; // whose wire end
-};
-
-struct wire {
-	struct random random;
-	struct frame *heap;
-	uint32_t n;
-	uint64_t order;
-	uint64_t delay;              // ns, one way
-	uint32_t loss, dup, reorder; // each out of 10 000 frames
-	uint64_t frames, lost, duplicated, reordered;
-	struct pkt_pool *pool;
-};
-
-void wire_init(struct wire *w, struct pkt_pool *pool, uint64_t seed);
-void wire_fini(struct wire *w); // frees what is under way
-// Takes the packet over; the receiver gets a copy of its own, as over a real wire.
-void wire_send(struct wire *w, uint64_t now, uint32_t to, struct pkt *p);
-// The next frame due at `now`, or false.
-bool wire_next(struct wire *w, uint64_t now, struct frame *out);
-uint64_t wire_time(const struct wire *w); // of the next frame, UINT64_MAX: none
+#include "tests/sim/wire.h"
 
 // A host with one port and one address.
 struct host {
