@@ -40,12 +40,15 @@ void worker_receive(struct worker *w, uint64_t now, uint16_t port, struct pkt **
 	w->net.now = now;
 	tcp_set_now(w->tcp, now);
 	gateway_set_now(w->gateway, now);
-	if (w->n_workers == 1 || w->steer[port]->kind != STEER_PORTBITS) {
+	const struct steer *steer = w->steer[port];
+	if (w->n_workers == 1 || steer->kind == STEER_ONE) {
 		net_input(&w->net, port, v, n);
 		return;
 	}
 	for (unsigned i = 0; i < n; i++) {
-		unsigned owner = steer_frame(w->steer[port], pkt_data(v[i]), pkt_len(v[i]), w->id);
+		// The device has brought segments to the right worker where it hashes, but not ICMP errors.
+		bool steered = steer->kind == STEER_RSS && !steer_is_icmp(pkt_data(v[i]), pkt_len(v[i]));
+		unsigned owner = steered ? w->id : steer_frame(steer, pkt_data(v[i]), pkt_len(v[i]), w->id);
 
 		if (owner == w->id) {
 			mine[k++] = v[i];

@@ -154,3 +154,20 @@ unsigned steer_frame(const struct steer *s, const char *frame, uint32_t n, unsig
 	}
 	return steer_flow(s, remote, local, be16(l4), be16(l4 + 2));
 }
+
+bool steer_is_icmp(const char *frame, uint32_t n)
+{
+	const uint8_t *p = (const uint8_t *)frame;
+	uint32_t header = n > ETH_HEADER && be16(p + 12) == 0x8100 ? ETH_HEADER + VLAN_TAG : ETH_HEADER;
+
+	if (n < header + 20)
+		return false;
+	switch (be16(p + header - 2)) {
+	case 0x0800:
+		return p[header + 9] == IPPROTO_ICMP;
+	case 0x86dd:
+		return p[header + 6] == IPPROTO_ICMPV6;
+	default:
+		return false;
+	}
+}

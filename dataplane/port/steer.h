@@ -35,3 +35,5 @@ unsigned steer_flow(const struct steer *s, struct addr remote, struct addr local
 		    uint16_t local_port);
 // The owner of a received frame (Ethernet upwards, n bytes); `self` for what is not steered.
 unsigned steer_frame(const struct steer *s, const char *frame, uint32_t n, unsigned self);
+// ICMP or ICMPv6: what the device may have brought to another worker than its flow's.
+bool steer_is_icmp(const char *frame, uint32_t n);

@@ -174,6 +174,34 @@ static void frames_are_steered_as_their_flow_is(void **state)
 			 0x8002 % 4);
 }
 
+// RFC 792, RFC 4443 2.4: it is of use to the worker alone whose segment it quotes.
+static void an_icmp_error_is_steered_as_the_flow_that_it_quotes(void **state)
+{
+	(void)state;
+	struct steer s = {.kind = STEER_PORTBITS, .workers = 4};
+	unsigned want = steer_flow(&s, parsed("198.18.0.1"), parsed("198.18.0.2"), 0x1234, 80);
+	unsigned self = (want + 1) % 4;
+
+#define ERROR4  MACS "0800 4500 0038 0001 0000 4001 0000 c6120009 c6120002 0304 0000 00000400"
+#define QUOTED4 "4500 05dc 0001 4000 4006 0000 c6120002 c6120001 0050 1234 00000000"
+	assert_int_equal(owner(&s, ERROR4 QUOTED4, self), want);
+	assert_int_equal(
+		owner(&s, ERROR4 "4500 05dc 0001 4000 4011 0000 c6120002 c6120001 0050 1234 00000000", self),
+		self); // UDP
+	assert_int_equal(
+		owner(&s,
+		      MACS "0800 4500 0038 0001 0000 4001 0000 c6120009 c6120002 0800 0000 00000400" QUOTED4,
+		      self),
+		self); // an echo request, whatever it carries
+	assert_int_equal(owner(&s,
+			       MACS "86dd 60000000 0038 3a40 fd0000c6001200000000000000000009 "
+				    "fd0000c6001200000000000000000002 0200 0000 00000500"
+				    "60000000 0500 0640 fd0000c6001200000000000000000002 "
+				    "fd0000c6001200000000000000000001 8002 0050 00000000",
+			       0),
+			 0x8002 % 4);
+}
+
 static void what_has_no_ports_stays_where_it_came_in(void **state)
 {
 	(void)state;
@@ -293,6 +321,7 @@ int main(void)
 		cmocka_unit_test(portbits_take_the_ephemeral_port_modulo_workers),
 		cmocka_unit_test(portbits_spread_clients_of_a_listener_by_their_end_alone),
 		cmocka_unit_test(frames_are_steered_as_their_flow_is),
+		cmocka_unit_test(an_icmp_error_is_steered_as_the_flow_that_it_quotes),
 		cmocka_unit_test(what_has_no_ports_stays_where_it_came_in),
 		cmocka_unit_test(fragments_of_one_sender_have_one_owner),
 		cmocka_unit_test(an_icmp_error_goes_to_the_owner_of_what_it_quotes),
