@@ -67,8 +67,8 @@ void loss_acked(struct tcp *t, struct tcp_conn *c, uint32_t bytes, uint32_t flig
 
 void loss_timeout(struct tcp *t, struct tcp_conn *c)
 {
-	// RFC 5681 3.1: once for each segment lost.
-	if (c->retries <= 1)
+	// RFC 5681 3.1: once for each segment lost. Retries may have been those of probes.
+	if (c->retries <= 1 || seq_ge(c->snd_una, c->recover))
 		c->ssthresh = conn_cc(c)->lost(c, c->snd_max - c->snd_una, t->now);
 	ecn_reduced(c);
 	c->cwnd = c->mss;

@@ -287,6 +287,30 @@ static void an_old_stamp_echoed_by_a_duplicate_does_not_spoil_the_rto(void **sta
 	bed_free(b);
 }
 
+// RFC 5681 3.1, equation 4: at the first timeout of a segment, also where it went out as a probe into a window
+// that was too small for silly window avoidance.
+static void rfc5681_3_1_the_timeout_of_what_a_probe_sent_lowers_the_threshold(void **state)
+{
+	struct bed *b = bed_make((struct tcp_config){0});
+	struct tcp_conn *c = bed_accept(b);
+
+	(void)state;
+	bed_send(b, c, 5000);
+	bed_ack(b, b->ack + 5000, 500);
+	bed_drain(b);
+	bed_send(b, c, 3000);
+	bed_silent(b);
+	while (b->n_out == 0)
+		bed_sleep(b, 10 * MS);
+	assert_int_equal(bed_out(b)->len, 500);
+	uint32_t ssthresh = c->ssthresh;
+	while (bed_count(b, CTR_tcp_rto) == 0)
+		bed_sleep(b, 10 * MS);
+	assert_true(c->ssthresh < ssthresh);
+	assert_int_equal(c->ssthresh, 2 * c->mss);
+	bed_free(b);
+}
+
 static const struct CMUnitTest tests[] = {
 	BED_TEST(rfc6298_5_3_an_ack_that_does_not_advance_leaves_the_timer),
 	BED_TEST(rfc6298_the_rto_doubles_until_the_connection_is_given_up),
@@ -299,6 +323,7 @@ static const struct CMUnitTest tests[] = {
 	BED_TEST(rfc6582_a_partial_ack_sends_the_next_hole_at_once),
 	BED_TEST(rfc3042_the_first_two_duplicates_let_new_segments_out),
 	BED_TEST(a_window_update_is_no_duplicate_ack),
+	BED_TEST(rfc5681_3_1_the_timeout_of_what_a_probe_sent_lowers_the_threshold),
 	BED_TEST(after_a_timeout_it_begins_anew_with_one_segment),
 	BED_TEST(a_bare_ack_after_a_timeout_is_still_in_the_peers_window),
 	BED_TEST(an_old_stamp_echoed_by_a_duplicate_does_not_spoil_the_rto),
