@@ -195,7 +195,9 @@ static void generator_make(struct bench *b)
 	struct client_conf conf = {.server = inet_addr("198.18.0.1"),
 				   .port = 80,
 				   .conns = o->connections,
-				   .per_request = o->per_request,
+				   .open_rate = HZ,
+				   .close = o->per_request ? CLOSE_SERVER : CLOSE_NEVER,
+				   .patience = 10000,
 				   .status = 200,
 				   .body = o->expect,
 				   .hz = HZ};
@@ -244,6 +246,7 @@ static void start(struct bench *b)
 		link_ask(&b->link[1], i);
 	for (unsigned i = 0; i < 4; i++)
 		turn(b);
+	client_rate(&b->client, 0);
 	b->started = true;
 }
 

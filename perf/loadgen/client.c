@@ -299,10 +299,10 @@ static void conn_input(struct client *c, struct client_conn *k, const struct seg
 		end_input(c, k);
 }
 
-void client_input(struct client *c, struct segment **v, unsigned n)
+void client_input(struct client *c, struct segment *v, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
-		struct segment *s = v[i];
+		struct segment *s = &v[i];
 		uint32_t port = (uint32_t)rte_be_to_cpu_16(s->dport) - CLIENT_PORT_FIRST;
 		uint32_t tuple = port * CLIENT_ADDRESSES + (rte_be_to_cpu_32(s->dst) - c->base);
 
@@ -311,7 +311,7 @@ void client_input(struct client *c, struct segment **v, unsigned n)
 		rte_prefetch0(s->conn);
 	}
 	for (unsigned i = 0; i < n; i++) {
-		struct segment *s = v[i];
+		struct segment *s = &v[i];
 		struct client_conn *k = s->conn;
 
 		if (k->state != FREE && k->f.local == s->dst && k->f.local_port == s->dport &&

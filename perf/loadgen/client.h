@@ -75,7 +75,7 @@ void client_fini(struct client *c);
 void client_set_now(struct client *c, uint64_t tick, uint32_t ms);
 // Requests a second from now on; 0: closed loop; less: none.
 void client_rate(struct client *c, double rate);
-void client_input(struct client *c, struct segment **s, unsigned n);
+void client_input(struct client *c, struct segment *s, unsigned n);
 // Opens, and sends what is due. Whether there was anything to do.
 bool client_turn(struct client *c);
 // Looks after some of the connections, whether a segment of theirs got lost: to be called about once in a

@@ -49,20 +49,22 @@ struct generator {
 // To whom what came in belongs, by the address it came to.
 static void wan_input(struct generator *g, struct segment *seg, unsigned n)
 {
-	struct segment *mine[LINK_BURST];
 	unsigned k = 0;
 
 	for (unsigned i = 0; i < n; i++) {
 		uint32_t which = rte_be_to_cpu_32(seg[i].dst) - g->client.base;
 
-		if (which < CLIENT_ADDRESSES)
-			mine[k++] = &seg[i];
-		else if (which - HOSTILE_AFTER < HOSTILE_ADDRESSES)
+		if (which < CLIENT_ADDRESSES) {
+			if (k != i)
+				seg[k] = seg[i];
+			k++;
+		} else if (which - HOSTILE_AFTER < HOSTILE_ADDRESSES) {
 			hostile_input(&g->hostile, &seg[i]);
-		else
+		} else {
 			flood_input(&g->flood, &seg[i]);
+		}
 	}
-	client_input(&g->client, mine, k);
+	client_input(&g->client, seg, k);
 	g->bursts += k > 0;
 	g->burst_segments += k;
 }

@@ -3,7 +3,7 @@ import struct
 
 from lab.space import wait_for
 from test_30_routing import ask
-from test_55_ipv6 import Wire, icmp6, ipv6, tcp
+from packets import Wire, icmp6, ipv6, tcp6 as tcp
 
 FAR = "2001:db8::77"
 ROUTER = "fe80::aa"
@@ -28,7 +28,7 @@ def answered(wire, port):
 
 
 def test_router_that_advertises_itself_is_the_default_route(gw):
-    with Wire(gw) as wire:
+    with Wire(gw, 6) as wire:
         assert not answered(wire, 7001)
         gw.reload(gw.config.replace(WAN, WAN + ", routers: advertised", 1))
         try:

@@ -66,18 +66,18 @@ static struct shed behind(void)
 {
 	struct shed s = {0};
 
-	looks(&s, MS, MOST, 5);
+	looks(&s, MS, MOST, 15);
 	return s;
 }
 
-static void a_queue_that_is_long_for_less_than_two_milliseconds_is_no_reason(void **state)
+static void a_queue_that_is_long_for_less_than_ten_milliseconds_is_no_reason(void **state)
 {
 	struct shed s = {0};
 	uint64_t now = MS;
 
 	(void)state;
 	for (unsigned i = 0; i < 1000; i++) {
-		now = looks(&s, now, MOST, 2);
+		now = looks(&s, now, MOST, 10);
 		assert_int_equal(s.level, 0);
 		now = looks(&s, now, MOST / 2, 1);
 	}
@@ -92,7 +92,7 @@ static void the_longer_the_queue_the_more_syns_go_but_never_all(void **state)
 	(void)state;
 	assert_int_equal(dropped(&s, n, 3200), 3100);
 	for (unsigned queue = MOST / 16 * 9; queue < MOST; queue += 32) {
-		shed_observe(&s, queue, MOST, 7 * MS);
+		shed_observe(&s, queue, MOST, 17 * MS);
 		if (queue == MOST / 16 * 9) {
 			assert_int_equal(dropped(&s, n, 4096), 0);
 			continue;
@@ -105,17 +105,17 @@ static void the_longer_the_queue_the_more_syns_go_but_never_all(void **state)
 
 // So that what was long alternates with what was short, as it does when enough is dropped, and each time at
 // once.
-static void once_begun_it_goes_on_until_no_queue_was_long_for_a_tenth_of_a_second(void **state)
+static void once_begun_it_goes_on_until_no_queue_was_long_for_ten_milliseconds(void **state)
 {
 	struct shed s = behind();
-	uint64_t now = 10 * MS;
+	uint64_t now = 17 * MS;
 
 	(void)state;
-	now = looks(&s, now, 1, 90);
+	now = looks(&s, now, 1, 8);
 	assert_int_equal(s.level, 0);
 	shed_observe(&s, MOST, MOST, now);
 	assert_true(s.level > 0);
-	now = looks(&s, now, 1, 102);
+	now = looks(&s, now, 1, 12);
 	shed_observe(&s, MOST, MOST, now);
 	assert_int_equal(s.level, 0);
 }
@@ -169,9 +169,9 @@ static void what_is_cut_off_or_no_tcp_is_left_alone(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_queue_that_is_long_for_less_than_two_milliseconds_is_no_reason),
+		cmocka_unit_test(a_queue_that_is_long_for_less_than_ten_milliseconds_is_no_reason),
 		cmocka_unit_test(the_longer_the_queue_the_more_syns_go_but_never_all),
-		cmocka_unit_test(once_begun_it_goes_on_until_no_queue_was_long_for_a_tenth_of_a_second),
+		cmocka_unit_test(once_begun_it_goes_on_until_no_queue_was_long_for_ten_milliseconds),
 		cmocka_unit_test(only_syns_are_dropped),
 		cmocka_unit_test(syns_are_known_over_both_versions_of_ip_with_tags_and_options),
 		cmocka_unit_test(what_is_cut_off_or_no_tcp_is_left_alone),
