@@ -18,6 +18,7 @@ bool play_set(struct play *p, const struct step *step)
 		uint32_t *value;
 	} word[] = {
 		{"rcv_buf", &t->rcv_buf},
+		{"rcv_buf_fixed", &p->options.rcv_buf},
 		{"snd_buf", &t->snd_buf},
 		{"ooo_max", &t->ooo_max},
 		{"syn_retries", &t->syn_retries},
@@ -31,8 +32,9 @@ bool play_set(struct play *p, const struct step *step)
 	const struct {
 		const char *name;
 		uint64_t *value;
-	} time[] = {
+	} wide[] = {
 		{"msl", &t->msl},
+		{"buffer_memory", &t->buffer_memory},
 		{"user_timeout", &t->user_timeout},
 		{"keep_idle", &t->keep_idle},
 		{"keep_interval", &t->keep_interval},
@@ -44,9 +46,9 @@ bool play_set(struct play *p, const struct step *step)
 			p->iss_wanted |= word[i].value == &p->iss_want;
 			return true;
 		}
-	for (unsigned i = 0; i < sizeof(time) / sizeof(*time); i++)
-		if (strcmp(time[i].name, name) == 0) {
-			*time[i].value = step->n;
+	for (unsigned i = 0; i < sizeof(wide) / sizeof(*wide); i++)
+		if (strcmp(wide[i].name, name) == 0) {
+			*wide[i].value = step->n;
 			return true;
 		}
 	if (strcmp(name, "mtu") == 0)
@@ -55,6 +57,10 @@ bool play_set(struct play *p, const struct step *step)
 		t->no_sack = step->n;
 	else if (strcmp(name, "cc") == 0)
 		t->cc = step->value && strcmp(step->value, "newreno") == 0 ? TCP_CC_NEWRENO : TCP_CC_CUBIC;
+	else if (strcmp(name, "ecn") == 0)
+		t->ecn = step->value && strcmp(step->value, "active") == 0  ? TCP_ECN_ACTIVE
+			 : step->value && strcmp(step->value, "never") == 0 ? TCP_ECN_NEVER
+									    : TCP_ECN_PASSIVE;
 	else
 		return play_fail(p, step, "  no setting: %s", name);
 	return true;
@@ -113,7 +119,7 @@ static bool do_connect(struct play *p, const struct step *step, struct conn *c)
 	int err = 0;
 
 	c->peer_port = (uint16_t)(8000 + c->name - 'a');
-	c->sock = cg_connect(p->stack, p->wire.theirs, c->peer_port, NULL, &err);
+	c->sock = cg_connect(p->stack, p->wire.theirs, c->peer_port, &p->options, &err);
 	if (c->sock) {
 		cg_info(c->sock, &info);
 		c->reopened &= c->our_port == info.local_port;
@@ -248,7 +254,7 @@ static bool stack_call(struct play *p, const struct step *step, struct conn *c, 
 	cg_pools(p->stack, &pools);
 	switch (step->kind) {
 	case STEP_LISTEN:
-		p->listener = cg_listen(p->stack, (struct addr){.w = {0, 0}}, OUR_PORT, NULL, &err);
+		p->listener = cg_listen(p->stack, (struct addr){.w = {0, 0}}, OUR_PORT, &p->options, &err);
 		return p->listener || play_fail(p, step, "  %s", errno_name(-err));
 	case STEP_UNLISTEN:
 		cg_unlisten(p->listener);

@@ -229,6 +229,8 @@ static bool segment_field(struct line *l, struct spec *s)
 		return ecn(s, 0);
 	if (strcmp(word, "by") == 0 && whole(l, &n))
 		return s->by = (uint32_t)n, n > 0 || line_fail(l, "by 0");
+	if (strcmp(word, "times") == 0 && whole(l, &n))
+		return s->times = (uint32_t)n, n > 0 || line_fail(l, "times 0");
 	if (strcmp(word, "header") == 0 && whole(l, &n))
 		return s->header = (uint32_t)n, true;
 	if (strcmp(word, "noack") == 0)
@@ -281,6 +283,7 @@ static bool segment(struct line *l, struct step *p)
 	struct spec *s = &p->spec;
 
 	s->icmp = -1;
+	s->times = 1;
 	if (p->kind == STEP_IN && accept_word(l, "icmp"))
 		return icmp(l, s);
 	while (flag(l, s))

@@ -166,7 +166,7 @@ static struct cg_config configuration(struct play *p)
 		.n_addresses = 1,
 		.no_dad = true,
 		.pool = out_pool,
-		.tcp = {.max_conns = 32, .max_time_wait = 16, .rcv_buf = 65535},
+		.tcp = {.max_conns = 32, .max_time_wait = 16, .rcv_buf = 65535, .buffer_memory = 1ull << 30},
 		.seed = 1,
 		.now = p->now,
 	};

@@ -3,13 +3,14 @@
 #include "scripts/peer.h"
 
 #define CONNS     26
-#define QUEUE_MAX 512
+#define QUEUE_MAX 2048
 #define TOLD_MAX  24
 
 struct play {
 	struct script *s;
 	struct variant variant;
 	struct cg_config conf;
+	struct cg_options options; // of the listener and of connections
 	struct cg_stack *stack;
 	struct cg_listener *listener;
 	struct wire wire;

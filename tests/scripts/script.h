@@ -65,6 +65,7 @@ struct spec {
 	struct number v[FIELDS], sack[SACK_BLOCKS][2];
 	unsigned n_sack, n_raw;
 	uint8_t raw[OPTION_BYTES]; // option bytes as they are
+	uint32_t times;            // so often, one after the other
 	uint32_t by;               // cut into segments of this size
 	uint32_t header;           // the header's length as it claims, 0: the truth
 	int icmp;                  // index into icmp_kinds, -1: TCP

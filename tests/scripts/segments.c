@@ -100,7 +100,7 @@ static void tell_in(struct play *p, const struct step *step, const struct segmen
 	play_tell(p, p->now, "<", text);
 }
 
-bool play_in(struct play *p, const struct step *step)
+static bool in_once(struct play *p, const struct step *step)
 {
 	struct conn *c = play_conn(p, step->conn);
 	const struct spec *spec = &step->spec;
@@ -141,6 +141,14 @@ bool play_in(struct play *p, const struct step *step)
 		if (!play_flush(p, step))
 			return false;
 	} while (at != end);
+	return true;
+}
+
+bool play_in(struct play *p, const struct step *step)
+{
+	for (uint32_t i = 0; i < step->spec.times; i++)
+		if (!in_once(p, step))
+			return false;
 	return true;
 }
 
@@ -248,7 +256,7 @@ static bool match(struct play *p, const struct step *step, struct conn *c, const
 	return true;
 }
 
-bool play_out(struct play *p, const struct step *step)
+static bool out_once(struct play *p, const struct step *step)
 {
 	struct conn *c = play_conn(p, step->conn);
 	struct segment all = outgoing(c, &step->spec);
@@ -267,5 +275,13 @@ bool play_out(struct play *p, const struct step *step)
 		if (!match(p, step, c, &want))
 			return false;
 	} while (at != end);
+	return true;
+}
+
+bool play_out(struct play *p, const struct step *step)
+{
+	for (uint32_t i = 0; i < step->spec.times; i++)
+		if (!out_once(p, step))
+			return false;
 	return true;
 }
