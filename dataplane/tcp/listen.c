@@ -232,16 +232,20 @@ void listen_input(struct tcp *t, struct segment *s, uint32_t isn_floor)
 		tcp_count(t, CTR_tcp_no_connection);
 		return;
 	}
-	if ((s->flags & TCP_ACK) || !(s->flags & TCP_SYN)) {
-		if ((s->flags & (TCP_ACK | TCP_SYN)) == TCP_ACK && cookie_input(t, s))
+	if (s->flags & TCP_ACK) {
+		if (!(s->flags & TCP_SYN) && cookie_input(t, s))
 			return;
 		tcp_count(t, CTR_tcp_no_connection);
 		reply_rst(t, s);
 		return;
 	}
 	if (!listening(t, s, &accept)) {
-		tcp_count(t, CTR_tcp_no_listener);
+		tcp_count(t, s->flags & TCP_SYN ? CTR_tcp_no_listener : CTR_tcp_no_connection);
 		reply_rst(t, s);
+		return;
+	}
+	if (!(s->flags & TCP_SYN)) { // RFC 9293 3.10.7.2: dropped where somebody listens
+		tcp_count(t, CTR_tcp_no_connection);
 		return;
 	}
 	syn_input(t, s, &accept, isn_floor);

@@ -23,7 +23,7 @@ static void rfc9293_3_10_7_1_an_ack_of_no_connection_is_reset_with_its_number(vo
 
 	(void)state;
 	bed_in(b, (struct in){.seq = 1000, .ack = 777, .flags = TCP_ACK, .len = 10});
-	bed_in(b, (struct in){.seq = 1000, .flags = TCP_FIN, .len = 10});
+	bed_in(b, (struct in){.dst = SRV + 1, .seq = 1000, .flags = TCP_FIN, .len = 10});
 	bed_in(b, (struct in){.seq = 1000, .ack = 777, .flags = TCP_RST | TCP_ACK});
 	bed_run(b);
 	const struct out *o = bed_out(b);
