@@ -25,6 +25,7 @@ bool play_set(struct play *p, const struct step *step)
 		{"data_retries", &t->data_retries},
 		{"keep_probes", &t->keep_probes},
 		{"max_conns", &t->max_conns},
+		{"max_half_open", &t->max_half_open},
 		{"max_time_wait", &t->max_time_wait},
 		{"isn", &p->isn},
 		{"iss", &p->iss_want},
