@@ -13,16 +13,20 @@
 
 #define SEND_SMALL 256 // bytes; up to this a copy costs less than a buffer of its own
 
-// Buffer bytes that may be held: two windows, as buffers take nearly twice their payload.
+// Buffer bytes that may be held: two windows, as buffers take nearly twice their payload; less where the window
+// is filled by waiting on the way rather than by the way. More would only push what is to be sent out of the
+// cache.
 static uint32_t send_limit(const struct tcp_conn *c)
 {
 	uint32_t max = c->tcp->conf.snd_buf, share = tcp_share(c->tcp);
-	uint32_t size = c->cwnd > SEND_BEGIN / 4 ? 4 * c->cwnd : SEND_BEGIN; // cwnd is below 2^30
+	uint64_t size = 4ull * c->cwnd;
 
-	if (size > max || c->cwnd > max / 4)
-		size = max;
+	if (size > SEND_BEGIN && c->min_rtt && c->srtt > 2 * c->min_rtt)
+		size = size * 2 * c->min_rtt / c->srtt;
+	size = size > SEND_BEGIN ? size : SEND_BEGIN;
+	size = size < max ? size : max;
 	share = share > SEND_FLOOR ? share : SEND_FLOOR;
-	return size < share ? size : share;
+	return size < share ? (uint32_t)size : share;
 }
 
 struct pkt *sendq_find(struct tcp_conn *c, uint32_t seq)

@@ -112,6 +112,10 @@ static void a_send_queue_may_hold_more_as_the_congestion_window_grows(void **sta
 	assert_int_equal(tcp_send_space(c), 256 * KIB);
 	c->cwnd = 100 * KIB;
 	assert_int_equal(tcp_send_space(c), 400 * KIB);
+	c->min_rtt = 1000;
+	c->srtt = 3000; // most of the window waits on its way
+	assert_int_equal(tcp_send_space(c), 400 * KIB * 2 / 3);
+	c->srtt = 1000;
 	c->cwnd = 10000 * KIB;
 	assert_int_equal(tcp_send_space(c), 600 * KIB);
 	bed_free(b);
