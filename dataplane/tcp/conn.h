@@ -127,8 +127,18 @@ struct tcp_conn {
 			uint32_t next, prev; // index + 1, in the half-open list: no owner yet
 		} half_open;
 	};
-	uint64_t bytes_in : 48, round_at : 16; // when the round of window_tune() began, ticks of 2^16 ns
-	uint64_t bytes_out : 48, mtu_at : 16;  // when path.mtu was lowered (pathmtu.c); 0: it is the port's
+	union { // counted as a whole: 2^48 bytes are not reached
+		uint64_t count_in;
+		struct {
+			uint64_t bytes_in : 48, round_at : 16; // of window_tune(), ticks of 2^16 ns
+		};
+	};
+	union {
+		uint64_t count_out;
+		struct {
+			uint64_t bytes_out : 48, mtu_at : 16; // when path.mtu was lowered (pathmtu.c); 0: not
+		};
+	};
 	uint32_t tag;
 	union {
 		uint32_t fin_seq;  // with CONN_FIN_AHEAD
@@ -241,9 +251,8 @@ static inline void tcp_count(struct tcp *t, enum counter c)
 #define SHARE_PARTS 8
 static inline uint32_t tcp_share(const struct tcp *t)
 {
-	uint64_t part = t->held < t->conf.buffer_memory ? (t->conf.buffer_memory - t->held) / SHARE_PARTS : 0;
-
-	return part < UINT32_MAX ? (uint32_t)part : UINT32_MAX;
+	return t->held < t->conf.buffer_memory ? (uint32_t)((t->conf.buffer_memory - t->held) / SHARE_PARTS)
+					       : 0;
 }
 
 // Ticks.
@@ -274,7 +283,6 @@ static inline bool conn_owned(const struct tcp_conn *c)
 {
 	return (c->flags & (CONN_TOLD | CONN_ORPHAN)) == CONN_TOLD;
 }
-#define BYTES_MASK     ((1ull << 48) - 1)
 #define PROGRESS_SHIFT 27
 static inline void conn_progress(struct tcp_conn *c)
 {
@@ -392,7 +400,7 @@ void recvq_duplicate(struct tcp_conn *c, uint32_t lo, uint32_t hi);
 // how many blocks, at most max.
 unsigned recvq_sack(struct tcp_conn *c, struct sack_block *v, unsigned max);
 // More was received in order: a window that a round trip fills half or more is doubled.
-void window_tune(struct tcp_conn *c);
+void window_tune(struct tcp_conn *c); // at rcv_mark
 // The window to be offered now (bytes; RFC 9293 3.8.6.2.2), at least what was offered before.
 uint32_t recvq_window(const struct tcp_conn *c);
 

@@ -28,6 +28,8 @@ void conn_syn_options(struct tcp_conn *c, const struct segment *s, uint32_t rcv_
 	conn_set_mss(c, s->opt.mss);
 	c->rcv_nxt = c->last_ack = s->seq + 1;
 	c->rcv_adv = c->rcv_nxt + (c->rcv_buf < UINT16_MAX ? c->rcv_buf : UINT16_MAX);
+	c->rcv_mark = c->rcv_nxt + c->rcv_buf / 2;
+	c->round_at = (uint16_t)(c->tcp->now >> 16);
 	c->snd_wnd = c->max_wnd = s->wnd;
 	c->snd_wl1 = s->seq;
 }
@@ -348,7 +350,8 @@ static void payload_input(struct tcp *t, struct tcp_conn *c, struct segment *s)
 	if (s->len) {
 		bool gap = c->ooo_count > 0, moved = recvq_add(t, c, segment_strip(s), s->seq);
 		if (moved) {
-			window_tune(c);
+			if (seq_ge(c->rcv_nxt, c->rcv_mark))
+				window_tune(c);
 			conn_notify(c, EV_READABLE);
 		}
 		ack_schedule(t, c, moved, gap || c->ooo_count || c->dsack.lo != c->dsack.hi);

@@ -173,7 +173,7 @@ static void data_sent(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint32_t 
 		c->prr.out += c->flags & CONN_RECOVERY ? data - seq : 0;
 	}
 	if (seq_gt(end, c->snd_max)) {
-		c->bytes_out = (c->bytes_out + end - c->snd_max - (end == c->snd_end + 1)) & BYTES_MASK;
+		c->count_out += end - c->snd_max - (end == c->snd_end + 1);
 		c->snd_max = end;
 	}
 	c->last_tx = tick_now(t);

@@ -46,7 +46,7 @@ static void in_order(struct tcp_conn *c, struct pkt *p)
 
 	c->rcv_nxt += n;
 	c->rcv_len += n;
-	c->bytes_in = (c->bytes_in + n) & BYTES_MASK;
+	c->count_in += n;
 	if (tail && n <= pkt_tailroom(tail) && pkt_exclusive(tail) &&
 	    (n <= COLLAPSE_MAX || c->rcv_held > 2 * c->rcv_buf)) {
 		memcpy(pkt_append(tail, n), pkt_data(p), n);
@@ -307,22 +307,19 @@ void recvq_clear(struct tcp_conn *c)
 	c->ooo_count = 0;
 }
 
-// RFC 9293 3.8.6.2 leaves the buffer's size to us: half of what it holds within a round trip means that the
+// RFC 9293 3.8.6.2 leaves the buffer's size to us: half of what it holds within two round trips means that the
 // window may be what limits the peer. An owner that does not read is no reason for a larger one.
 void window_tune(struct tcp_conn *c)
 {
-	uint16_t now = (uint16_t)(c->tcp->now >> 16), rounds = (uint16_t)(now - c->round_at);
+	uint16_t now = (uint16_t)(c->tcp->now >> 16), took = (uint16_t)(now - c->round_at);
 	uint32_t field = (uint32_t)UINT16_MAX << c->rcv_wscale;
 	uint32_t max = c->tcp->conf.rcv_buf < field ? c->tcp->conf.rcv_buf : field;
 
-	if ((c->more & MORE_RCV_FIXED) || (c->flags & CONN_FIN_AHEAD) || c->rcv_buf >= max)
+	if (c->flags & CONN_FIN_AHEAD)
 		return;
-	if (rounds <= 2ull * c->srtt * 1000 >> 16) {
-		if (seq_lt(c->rcv_nxt, c->rcv_mark))
-			return;
-		if (c->rcv_len <= c->rcv_buf / 2)
-			c->rcv_buf = 2 * c->rcv_buf < max ? 2 * c->rcv_buf : max;
-	}
+	if (took <= 2ull * c->srtt * 1000 >> 16 && c->rcv_len <= c->rcv_buf / 2 && c->rcv_buf < max &&
+	    !(c->more & MORE_RCV_FIXED))
+		c->rcv_buf = 2 * c->rcv_buf < max ? 2 * c->rcv_buf : max;
 	c->round_at = now;
 	c->rcv_mark = c->rcv_nxt + c->rcv_buf / 2;
 }

@@ -172,7 +172,7 @@ static bool may_send(const struct tcp_conn *c)
 
 static void sent(struct tcp_conn *c)
 {
-	if (c->snd_held >= send_limit(c))
+	if (c->snd_held >= SEND_FLOOR && c->snd_held >= send_limit(c))
 		c->flags |= CONN_SND_FULL;
 	if (c->flags & CONN_OPENED)
 		conn_dirty(c);

@@ -3,14 +3,15 @@
 #include "tcp/conn.h"
 #include <errno.h>
 
-#define KIB           1024u
-#define MSL           30000000000ull   // ns; TIME_WAIT lasts a minute, as with other stacks
-#define HOUR          3600000000000ull // ns
-#define KEEP_INTERVAL 75000000000ull   // ns
-#define RST_RATE      1000             // a second, for strangers
-#define DEFAULT_CONN  1024
-#define HALF_OPEN     4096
-#define MSS_FLOOR     216 // what other stacks use; with less a packet's headers outweigh it by far
+#define KIB               1024u
+#define MSL               30000000000ull   // ns; TIME_WAIT lasts a minute, as with other stacks
+#define HOUR              3600000000000ull // ns
+#define KEEP_INTERVAL     75000000000ull   // ns
+#define RST_RATE          1000             // a second, for strangers
+#define BUFFER_MEMORY_MAX ((uint64_t)SHARE_PARTS * UINT32_MAX) // tcp_share() is of 32 bits
+#define DEFAULT_CONN      1024
+#define HALF_OPEN         4096
+#define MSS_FLOOR         216 // what other stacks use; with less a packet's headers outweigh it by far
 
 static struct tcp_config config_complete(const struct tcp_config *conf)
 {
@@ -56,6 +57,8 @@ struct tcp *tcp_create(struct arena *a, const struct tcp_config *conf, struct ne
 	t->conf = config_complete(conf);
 	if (t->conf.buffer_memory == 0)
 		t->conf.buffer_memory = pkt_pool_memory(net->pool) / 4 * 3;
+	if (t->conf.buffer_memory > BUFFER_MEMORY_MAX)
+		t->conf.buffer_memory = BUFFER_MEMORY_MAX;
 	t->net = net;
 	t->wheel = wheel;
 	t->stats = stats;
