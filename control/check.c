@@ -2,6 +2,7 @@
 #include "base/hash.h"
 #include "config.h"
 #include "contract/region.h"
+#include "ratelimits.h"
 #include "routetable.h"
 #include "stage.h"
 #include <stdlib.h>
@@ -252,6 +253,7 @@ static void check_listeners(struct config *c, const struct names *ports)
 	const struct conf_port *p = c->root.system.ports.v;
 
 	for (uint32_t i = 0; i < c->root.listeners.n; i++) {
+		check_limit_uses(&c->diag, &c->root, &l[i].rate_limit, NULL);
 		l[i].port_index = port_of(c, ports, &l[i].port, l[i].head.mark, "listeners");
 		if (l[i].accept_burst.given && l[i].accept_rate.v == 0)
 			diag_error(&c->diag, l[i].accept_burst.mark,
@@ -508,7 +510,8 @@ static void check_routes(struct config *c, const struct names *upstreams)
 			diag_warning(&c->diag, r[i].per_try.mark, "per_try: longer than the whole timeout");
 		for (unsigned s = 0; s < STAGE_COUNT; s++)
 			if (r[i].stage[s] && stage_compilers[s]->check)
-				stage_compilers[s]->check(&c->diag, r[i].stage[s]);
+				stage_compilers[s]->check(&c->diag, r[i].stage[s],
+							  &(struct stage_place){&c->root, &r[i]});
 	}
 	// Patterns must be sound for the comparison.
 	if (c->diag.errors == 0)
@@ -550,6 +553,7 @@ void check_config(struct config *c)
 	check_workers(c);
 	check_limits(c);
 	check_ports(c);
+	check_limits(&c->diag, root);
 	check_listeners(c, &ports);
 	check_upstreams(c, &ports);
 	check_routes(c, &upstreams);

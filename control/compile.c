@@ -3,6 +3,7 @@
 #include "contract/stats.h"
 #include "http/write.h"
 #include "policy/stage.h"
+#include "ratelimits.h"
 #include "routetable.h"
 #include "stage.h"
 #include <errno.h>
@@ -61,6 +62,7 @@ static int job_system(struct job *j)
 	y->min_mss = (uint32_t)s->limits.min_mss.v;
 	y->packet_memory = s->memory.packets.v;
 	y->tcp = job_tcp(&s->tcp);
+	y->limit_memory = s->memory.rate_limits.v & ~4095ull;
 	for (uint32_t i = 0; i < SNAP_WORKERS_MAX; i++)
 		y->cpu[i] = i < y->workers ? j->c->cpu[i] : -1;
 	return 0;
@@ -130,6 +132,57 @@ static int job_ports(struct job *j)
 	return 0;
 }
 
+static struct snap_ref limit_parts(struct job *j, const struct conf_limit *l)
+{
+	struct snap_limit_part p[SNAP_LIMIT_PARTS_MAX] = {0};
+	const struct text *key = l->key.v;
+
+	for (uint32_t i = 0; i < l->key.n && i < SNAP_LIMIT_PARTS_MAX; i++) {
+		struct text name = {0};
+		const char *why;
+
+		limit_part_parse(&key[i], &p[i].kind, &name, &why);
+		p[i].prefix4 = (uint8_t)l->ipv4_prefix.v;
+		p[i].prefix6 = (uint8_t)l->ipv6_prefix.v;
+		p[i].name = text_add(j, &name);
+	}
+	return blob_add(j->b, p, l->key.n, sizeof(p[0]));
+}
+
+static int job_limits(struct job *j)
+{
+	const struct list *list = &j->c->root.rate_limits;
+	const struct conf_limit *l = list->v;
+	struct snap_limit *out = calloc(list->n + 1, sizeof(*out));
+
+	if (!out)
+		return fail(j, "no memory left");
+	for (uint32_t i = 0; i < list->n; i++) {
+		uint32_t slot = region_name_slot(region_limit_names(j->r), REGION_LIMITS, l[i].name.s);
+
+		if (!slot) {
+			free(out);
+			return fail(j, "no slot is left for a rate limit: 1023 names have been used");
+		}
+		out[i] = (struct snap_limit){
+			.name = text_add(j, &l[i].name),
+			.parts = limit_parts(j, &l[i]),
+			.header = text_add(j, &l[i].header),
+			.slot = slot,
+			.action = (uint32_t)l[i].action.v,
+			.full_passes = (uint32_t)l[i].when_full.v,
+			.rate = l[i].count,
+			.period = l[i].period,
+			.interval = l[i].interval,
+			.burst = l[i].most,
+			.delay = l[i].action.v == LIMIT_DELAY ? l[i].delay.v : 0,
+		};
+	}
+	j->head.limits = blob_add(j->b, out, list->n, sizeof(*out));
+	free(out);
+	return 0;
+}
+
 static int job_listeners(struct job *j)
 {
 	const struct list *l = &j->c->root.listeners;
@@ -159,6 +212,7 @@ static int job_listeners(struct job *j)
 			.accept_burst = (uint32_t)(from->accept_rate.v && from->accept_burst.given
 							   ? from->accept_burst.v
 							   : from->accept_rate.v),
+			.limits = limit_uses_add(j->b, &j->c->root, &from->rate_limit, NULL),
 		};
 	}
 	j->head.listeners = blob_add(j->b, out, l->n, sizeof(*out));
@@ -354,7 +408,8 @@ static int job_route(struct job *j, const struct conf_route *r, struct snap_rout
 		if (!r->stage[s] || !stage_compilers[s]->present(r->stage[s]))
 			continue;
 		out->stages |= 1u << s;
-		out->stage_conf[s] = stage_compilers[s]->compile(j->b, r->stage[s]);
+		out->stage_conf[s] =
+			stage_compilers[s]->compile(j->b, r->stage[s], &(struct stage_place){&j->c->root, r});
 	}
 	if (out->action == ACTION_RESPOND && !edits_responses(out->stages))
 		job_answer(j, r, out);
@@ -447,8 +502,8 @@ int compile_snapshot(struct blob *b, const struct config *c, struct region *r, u
 	blob_add(b, NULL, 1, sizeof(struct snapshot));
 	j.head.source = blob_text(b, c->path, strnlen(c->path, SNAP_TEXT_MAX));
 	j.head.text = blob_text(b, c->text ? c->text : "", c->text_size);
-	if (job_system(&j) < 0 || job_ports(&j) < 0 || job_listeners(&j) < 0 || job_upstreams(&j) < 0 ||
-	    job_routes(&j) < 0)
+	if (job_system(&j) < 0 || job_ports(&j) < 0 || job_limits(&j) < 0 || job_listeners(&j) < 0 ||
+	    job_upstreams(&j) < 0 || job_routes(&j) < 0)
 		return -1;
 	return job_finish(&j, generation);
 }

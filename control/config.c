@@ -50,6 +50,9 @@ static const struct field memory_fields[] = {
 	 .help = "packet buffers, for all workers together"},
 	{"hugepages", KIND_WORD, F(conf_memory, hugepages), .def = "prefer", .words = hugepages_words,
 	 .help = "whether packet buffers live in huge pages"},
+	{"rate_limits", KIND_SIZE, F(conf_memory, rate_limits), .min = 64ull << 10, .max = 1ull << 40,
+	 .def = "4MiB",
+	 .help = "the table of rate limits: 16 bytes for each key; 1GiB for ten million and more"},
 };
 static const struct object memory_object = {"memory", sizeof(struct conf_memory), OBJECT(memory_fields)};
 
@@ -166,6 +169,44 @@ static const struct field log_fields[] = {
 };
 static const struct object log_object = {"log", sizeof(struct conf_log), OBJECT(log_fields)};
 
+static const struct field limit_use_fields[] = {
+	{"limit", KIND_NAME, F(conf_limit_use, limit), .flags = FIELD_REQUIRED, .help = "of rate_limits"},
+	{"cost", KIND_NUMBER, F(conf_limit_use, cost), .min = 1, .max = 1000000, .def = "1",
+	 .help = "how many one request counts for"},
+};
+const struct object conf_limit_use_object = {"rate_limit", sizeof(struct conf_limit_use),
+					     OBJECT(limit_use_fields), .shorthand = "limit"};
+
+static const char *const limit_actions[] = {[LIMIT_REJECT] = "reject",
+					    [LIMIT_DELAY] = "delay",
+					    [LIMIT_TAG] = "tag",
+					    [LIMIT_SHADOW] = "shadow",
+					    NULL};
+static const char *const limit_full_words[] = {"refuse", "pass", NULL};
+static const struct field limit_fields[] = {
+	{"key", KIND_LIST, KIND_TEXT, F(conf_limit, key), .flags = FIELD_REQUIRED | FIELD_ONE, .min = 1,
+	 .max = SNAP_LIMIT_PARTS_MAX,
+	 .help = "client_ip, header:NAME, cookie:NAME, query:NAME, path:CAPTURE, route, listener, constant; "
+		 "several make one key together"},
+	{"ipv4_prefix", KIND_NUMBER, F(conf_limit, ipv4_prefix), .min = 1, .max = 32, .def = "32",
+	 .help = "bits of an IPv4 client_ip that count"},
+	{"ipv6_prefix", KIND_NUMBER, F(conf_limit, ipv6_prefix), .min = 1, .max = 128, .def = "64",
+	 .help = "bits of an IPv6 client_ip that count"},
+	{"rate", KIND_TEXT, F(conf_limit, rate), .flags = FIELD_REQUIRED, .min = 1, .max = 32,
+	 .help = "\"100/min\": requests in a second, minute, hour or day (s, min, h, day)"},
+	{"burst", KIND_NUMBER, F(conf_limit, burst), .min = 1, .max = 1000000000,
+	 .help = "requests at once after a pause; none: as many as the rate names"},
+	{"action", KIND_WORD, F(conf_limit, action), .def = "reject", .words = limit_actions,
+	 .help = "beyond the limit: reject answers 429, delay waits, tag adds a header, shadow only counts"},
+	{"delay", KIND_TIME, F(conf_limit, delay), .min = SECOND / 1000, .max = 300 * SECOND, .def = "1s",
+	 .help = "action delay: longest wait; what would wait longer is refused"},
+	{"header", KIND_TEXT, F(conf_limit, header), .min = 1, .max = 63, .def = "X-RateLimit-Exceeded",
+	 .help = "action tag: field that the upstream gets, with the limit's name"},
+	{"when_full", KIND_WORD, F(conf_limit, when_full), .def = "refuse", .words = limit_full_words,
+	 .help = "a new key for which the table has no place"},
+};
+static const struct object limit_object = {"rate_limits", sizeof(struct conf_limit), OBJECT(limit_fields)};
+
 static const struct field listener_fields[] = {
 	{"name", KIND_NAME, F(conf_listener, name), .flags = FIELD_REQUIRED},
 	{"port", KIND_NAME, F(conf_listener, port),
@@ -197,6 +238,9 @@ static const struct field listener_fields[] = {
 	 .help = "new connections at once; as many as in a second when not given"},
 	{"refuse", KIND_WORD, F(conf_listener, refuse), .def = "drop", .words = refuse_words,
 	 .help = "clients beyond these limits: drop: ignored, they try again later; reset: told at once"},
+	{"rate_limit", KIND_LIST, KIND_OBJECT, F(conf_listener, rate_limit), .flags = FIELD_ONE, .min = 1,
+	 .max = SNAP_LIMIT_USES_MAX, .object = &conf_limit_use_object,
+	 .help = "limits of all requests through this listener, beside those of their route"},
 };
 static const struct object listener_object = {"listeners", sizeof(struct conf_listener),
 					      OBJECT(listener_fields)};
@@ -321,6 +365,8 @@ static const struct field root_fields[] = {
 	 .help = "control sockets; none given: admin.sock in the instance's directory"},
 	{"telemetry", KIND_OBJECT, F(conf_root, telemetry), .object = &telemetry_object},
 	{"log", KIND_OBJECT, F(conf_root, log), .object = &log_object},
+	{"rate_limits", KIND_NAMED, F(conf_root, rate_limits), .max = SNAP_LIMITS_MAX, .object = &limit_object,
+	 .help = "limits by name, for rate_limit of listeners and routes"},
 	{"listeners", KIND_LIST, KIND_OBJECT, F(conf_root, listeners), .max = 1024, .object = &listener_object},
 	{"routes", KIND_LIST, KIND_OBJECT, F(conf_root, routes), .max = 1u << 20, .object = &route_object,
 	 .help = "the first one that matches takes the request"},

@@ -15,7 +15,7 @@ struct conf_workers {
 };
 struct conf_memory {
 	struct object_head head;
-	struct number packets, hugepages;
+	struct number packets, hugepages, rate_limits;
 };
 struct conf_limits {
 	struct object_head head;
@@ -80,7 +80,8 @@ struct conf_listener {
 	struct address bind;
 	struct number head_timeout, idle_timeout, max_head, max_requests, congestion, ecn;
 	struct number syn_cookies, refuse, max_per_address, client_prefix6, accept_rate, accept_burst;
-	uint32_t port_index; // set by the check
+	struct list rate_limit; // struct conf_limit_use
+	uint32_t port_index;    // set by the check
 };
 struct conf_match {
 	struct object_head head;
@@ -135,6 +136,21 @@ struct conf_upstream {
 	struct conf_down down;
 	uint32_t port_index; // set by the check
 };
+struct conf_limit { // a named object: its name stands first
+	struct object_head head;
+	struct text name;
+	struct list key; // struct text: "client_ip", "header:X-User", ...
+	struct number ipv4_prefix, ipv6_prefix, burst, action, delay, when_full;
+	struct text rate, header;
+	uint32_t count; // of the rate; these are set by the check
+	uint64_t period, interval, most;
+};
+struct conf_limit_use {
+	struct object_head head;
+	struct text limit;
+	struct number cost;
+	uint32_t limit_index; // set by the check
+};
 struct conf_root {
 	struct object_head head;
 	struct number version;
@@ -143,6 +159,7 @@ struct conf_root {
 	struct list control; // struct conf_socket
 	struct conf_telemetry telemetry;
 	struct conf_log log;
+	struct list rate_limits; // struct conf_limit
 	struct list listeners, routes, upstreams;
 };
 
@@ -168,6 +185,8 @@ bool config_load(struct config *c, const char *path);
 // The same from memory; what it includes is relative to the working directory.
 bool config_parse(struct config *c, const char *name, const char *text, size_t n);
 void config_free(struct config *c);
+
+extern const struct object conf_limit_use_object;
 
 // What the tables cannot say: references, names that must differ, what excludes what. Called by config_load().
 void check_config(struct config *c);

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -69,7 +70,7 @@ int instance_open(struct instance *i, const char *dir, char *why, size_t why_siz
 	char path[320], *real;
 	int err;
 
-	*i = (struct instance){.lock_fd = -1, .region_fd = -1, .stats_fd = {-1, -1, -1, -1}};
+	*i = (struct instance){.lock_fd = -1, .region_fd = -1, .limits_fd = -1, .stats_fd = {-1, -1, -1, -1}};
 	if (strlen(dir) > 90) { // a Unix socket's path has 107 bytes at most
 		snprintf(why, why_size, "%s: more than 90 bytes", dir);
 		return -1;
@@ -427,6 +428,91 @@ static int entry_remove(const char *path, const struct stat *st, int type, struc
 	return 0;
 }
 
+static void limits_unmap(struct instance *i)
+{
+	if (i->limits.head)
+		munmap(i->limits.head, i->limits_bytes);
+	if (i->limits_fd >= 0)
+		close(i->limits_fd);
+	i->limits = (struct limit_table){.head = NULL};
+	i->limits_fd = -1;
+}
+
+int instance_adopt_limits(struct instance *i, int fd, uint64_t bytes, char *why, size_t why_size)
+{
+	struct stat st;
+	void *p;
+
+	limits_unmap(i);
+	i->limits_fd = fd;
+	if (fstat(fd, &st) < 0 || (uint64_t)st.st_size < bytes || bytes == 0) {
+		snprintf(why, why_size, "the table of rate limits has another size");
+		limits_unmap(i);
+		return -1;
+	}
+	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (p == MAP_FAILED) {
+		int err = errno;
+
+		limits_unmap(i);
+		return fail(why, why_size, "map", "the table of rate limits", err);
+	}
+	i->limits_bytes = bytes;
+	// Control makes no claims (it only changes cells that are there), so that it needs no epoch of its own.
+	if (limit_table_attach(&i->limits, p, bytes, 0, why, why_size))
+		return 0;
+	munmap(p, bytes);
+	i->limits = (struct limit_table){.head = NULL};
+	limits_unmap(i);
+	return -1;
+}
+
+static int limits_memfd(uint64_t bytes, bool huge)
+{
+	const uint64_t page = huge ? 2u << 20 : 4096;
+	int fd = memfd_create("churchgate-limits", MFD_CLOEXEC | MFD_ALLOW_SEALING | (huge ? MFD_HUGETLB : 0));
+	int err = 0;
+
+	if (fd < 0)
+		return -errno;
+	bytes = (bytes + page - 1) / page * page;
+	// Taken now, so that a lack of memory shows here and not as SIGBUS in a worker.
+	if (ftruncate(fd, (off_t)bytes) < 0 || fallocate(fd, 0, 0, (off_t)bytes) < 0 ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+		err = -errno;
+	if (err)
+		close(fd);
+	return err ? err : fd;
+}
+
+int instance_make_limits(struct instance *i, uint64_t bytes, bool huge, char *why, size_t why_size)
+{
+	struct hash_key secret;
+	void *p;
+	int fd;
+
+	if (i->limits.head && i->limits_bytes == bytes)
+		return 0;
+	limits_unmap(i);
+	fd = huge && bytes >= 2u << 20 ? limits_memfd(bytes, true) : -ENOMEM;
+	if (fd < 0)
+		fd = limits_memfd(bytes, false);
+	if (fd < 0)
+		return fail(why, why_size, "make", "the table of rate limits", -fd);
+	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (p == MAP_FAILED || getrandom(&secret, sizeof(secret), 0) != sizeof(secret)) {
+		int err = errno;
+
+		if (p != MAP_FAILED)
+			munmap(p, bytes);
+		close(fd);
+		return fail(why, why_size, "make", "the table of rate limits", err);
+	}
+	limit_table_create(p, bytes, secret);
+	munmap(p, bytes);
+	return instance_adopt_limits(i, fd, bytes, why, why_size);
+}
+
 void instance_close(struct instance *i, bool all)
 {
 	static const char *const made[] = {"region",        "region.new",     "stats.new",
@@ -438,6 +524,7 @@ void instance_close(struct instance *i, bool all)
 	i->stats = (struct stats){0};
 	stats_close(i);
 	region_unmap(i);
+	limits_unmap(i);
 	if (all && i->lock_fd >= 0) {
 		stats_remove(i);
 		for (size_t k = 0; k < sizeof(made) / sizeof(made[0]); k++) {

@@ -5,9 +5,11 @@
 //   stats           for the exporter: "bpf DIRECTORY" (maps pinned there) or "files" (stats-<array> beside it),
 //   and
 //                   "listen ADDRESS:PORT", where the configuration wants the metrics served
+//   (the table of rate limits has no name: the data plane and control keep it for each other)
 //   dataplane.pid   of the data plane that control started last
 //   dataplane.sock  the channel, made by the data plane
 #pragma once
+#include "contract/limit_table.h"
 #include "contract/region.h"
 #include "contract/stats.h"
 #include "log.h"
@@ -21,6 +23,9 @@ struct instance {
 	int region_fd;
 	struct region *region;
 	size_t region_bytes;
+	int limits_fd; // the table of rate limits, a memfd; -1: none yet
+	struct limit_table limits;
+	size_t limits_bytes;
 	int stats_fd[STATS_ARRAYS];
 	struct stats stats;
 	char pins[320];  // directory of the pinned maps; "": files are used
@@ -37,6 +42,11 @@ int instance_create_region(struct instance *i, uint32_t workers, char *why, size
 // The statistics arrays of the region's number of workers: those that are there, or new ones. A note in the log
 // says where BPF is not to be had and files are used.
 int instance_open_stats(struct instance *i, struct log *log, char *why, size_t why_size);
+// The table of rate limits: a new one of this size, where there is none that fits. huge: in huge pages, if they
+// are to be had.
+int instance_make_limits(struct instance *i, uint64_t bytes, bool huge, char *why, size_t why_size);
+// Takes over fd: the table that a running data plane has. -1 where it is none.
+int instance_adopt_limits(struct instance *i, int fd, uint64_t bytes, char *why, size_t why_size);
 // Path of a file in the directory.
 void instance_path(const struct instance *i, const char *name, char *dst, size_t room);
 void instance_write_pid(const struct instance *i, pid_t pid);

@@ -28,6 +28,8 @@ static const char *needs_restart(const struct snapshot *now, const struct snapsh
 		return "system.workers";
 	if (a->packet_memory != b->packet_memory || a->hugepages != b->hugepages)
 		return "system.memory";
+	if (a->limit_memory != b->limit_memory)
+		return "system.memory";
 	if (a->max_connections != b->max_connections || a->upstream_reserve != b->upstream_reserve ||
 	    a->min_mss != b->min_mss)
 		return "system.limits";

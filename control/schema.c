@@ -30,6 +30,7 @@ static size_t kind_size(enum kind k, const struct object *o)
 		return o->size;
 	case KIND_LIST:
 	case KIND_MAP:
+	case KIND_NAMED:
 		break;
 	}
 	return sizeof(struct list);
@@ -277,12 +278,35 @@ static void parse_map(const struct parse *p, const struct field *f, const struct
 	*out = (struct list){v, n->n, true, n->mark};
 }
 
+static void parse_named(const struct parse *p, const struct field *f, const struct node *n, struct list *out)
+{
+	size_t size = f->object->size;
+	const struct field name = {.key = f->key, .kind = KIND_NAME};
+
+	if (n->kind != NODE_MAP) {
+		diag_error(p->d, n->mark, "%s: %s where a map is expected", f->key, node_kind_name(n));
+		return;
+	}
+	if (f->max && n->n > f->max)
+		diag_error(p->d, n->mark, "%s: more than %llu items", f->key, (unsigned long long)f->max);
+	*out = (struct list){memory_take(p->m, size * (n->n ? n->n : 1)), n->n, true, n->mark};
+	for (uint32_t i = 0; i < n->n; i++) {
+		char *at = (char *)out->v + i * size;
+
+		parse_object(p, f->object, n->item[i], at);
+		parse_text(p, &name, KIND_NAME, n->key[i].text, strlen(n->key[i].text), n->key[i].mark,
+			   (struct text *)(void *)(at + sizeof(struct object_head)));
+	}
+}
+
 static void parse_field(const struct parse *p, const struct field *f, const struct node *n, void *out)
 {
 	if (f->kind == KIND_LIST)
 		parse_list(p, f, n, out);
 	else if (f->kind == KIND_MAP)
 		parse_map(p, f, n, out);
+	else if (f->kind == KIND_NAMED)
+		parse_named(p, f, n, out);
 	else
 		parse_value(p, f, f->kind, n, out);
 }
@@ -460,6 +484,9 @@ static json_t *json_of_kind(const struct field *f, enum kind kind)
 	case KIND_MAP:
 		return json_pack("{s:s, s:{s:[s,s]}}", "type", "object", "additionalProperties", "type",
 				 "string", "number");
+	case KIND_NAMED:
+		return json_pack("{s:s, s:o}", "type", "object", "additionalProperties",
+				 json_object_of(f->object));
 	case KIND_LIST:
 		break;
 	}

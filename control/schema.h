@@ -20,6 +20,7 @@ enum kind {
 	KIND_OBJECT,  // a struct that begins with struct object_head
 	KIND_LIST,    // struct list, of kind `item`
 	KIND_MAP,     // struct list of struct pair: texts under keys of the writer's choice
+	KIND_NAMED,   // struct list of objects under names: each begins with struct object_head, struct text
 };
 
 struct text {
@@ -92,6 +93,8 @@ struct json_t *schema_json(const struct object *root, const char *title);
 
 // Units. Each is false where the text is none of the kind, with a reason in why.
 bool unit_time(const char *s, uint64_t *ns, const char **why);
+// "100/min": so many (1..1000000000) in a second, minute, hour or day: s, min, h, day; the period in ns.
+bool unit_rate(const char *s, uint32_t *count, uint64_t *period, const char **why);
 bool unit_size(const char *s, uint64_t *bytes, const char **why);
 void unit_time_text(uint64_t ns, char out[static 32]); // the shortest exact form, "1500ms", "5s"
 void unit_size_text(uint64_t bytes, char out[static 32]);

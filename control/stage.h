@@ -2,15 +2,21 @@
 // stage's record in the snapshot. The list follows from stages.def.
 #pragma once
 #include "blob.h"
+#include "config.h"
 #include "contract/stages.h"
-#include "schema.h"
+
+// Where the keys stand; what they name elsewhere in the file is found from here.
+struct stage_place {
+	const struct conf_root *root;
+	const struct conf_route *route;
+};
 
 struct stage_compiler {
 	// Is the stage configured in this route?
 	bool (*present)(const void *conf);
-	void (*check)(struct diag *d, const void *conf);
+	void (*check)(struct diag *d, const void *conf, const struct stage_place *place);
 	// Adds the record to the blob; its reference counts bytes. The check has found nothing.
-	struct snap_ref (*compile)(struct blob *b, const void *conf);
+	struct snap_ref (*compile)(struct blob *b, const void *conf, const struct stage_place *place);
 };
 
 // <stage>_keys: their struct begins with struct object_head.

@@ -221,6 +221,7 @@ static void start_send(struct supervise *s)
 	int fds[CHANNEL_FDS_MAX] = {s->instance->region_fd,   s->instance->stats_fd[0],
 				    s->instance->stats_fd[1], s->instance->stats_fd[2],
 				    s->instance->stats_fd[3], s->running.fd};
+	const struct snap_system *y = &s->running.snapshot->system;
 	struct channel_msg m;
 	int err;
 
@@ -228,6 +229,16 @@ static void start_send(struct supervise *s)
 	if (s->memory >= 0) {
 		channel_message(&m, CHANNEL_MEMORY, 0, NULL);
 		channel_send(s->channel, &m, &s->memory, 1);
+	}
+	if (y->limit_memory) {
+		char why[200];
+
+		if (instance_make_limits(s->instance, y->limit_memory, y->hugepages != HUGEPAGES_NEVER, why,
+					 sizeof(why)) < 0)
+			log_error(s->log, "%s", why); // the data plane refuses to start
+		channel_message(&m, CHANNEL_LIMITS, 0, NULL);
+		if (s->instance->limits_fd >= 0)
+			channel_send(s->channel, &m, &s->instance->limits_fd, 1);
 	}
 	channel_message(&m, CHANNEL_START, s->running.snapshot->generation, NULL);
 	err = channel_send(s->channel, &m, fds, CHANNEL_FDS_MAX);
@@ -320,6 +331,14 @@ static void message(struct supervise *s, const struct channel_msg *m, int *fds, 
 		if (s->memory >= 0)
 			close(s->memory);
 		s->memory = fds[0];
+		return;
+	case CHANNEL_LIMITS:
+		// The one that is used: after a start of ours the data plane has it alone.
+		if (s->instance->limits_fd >= 0)
+			break;
+		if (instance_adopt_limits(s->instance, fds[0], s->running.snapshot->system.limit_memory, text,
+					  sizeof(text)) < 0)
+			log_error(s->log, "%s", text);
 		return;
 	case CHANNEL_LOG:
 		// It stands on the data plane's standard error too, which is our log: kept for what is said of

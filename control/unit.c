@@ -84,6 +84,35 @@ bool unit_time(const char *s, uint64_t *ns, const char **why)
 		     "needs a unit: ns, us, ms, s, m or h");
 }
 
+bool unit_rate(const char *s, uint32_t *count, uint64_t *period, const char **why)
+{
+	static const struct unit periods[] = {{"s", 1000000000ull},
+					      {"min", 60ull * 1000000000},
+					      {"h", 3600ull * 1000000000},
+					      {"day", 86400ull * 1000000000}};
+	uint64_t n = 0;
+
+	*why = "is no rate such as \"100/min\": a whole number, then /s, /min, /h or /day";
+	if (*s < '1' || *s > '9')
+		return false;
+	for (; *s >= '0' && *s <= '9'; s++) {
+		n = n * 10 + (uint64_t)(*s - '0');
+		if (n > 1000000000) {
+			*why = "is more than 1000000000 in its unit";
+			return false;
+		}
+	}
+	if (*s++ != '/')
+		return false;
+	for (size_t i = 0; i < sizeof(periods) / sizeof(periods[0]); i++)
+		if (strcmp(s, periods[i].name) == 0) {
+			*count = (uint32_t)n;
+			*period = periods[i].factor;
+			return true;
+		}
+	return false;
+}
+
 bool unit_size(const char *s, uint64_t *bytes, const char **why)
 {
 	return parse(s, size_units, sizeof(size_units) / sizeof(size_units[0]), bytes, why,

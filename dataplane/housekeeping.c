@@ -63,6 +63,16 @@ static void tell_memory(struct housekeeping *h)
 	tell(h, &m, &h->dataplane->packets.fd, 1);
 }
 
+static void tell_limits(struct housekeeping *h)
+{
+	struct channel_msg m;
+
+	if (h->dataplane->limits_fd < 0)
+		return;
+	channel_message(&m, CHANNEL_LIMITS, 0, NULL);
+	tell(h, &m, &h->dataplane->limits_fd, 1);
+}
+
 static void tell_published(struct housekeeping *h, uint64_t generation)
 {
 	struct channel_msg m;
@@ -110,6 +120,7 @@ static void accept_control(struct housekeeping *h)
 	}
 	tell_hello(h);
 	tell_memory(h);
+	tell_limits(h);
 	if (h->control_fd >= 0)
 		log_set_channel(h->control_fd);
 }
@@ -186,6 +197,19 @@ static void memory(struct housekeeping *h, int fd)
 	if (d->memory_fd >= 0)
 		close(d->memory_fd);
 	d->memory_fd = fd;
+}
+
+static void limits(struct housekeeping *h, int fd)
+{
+	struct dataplane *d = h->dataplane;
+
+	if (h->running) {
+		close(fd); // those that are used stay
+		return;
+	}
+	if (d->limits_fd >= 0)
+		close(d->limits_fd);
+	d->limits_fd = fd;
 }
 
 static struct generation *generation_free(struct dataplane *d)
@@ -287,6 +311,9 @@ static void obey(struct housekeeping *h, const struct channel_msg *m, const int 
 		break;
 	case CHANNEL_MEMORY:
 		memory(h, fds[0]);
+		break;
+	case CHANNEL_LIMITS:
+		limits(h, fds[0]);
 		break;
 	case CHANNEL_SHUTDOWN:
 		drain(h, m->generation);

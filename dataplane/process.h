@@ -2,6 +2,7 @@
 // start.c takes down again in reverse.
 #pragma once
 #include "contract/channel_io.h"
+#include "contract/limit_table.h"
 #include "contract/region.h"
 #include "contract/stats.h"
 #include "eal.h"
@@ -24,6 +25,9 @@ struct dataplane {
 	struct generation *running;                // the newest that the workers were given
 
 	int memory_fd; // packet memory of an earlier data plane, until the start; -1: none
+	int limits_fd; // the table of rate limits; -1: none
+	struct limit_table limits;
+	size_t limits_size;
 	struct packets packets;
 	struct pkt_pool *pool;
 	struct port port[SNAP_PORTS_MAX];

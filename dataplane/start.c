@@ -3,6 +3,7 @@
 #include "process.h"
 #include "sandbox.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_launch.h>
@@ -40,6 +41,38 @@ static int region_map(struct dataplane *d, int fd, char *why, size_t why_size)
 	return 0;
 }
 
+// The table of rate limits: what control passed, if it is as large as the snapshot says and cannot shrink.
+static int limits_map(struct dataplane *d, char *why, size_t why_size)
+{
+	uint64_t size = d->running->snapshot->system.limit_memory;
+	int fd = d->limits_fd, seals = fd >= 0 ? fcntl(fd, F_GET_SEALS) : -1;
+	struct stat sb;
+	void *at;
+
+	if (!size)
+		return 0;
+	if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &sb) < 0 || (uint64_t)sb.st_size < size) {
+		snprintf(why, why_size, "table of rate limits: %llu bytes that cannot shrink are needed",
+			 (unsigned long long)size);
+		return -EINVAL;
+	}
+	// All pages at once, so that no worker meets a fault.
+	at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+	if (at == MAP_FAILED) {
+		int err = errno;
+
+		snprintf(why, why_size, "table of rate limits: cannot be mapped: %m");
+		return -err;
+	}
+	if (!limit_table_attach(&d->limits, at, size, (uint16_t)(atomic_load(&d->region->dataplane_epoch) + 1),
+				why, why_size)) {
+		munmap(at, size);
+		return -EINVAL;
+	}
+	d->limits_size = size;
+	return 0;
+}
+
 int dataplane_attach(struct dataplane *d, const int fds[CHANNEL_FDS_MAX], char *why, size_t why_size)
 {
 	struct generation *g = &d->generation[0];
@@ -66,6 +99,7 @@ int dataplane_attach(struct dataplane *d, const int fds[CHANNEL_FDS_MAX], char *
 	}
 	d->running = g;
 	d->n_workers = workers;
+	err = limits_map(d, why, why_size);
 out:
 	channel_close_fds(fds, 5);
 	if (err)
@@ -79,6 +113,9 @@ void dataplane_detach(struct dataplane *d)
 	if (d->region)
 		munmap(d->region, d->region_size);
 	d->region = NULL;
+	if (d->limits.head)
+		munmap(d->limits.head, d->limits_size);
+	d->limits = (struct limit_table){.head = NULL};
 	for (unsigned i = 0; i < GENERATIONS; i++)
 		generation_close(&d->generation[i]);
 	d->running = NULL;
@@ -125,6 +162,7 @@ static int worker_make(struct dataplane *d, unsigned id, const struct net_port *
 				     .snapshot = d->running->snapshot,
 				     .stats = &d->stats,
 				     .region = d->region,
+				     .limits = d->limits.head ? &d->limits : NULL,
 				     .pool = d->pool,
 				     .ports = facts,
 				     .n_ports = d->n_ports,

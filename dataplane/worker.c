@@ -297,6 +297,7 @@ int worker_init(struct worker *w, const struct worker_config *conf)
 					 .max_connections = max_conns,
 					 .pool = conf->pool,
 					 .region = conf->region,
+					 .limits = conf->limits,
 					 .stats = &conf->stats->worker[conf->id],
 					 .route_stats = conf->stats->route + (size_t)conf->id * STATS_ROUTES,
 					 .upstream_stats =

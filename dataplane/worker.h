@@ -43,6 +43,7 @@ struct worker_config {
 	const struct snapshot *snapshot; // verified
 	struct stats *stats;
 	struct region *region;
+	const struct limit_table *limits; // of requests, shared by all workers; NULL: none
 	struct pkt_pool *pool;
 	const struct steer *steer[SNAP_PORTS_MAX];
 	const struct net_port *ports; // [n_ports] device facts; addresses come from the snapshot

@@ -36,6 +36,7 @@ void metrics_write(struct text *t, const struct metrics_source *m)
 	metrics_routes(t, m);
 	metrics_upstreams(t, m);
 	metrics_endpoints(t, m);
+	metrics_limits(t, m);
 	metrics_workers(t, m);
 	metrics_ports(t, m);
 	metrics_counters(t, m);

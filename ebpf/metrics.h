@@ -28,6 +28,7 @@ void metrics_ports(struct text *t, const struct metrics_source *m);
 void metrics_counters(struct text *t, const struct metrics_source *m);
 void metrics_routes(struct text *t, const struct metrics_source *m);
 void metrics_upstreams(struct text *t, const struct metrics_source *m);
+void metrics_limits(struct text *t, const struct metrics_source *m);
 void metrics_endpoints(struct text *t, const struct metrics_source *m);
 
 // The name under which a counter of counters.def is published, where it has one of its own (drops share one).

@@ -33,6 +33,10 @@ enum channel_type {
 	// plane that waits, before START: its pages are then there already, and a restart takes a fraction of
 	// the time. Without it, or with another size than is needed, new memory is made.
 	CHANNEL_MEMORY,
+	// The table of rate limits (contract/limit_table.h), 1 descriptor. Control makes it and passes it
+	// before
+	// START; the data plane passes it back after its HELLO, for a control that was started again meanwhile.
+	CHANNEL_LIMITS,
 };
 
 enum channel_state { CHANNEL_WAITING, CHANNEL_RUNNING };

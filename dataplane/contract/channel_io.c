@@ -34,6 +34,7 @@ static bool fds_fit(const struct channel_msg *m, unsigned n)
 		return n == CHANNEL_FDS_MAX;
 	case CHANNEL_PUBLISH:
 	case CHANNEL_MEMORY:
+	case CHANNEL_LIMITS:
 		return n == 1;
 	case CHANNEL_PUBLISHED:
 	case CHANNEL_REFUSED:

@@ -6,6 +6,11 @@
 // A slot whose owner has gone: it may be taken again, but a probe goes on behind it.
 #define KEY_RELEASED 1ull
 
+const char *const limit_decision_name[LIMIT_DECISIONS] = {
+	[LIMIT_PASSED] = "passed",        [LIMIT_REFUSED] = "refused",   [LIMIT_DELAYED] = "delayed",
+	[LIMIT_TAGGED] = "tagged",        [LIMIT_SHADOWED] = "shadowed", [LIMIT_NO_PLACE] = "no_place",
+	[LIMIT_GIVEN_BACK] = "given_back"};
+
 static const uint32_t ring_bytes[RING_IDS] = {
 	[RING_CMD] = REGION_CMD_RING, [RING_REPLY] = REGION_REPLY_RING, [RING_LOG] = REGION_LOG_RING};
 
@@ -56,6 +61,7 @@ void region_create(struct region *r, uint32_t workers)
 	r->off_rings = REGION_AT_WORKERS + REGION_WORKER_RINGS;
 	r->off_endpoint_names = REGION_AT_ENDPOINT_NAMES;
 	r->off_active = REGION_AT_WORKERS + REGION_WORKER_ACTIVE;
+	r->off_limits = REGION_AT_LIMITS;
 	atomic_store(&r->log_level, LOG_WARNING);
 	for (uint32_t i = 0; i < REGION_ENDPOINTS; i++)
 		atomic_init(&region_endpoints(r)[i].weight, -1);
@@ -105,7 +111,7 @@ bool region_verify(const struct region *r, uint64_t size, char *why, size_t why_
 	    r->off_ports != REGION_AT_PORTS || r->off_health != REGION_AT_WORKERS ||
 	    r->off_rings != REGION_AT_WORKERS + REGION_WORKER_RINGS ||
 	    r->off_endpoint_names != REGION_AT_ENDPOINT_NAMES ||
-	    r->off_active != REGION_AT_WORKERS + REGION_WORKER_ACTIVE) {
+	    r->off_active != REGION_AT_WORKERS + REGION_WORKER_ACTIVE || r->off_limits != REGION_AT_LIMITS) {
 		snprintf(why, why_size, "region: its parts stand elsewhere than in this version");
 		return false;
 	}

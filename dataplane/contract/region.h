@@ -11,9 +11,11 @@
 #include <stdint.h>
 
 #define REGION_MAGIC         0x6e676572474348ull // "CHGregn"
-#define REGION_VERSION       2u
+#define REGION_VERSION       3u
 #define REGION_ENDPOINTS     16384 // slot 0 is never used
 #define REGION_TARGETS       65536 // slot 0 is never used
+#define REGION_LIMITS        1024  // slot 0 is never used; an identity in the table has 10 bits for it
+#define REGION_LIMIT_KEYS    1024  // of each worker, a power of two
 #define REGION_NAME          64
 #define REGION_ENDPOINT_NAME 128
 #define REGION_CMD_RING      (64u << 10)
@@ -47,6 +49,38 @@ struct region_endpoint_name {
 	char text[REGION_ENDPOINT_NAME]; // "upstream/address:port"
 };
 
+// A rate limit: what was set by hand, kept over reloads and restarts.
+struct region_limit {
+	_Atomic uint64_t interval; // ns from one request to the next; 0: as configured
+	_Atomic uint64_t burst;    // 0: as configured
+	uint32_t rate, pad;        // as it was set, for listings
+	uint64_t period;
+};
+
+enum limit_decision {
+	LIMIT_PASSED,
+	LIMIT_REFUSED,    // beyond the limit
+	LIMIT_DELAYED,    // passed after a wait
+	LIMIT_TAGGED,     // beyond it, passed with a header field
+	LIMIT_SHADOWED,   // beyond it, passed
+	LIMIT_NO_PLACE,   // a new key found no place in the table
+	LIMIT_GIVEN_BACK, // charged, and given back since another limit refused meanwhile
+	LIMIT_DECISIONS
+};
+extern const char *const limit_decision_name[LIMIT_DECISIONS];
+
+// Of one worker and one limit; it alone writes.
+struct region_limit_stats {
+	_Alignas(64) stat_cell n[LIMIT_DECISIONS];
+};
+
+// The text of a key that one worker met lately, near or beyond its limit; the entry at its identity's lower
+// bits. A reader compares the identity before and after. The worker alone writes.
+struct region_limit_key {
+	_Atomic uint64_t id;
+	char text[56]; // cut to fit, ends with NUL
+};
+
 // Bits of an endpoint's state as one worker sees it; each worker writes its own byte.
 enum endpoint_health { HEALTH_UP, HEALTH_DOWN };
 
@@ -63,6 +97,7 @@ struct region {
 	_Atomic uint64_t involuntary_pid; // reserved
 	uint64_t off_endpoint_names;
 	uint64_t off_active;
+	uint64_t off_limits;
 };
 
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
@@ -91,13 +126,19 @@ bool region_verify(const struct region *r, uint64_t size, char *why, size_t why_
 #define REGION_AT_UPSTREAMS      (REGION_AT_ROUTES + REGION_PAGES(STATS_ROUTES * sizeof(struct region_name)))
 #define REGION_AT_PORTS          (REGION_AT_UPSTREAMS + REGION_PAGES(STATS_UPSTREAMS * sizeof(struct region_name)))
 #define REGION_AT_ENDPOINT_NAMES (REGION_AT_PORTS + REGION_PAGES(STATS_PORTS * sizeof(struct region_name)))
-#define REGION_AT_WORKERS                                                                                      \
+#define REGION_AT_LIMITS                                                                                       \
 	(REGION_AT_ENDPOINT_NAMES + REGION_PAGES(REGION_ENDPOINTS * sizeof(struct region_endpoint_name)))
-#define REGION_WORKER_ACTIVE REGION_PAGES(REGION_ENDPOINTS) // behind its bytes of health
-#define REGION_WORKER_RINGS  (REGION_WORKER_ACTIVE + REGION_PAGES(REGION_ENDPOINTS * sizeof(uint32_t)))
-#define REGION_WORKER_BYTES                                                                                    \
+#define REGION_AT_LIMIT_NAMES (REGION_AT_LIMITS + REGION_PAGES(REGION_LIMITS * sizeof(struct region_limit)))
+#define REGION_AT_WORKERS     (REGION_AT_LIMIT_NAMES + REGION_PAGES(REGION_LIMITS * sizeof(struct region_name)))
+#define REGION_WORKER_ACTIVE  REGION_PAGES(REGION_ENDPOINTS) // behind its bytes of health
+#define REGION_WORKER_RINGS   (REGION_WORKER_ACTIVE + REGION_PAGES(REGION_ENDPOINTS * sizeof(uint32_t)))
+#define REGION_WORKER_LIMITS                                                                                   \
 	(REGION_WORKER_RINGS + REGION_PAGES(RING_IDS * sizeof(struct rec_ring) + REGION_CMD_RING +             \
 					    REGION_REPLY_RING + REGION_LOG_RING))
+#define REGION_WORKER_LIMIT_KEYS                                                                               \
+	(REGION_WORKER_LIMITS + REGION_PAGES(REGION_LIMITS * sizeof(struct region_limit_stats)))
+#define REGION_WORKER_BYTES                                                                                    \
+	(REGION_WORKER_LIMIT_KEYS + REGION_PAGES(REGION_LIMIT_KEYS * sizeof(struct region_limit_key)))
 
 static inline struct region_endpoint *region_endpoints(struct region *r)
 {
@@ -134,6 +175,24 @@ static inline _Atomic uint32_t *region_active(struct region *r, uint32_t worker)
 {
 	return (_Atomic uint32_t *)((char *)r + REGION_AT_WORKERS + worker * REGION_WORKER_BYTES +
 				    REGION_WORKER_ACTIVE);
+}
+static inline struct region_limit *region_limits(struct region *r)
+{
+	return (struct region_limit *)((char *)r + REGION_AT_LIMITS);
+}
+static inline struct region_name *region_limit_names(struct region *r) // REGION_LIMITS of them
+{
+	return (struct region_name *)((char *)r + REGION_AT_LIMIT_NAMES);
+}
+static inline struct region_limit_stats *region_limit_stats(struct region *r, uint32_t worker)
+{
+	return (struct region_limit_stats *)((char *)r + REGION_AT_WORKERS + worker * REGION_WORKER_BYTES +
+					     REGION_WORKER_LIMITS);
+}
+static inline struct region_limit_key *region_limit_keys(struct region *r, uint32_t worker)
+{
+	return (struct region_limit_key *)((char *)r + REGION_AT_WORKERS + worker * REGION_WORKER_BYTES +
+					   REGION_WORKER_LIMIT_KEYS);
 }
 // How many workers it was made for; 0 where its header is damaged.
 uint32_t region_workers(const struct region *r);

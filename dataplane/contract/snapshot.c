@@ -156,11 +156,13 @@ static bool system_part(struct check *c)
 		return fail(c, "all %u connections are kept for upstreams", y->max_connections);
 	if (y->min_mss < SNAP_MSS_FLOOR_MIN || y->min_mss > SNAP_MSS_FLOOR_MAX)
 		return fail(c, "a least MSS of %u bytes", y->min_mss);
-	if (y->reserved)
-		return fail(c, "system: reserved fields are set");
 	if (y->packet_memory < MEMORY_MIN || y->packet_memory > MEMORY_MAX)
 		return fail(c, "system: %llu bytes of packet memory, but 1 MiB to 1 TiB are possible",
 			    (unsigned long long)y->packet_memory);
+	if (y->limit_memory &&
+	    (y->limit_memory < 8192 || y->limit_memory > MEMORY_MAX || y->limit_memory % 4096))
+		return fail(c, "system: %llu bytes for rate limits are no whole pages, two at least",
+			    (unsigned long long)y->limit_memory);
 	for (uint32_t i = 0; i < SNAP_WORKERS_MAX; i++)
 		if (y->cpu[i] < -1 || y->cpu[i] > CPU_MAX)
 			return fail(c, "system: worker %u on CPU %d", i, y->cpu[i]);
@@ -238,6 +240,64 @@ static bool ports(struct check *c)
 	return true;
 }
 
+bool snapshot_limit_uses_ok(const struct snapshot *s, const struct snap_limit_use *uses, uint32_t n)
+{
+	const struct snap_limit *limit = snap_at(s, s->limits);
+
+	if (n > SNAP_LIMIT_USES_MAX)
+		return false;
+	for (uint32_t i = 0; i < n; i++)
+		if (uses[i].limit >= s->limits.n || uses[i].cost == 0 ||
+		    uses[i].cost > limit[uses[i].limit].burst)
+			return false;
+	return true;
+}
+
+static bool limit_parts(struct check *c, const struct snap_limit *l, uint32_t i)
+{
+	const struct snap_limit_part *p = snap_at(c->s, l->parts);
+
+	if (l->parts.n == 0 || l->parts.n > SNAP_LIMIT_PARTS_MAX)
+		return fail(c, "limit %u: a key of %u parts", i, l->parts.n);
+	if (!records(c, l->parts, sizeof *p, "key of a limit"))
+		return false;
+	for (uint32_t k = 0; k < l->parts.n; k++) {
+		bool named = p[k].kind >= LIMIT_PART_HEADER && p[k].kind <= LIMIT_PART_PATH;
+
+		if (p[k].kind >= LIMIT_PARTS || p[k].pad)
+			return fail(c, "limit %u: part %u of its key is of kind %u", i, k, p[k].kind);
+		if (p[k].kind == LIMIT_PART_CLIENT_IP &&
+		    (p[k].prefix4 == 0 || p[k].prefix4 > 32 || p[k].prefix6 == 0 || p[k].prefix6 > 128))
+			return fail(c, "limit %u: prefixes of %u and %u bits", i, p[k].prefix4, p[k].prefix6);
+		if (!text(c, p[k].name, named, SNAP_NAME_MAX, "name in a key"))
+			return false;
+	}
+	return true;
+}
+
+static bool limits(struct check *c)
+{
+	const struct snap_limit *l = snap_at(c->s, c->s->limits);
+
+	if (c->s->limits.n > SNAP_LIMITS_MAX)
+		return fail(c, "%u limits", c->s->limits.n);
+	if (!records(c, c->s->limits, sizeof *l, "limits"))
+		return false;
+	for (uint32_t i = 0; i < c->s->limits.n; i++) {
+		if (!name(c, l[i].name, "limit name") || !limit_parts(c, &l[i], i) ||
+		    !text(c, l[i].header, l[i].action == LIMIT_TAG, SNAP_NAME_MAX, "header of a limit"))
+			return false;
+		if (l[i].slot == 0 || l[i].slot >= REGION_LIMITS || l[i].action >= LIMIT_ACTIONS ||
+		    l[i].full_passes > 1)
+			return fail(c, "limit %u: slot %u, action %u", i, l[i].slot, l[i].action);
+		if (l[i].rate == 0 || l[i].period == 0 || l[i].period > SNAP_LIMIT_TIME_MAX ||
+		    l[i].interval == 0 || l[i].burst == 0 || l[i].delay > SNAP_LIMIT_TIME_MAX ||
+		    l[i].interval > SNAP_LIMIT_TIME_MAX / l[i].burst)
+			return fail(c, "limit %u: rate, burst or delay out of range", i);
+	}
+	return true;
+}
+
 static bool listeners(struct check *c)
 {
 	const struct snap_listener *l;
@@ -246,6 +306,10 @@ static bool listeners(struct check *c)
 		return false;
 	l = snap_at(c->s, c->s->listeners);
 	for (uint32_t i = 0; i < c->s->listeners.n; i++) {
+		if (!records(c, l[i].limits, sizeof(struct snap_limit_use), "limits of a listener"))
+			return false;
+		if (!snapshot_limit_uses_ok(c->s, snap_at(c->s, l[i].limits), l[i].limits.n))
+			return fail(c, "listener %u: bad use of a limit", i);
 		if (!name(c, l[i].name, "listener name"))
 			return false;
 		if (l[i].port >= c->s->ports.n || l[i].tcp_port == 0 || l[i].pad ||
@@ -575,6 +639,6 @@ bool snapshot_verify(const void *s, size_t size, char *why, size_t why_size)
 	// Ranges that others are checked against (ports, upstreams, hosts, nodes) are those of the header:
 	// whoever comes later in this list finds them checked, or only compares with their numbers.
 	return header(&c) && system_part(&c) && text(&c, c.s->source, 0, SNAP_TEXT_MAX, "source") &&
-	       bytes(&c, c.s->text, UINT32_MAX, "configuration text") && ports(&c) && listeners(&c) &&
-	       upstreams(&c) && routes(&c) && hosts(&c) && tries(&c);
+	       bytes(&c, c.s->text, UINT32_MAX, "configuration text") && ports(&c) && limits(&c) &&
+	       listeners(&c) && upstreams(&c) && routes(&c) && hosts(&c) && tries(&c);
 }

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #define SNAPSHOT_MAGIC   0x70616e7347434843ull // "CHCGsnap"
-#define SNAPSHOT_VERSION 2u
+#define SNAPSHOT_VERSION 3u
 
 // n records (or bytes, for text) at offset off. off is a multiple of 8 for records; n = 0 means none.
 struct snap_ref {
@@ -49,8 +49,8 @@ struct snap_system {
 	uint64_t packet_memory;    // bytes of packet buffers, for the whole data plane
 	uint32_t upstream_reserve; // of these, kept for connections to upstreams; less than max_connections
 	uint32_t min_mss;          // bytes; a peer's smaller MSS counts as this one; 64..1220
-	uint64_t reserved;
-	int32_t cpu[64]; // of each worker; -1: wherever the scheduler puts it
+	uint64_t limit_memory;     // bytes of the table of rate limits, shared by all workers
+	int32_t cpu[64];           // of each worker; -1: wherever the scheduler puts it
 	struct snap_tcp tcp;
 };
 #define SNAP_WORKERS_MAX 64
@@ -105,6 +105,7 @@ struct snap_listener {
 	uint32_t max_per_address; // established connections of one client; 0: no bound
 	uint32_t accept_rate;     // connections a second, at most SNAP_ACCEPT_MAX; 0: no bound
 	uint32_t accept_burst;    // and at once; 0 just where accept_rate is
+	struct snap_ref limits;   // snap_limit_use, at most SNAP_LIMIT_USES_MAX
 };
 #define SNAP_HEAD_MAX   16384
 #define SNAP_ACCEPT_MAX 100000000u
@@ -112,6 +113,52 @@ enum snap_cookies { SYN_COOKIES_PRESSURE, SYN_COOKIES_ALWAYS, SYN_COOKIES_NEVER 
 enum snap_refuse { REFUSE_DROP, REFUSE_RESET };
 #define SNAP_MSS_FLOOR_MIN 64
 #define SNAP_MSS_FLOOR_MAX 1220
+
+// What makes up the key under which requests are counted.
+enum snap_limit_part_kind {
+	LIMIT_PART_CLIENT_IP,
+	LIMIT_PART_HEADER,
+	LIMIT_PART_COOKIE,
+	LIMIT_PART_QUERY,
+	LIMIT_PART_PATH, // a capture of the route's path
+	LIMIT_PART_ROUTE,
+	LIMIT_PART_LISTENER,
+	LIMIT_PART_CONSTANT,
+	LIMIT_PARTS // (a claim of a JWT will stand before it)
+};
+
+struct snap_limit_part {
+	uint32_t kind;            // enum snap_limit_part_kind
+	uint8_t prefix4, prefix6; // CLIENT_IP: bits that count, 1..32 and 1..128
+	uint16_t pad;
+	struct snap_ref name; // HEADER, COOKIE, QUERY, PATH; text
+};
+
+enum snap_limit_action { LIMIT_REJECT, LIMIT_DELAY, LIMIT_TAG, LIMIT_SHADOW, LIMIT_ACTIONS };
+
+struct snap_limit {
+	struct snap_ref name;
+	struct snap_ref parts;  // snap_limit_part, 1..SNAP_LIMIT_PARTS_MAX
+	struct snap_ref header; // LIMIT_TAG: field of the request that names the limit; text
+	uint32_t slot;          // of the region, 1..REGION_LIMITS - 1
+	uint32_t action;        // enum snap_limit_action
+	uint32_t full_passes;   // 1: a key for which the table has no place passes; 0: is refused
+	uint32_t rate;          // requests in `period`, as written
+	uint64_t period;        // ns
+	uint64_t interval;      // ns from one request to the next at this rate, rounded up
+	uint64_t burst;         // requests at once, at least 1
+	uint64_t delay;         // LIMIT_DELAY: ns at most
+};
+
+struct snap_limit_use {     // in a route or listener
+	uint32_t limit;     // index
+	uint32_t cost;      // requests that one counts for, 1..the limit's burst
+	uint8_t capture[8]; // of each part of kind PATH: which capture of the route
+};
+#define SNAP_LIMITS_MAX      1023
+#define SNAP_LIMIT_PARTS_MAX 8
+#define SNAP_LIMIT_USES_MAX  8
+#define SNAP_LIMIT_TIME_MAX  (400ull * 86400 * 1000000000) // ns: burst times interval, and delay
 
 enum snap_action { ACTION_TO, ACTION_RESPOND, ACTION_REDIRECT };
 
@@ -232,6 +279,7 @@ struct snapshot {
 	struct snap_ref edges;  // snap_edge, like hosts
 	uint32_t host_any;      // 1 where a host with an empty key is in the table
 	uint32_t host_suffixes; // 1 where any key begins with '.'
+	struct snap_ref limits; // snap_limit
 };
 
 // The segment's hash under its parent node: home slot is (hash & (edges.n - 1)).
@@ -249,3 +297,6 @@ static inline struct slice snap_text(const struct snapshot *s, struct snap_ref r
 // Complete check of size bytes at s: ranges, alignment, cross references, enums, tables that end. The stages'
 // records are opaque here: policy_verify() checks those. true, or false with the first fault in why.
 bool snapshot_verify(const void *s, size_t size, char *why, size_t why_size);
+// Whether n uses of limits at `uses` (a stage's record, which lies inside) are sound; captures: how many the
+// path of their route has.
+bool snapshot_limit_uses_ok(const struct snapshot *s, const struct snap_limit_use *uses, uint32_t n);

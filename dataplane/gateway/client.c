@@ -166,6 +166,7 @@ static struct exchange *exchange_begin(struct gateway *g, struct tcp_conn *c, co
 			       .method = g->head.method,
 			       .minor = g->head.minor,
 			       .idle_timeout = l->idle_timeout,
+			       .listener = l,
 			       .keep_alive = g->head.keep_alive && !g->draining &&
 					     (l->max_requests == 0 || served + 1 < l->max_requests)};
 	x->generation = (uint8_t)g->current;
@@ -204,22 +205,77 @@ static struct pkt *head_take(struct tcp_conn *c, uint32_t n)
 	return NULL;
 }
 
+// The head stays in the receive queue until its time comes, and is parsed anew then: until that, nothing is
+// kept of the request but what stands in x.
+static void exchange_park(struct exchange *x, const struct stage_ctx *ctx, enum stage at)
+{
+	x->parked = ctx->resume_at;
+	x->parked_at = (uint8_t)at;
+	x->parked_with = ctx->parked_with;
+	tcp_set_timer(x->client, 0);
+	exchange_arm(x);
+}
+
+// What policy says of the request; true where it may go on.
+static bool exchange_stages(struct exchange *x, uint32_t stages, uint32_t head_length)
+{
+	static const struct snap_ref none[8];
+	struct gateway *g = x->g;
+	struct stage_ctx ctx = {.snapshot = x->snapshot,
+				.now = g->now,
+				.head = &g->head,
+				.client = tcp_remote(x->client),
+				.route = x->route,
+				.listener = x->listener,
+				.capture = g->match.param,
+				.n_captures = g->match.n_params,
+				.ratelimit = g->ratelimit,
+				.parked_with = x->parked_with,
+				.resumed = x->parked != 0};
+	enum stage at, from = x->parked ? (enum stage)x->parked_at : 0;
+
+	x->parked = 0;
+	switch (policy_run(HOOK_HEAD, stages, x->route ? x->route->stage_conf : none, &ctx, from, &at)) {
+	case VERDICT_PASS:
+		return true;
+	case VERDICT_REPLY:
+		tcp_recv_skip(x->client, head_length);
+		if (ctx.fields.n)
+			reply_refusal(x, ctx.status, ctx.message, ctx.fields);
+		else
+			reply_error(x, ctx.status, ctx.message, 0);
+		return false;
+	case VERDICT_PARK:
+		exchange_park(x, &ctx, at);
+		return false;
+	case VERDICT_DROP:
+		break;
+	}
+	exchange_abort(x);
+	return false;
+}
+
 // Route, policy, action. The head in g->head is used up afterwards.
 static void exchange_route(struct exchange *x, uint32_t head_length)
 {
 	struct gateway *g = x->g;
 	struct http_head *h = &g->head;
-	struct stage_ctx ctx = {
-		.snapshot = x->snapshot, .now = g->now, .head = h, .client = tcp_remote(x->client)};
-	enum stage at;
 	enum route_result found = route_find(x->snapshot, 0, h->host, h->path, h->method, &g->match);
+	// The listener's limits hold for what no route takes, too.
+	uint32_t stages = x->listener->limits.n ? 1u << STAGE_ratelimit : 0;
 	uint16_t status;
 
 	if (found == ROUTE_FOUND) {
 		x->route = g->match.route;
 		x->route_slot = x->route->stat_slot;
+		stages |= x->route->stages;
 	}
-	stat_add(&g->conf.route_stats[x->route_slot].started, 1);
+	if (!x->parked)
+		stat_add(&g->conf.route_stats[x->route_slot].started, 1);
+	// Before policy, so that a client cannot name a field in Connection that a stage is about to set.
+	http_drop_hop_by_hop(h);
+	if (stages && !exchange_stages(x, stages, head_length))
+		return;
 	if (found != ROUTE_FOUND) {
 		tcp_recv_skip(x->client, head_length);
 		count(g, found == ROUTE_NO_METHOD ? CTR_http_no_method : CTR_http_no_route);
@@ -227,20 +283,6 @@ static void exchange_route(struct exchange *x, uint32_t head_length)
 			reply_error(x, 405, "the resource does not take this method", g->match.allow);
 		else
 			reply_error(x, 404, "no route matches", 0);
-		return;
-	}
-	// Before policy, so that a client cannot name a field in Connection that a stage is about to set.
-	http_drop_hop_by_hop(h);
-	switch (policy_run(HOOK_HEAD, x->route->stages, x->route->stage_conf, &ctx, 0, &at)) {
-	case VERDICT_PASS:
-		break;
-	case VERDICT_REPLY:
-		tcp_recv_skip(x->client, head_length);
-		reply_error(x, ctx.status, ctx.message, 0);
-		return;
-	case VERDICT_PARK: // no stage parks yet
-	case VERDICT_DROP:
-		exchange_abort(x);
 		return;
 	}
 	if (x->route->action != ACTION_TO) {
@@ -258,6 +300,21 @@ static void exchange_route(struct exchange *x, uint32_t head_length)
 		exchange_arm(x);
 	}
 	attempt_start(x, NULL);
+}
+
+void client_resume(struct exchange *x)
+{
+	struct gateway *g = x->g;
+	uint32_t scanned = 0;
+	int n = head_parse(g, x->client, &scanned, SNAP_HEAD_MAX, true);
+
+	// It was whole when the exchange began, and nobody has taken it away.
+	if (n <= 0) {
+		exchange_abort(x);
+		return;
+	}
+	tcp_set_timer(x->client, http_body_done(&x->request) ? 0 : g->now + x->idle_timeout);
+	exchange_route(x, (uint32_t)n);
 }
 
 static void request_fault(struct gateway *g, struct tcp_conn *c, int fault)
@@ -437,6 +494,8 @@ void client_event(void *ctx, struct tcp_conn *c, void *user, unsigned events)
 		exchange_abort(x);
 		return;
 	}
+	if (x->parked)
+		return; // what comes meanwhile stays in the queue, and the end of it shows later
 	if (events & EV_TIMER) {
 		client_stalled(x);
 		return;

@@ -11,6 +11,7 @@ void exchange_unpin(struct exchange *x)
 	x->snapshot = NULL;
 	x->route = NULL;
 	x->target = NULL;
+	x->listener = NULL;
 	if (--n->pins == 0 && x->generation != x->g->current)
 		n->snapshot = NULL;
 }
@@ -19,6 +20,8 @@ void exchange_arm(struct exchange *x)
 {
 	uint64_t at = x->deadline ? x->deadline : UINT64_MAX;
 
+	if (x->parked && x->parked < at)
+		at = x->parked;
 	if (x->attempt && x->attempt->deadline && x->attempt->deadline < at)
 		at = x->attempt->deadline;
 	if (x->retry && x->g->now + RETRY_TIME < at)
@@ -133,6 +136,10 @@ void exchange_timer(struct exchange *x)
 		if (x->attempt)
 			stat_add(&g->conf.upstream_stats[x->attempt->stat_slot].timeouts, 1);
 		exchange_fail(x, 504, "the upstream did not answer in time");
+		return;
+	}
+	if (x->parked && g->now >= x->parked) {
+		client_resume(x);
 		return;
 	}
 	if (x->attempt && x->attempt->deadline && g->now >= x->attempt->deadline) {

@@ -59,15 +59,18 @@ struct exchange {
 	const struct snapshot *snapshot; // pinned; NULL once the response head went out
 	const struct snap_route *route;  // as snapshot
 	const struct snap_target *target;
-	struct pkt *head;             // the request head as it goes upstream, kept for another attempt
-	struct http_body request;     // what is left to come from the client
-	struct http_body response;    // what is left to come from upstream
-	uint64_t started, deadline;   // ns; deadline 0: none
-	uint64_t bytes_in, bytes_out; // of bodies
-	uint64_t avoid;               // endpoints that failed this exchange, bits of their index
-	uint64_t idle_timeout;        // of the listener
-	uint32_t served;              // requests on this connection before
-	uint32_t queued;              // bytes that the client had not acknowledged when its timer was set
+	const struct snap_listener *listener; // that it came through; valid while parked
+	struct pkt *head;                     // the request head as it goes upstream, kept for another attempt
+	struct http_body request;             // what is left to come from the client
+	struct http_body response;            // what is left to come from upstream
+	uint64_t started, deadline;           // ns; deadline 0: none
+	uint64_t bytes_in, bytes_out;         // of bodies
+	uint64_t avoid;                       // endpoints that failed this exchange, bits of their index
+	uint64_t idle_timeout;                // of the listener
+	uint64_t parked; // by a policy stage, until then; 0: not parked. Its head is in the
+			 // client's receive queue still
+	uint32_t served; // requests on this connection before
+	uint32_t queued; // bytes that the client had not acknowledged when its timer was set
 	uint32_t route_slot;
 	uint32_t upstream_slot; // 0: answered here
 	uint16_t status;
@@ -83,6 +86,8 @@ struct exchange {
 	bool terminator_due;   // response payload complete, "0\r\n\r\n" found no buffer
 	bool chunk_end_due;    // the same for the request's
 	bool retry;            // the timer is to look at a shortage again
+	uint8_t parked_at;     // enum stage
+	uint32_t parked_with;  // what that stage wants to know again
 	char request_id[32];
 	char text[160]; // method and path for the log, only when requests are logged
 };
@@ -108,6 +113,7 @@ struct gateway {
 	struct slab exchanges, attempts;
 	struct upstream_pool upstreams;
 	struct random random;
+	struct ratelimit *ratelimit;
 	struct generation generation[GENERATIONS];
 	uint32_t current; // index
 	uint32_t n_listener_tags;
@@ -149,6 +155,8 @@ tcp_event_fn client_event;
 void client_progress(struct exchange *x);
 // Ends a connection: what is queued is still sent.
 void client_end(struct gateway *g, struct tcp_conn *c);
+// A parked exchange's time has come.
+void client_resume(struct exchange *x);
 // The exchange is over (freed): goes on with the connection: next request, or end.
 void client_continue(struct gateway *g, struct tcp_conn *c, uint32_t served, bool keep_alive);
 
@@ -211,6 +219,8 @@ bool relay_response(struct exchange *x);
 void reply_error(struct exchange *x, uint16_t status, const char *message, uint32_t allow);
 // Respond and redirect actions. spare: the request's buffer, which the answer may be written to; NULL: none.
 void reply_route(struct exchange *x, struct pkt *spare);
+// The same with field lines of the caller's.
+void reply_refusal(struct exchange *x, uint16_t status, const char *message, struct slice fields);
 // For a connection without an exchange (malformed request, no exchange left); its connection ends with it.
 void reply_bare(struct gateway *g, struct tcp_conn *c, uint16_t status, const char *message, bool head_only);
 const char *reply_error_name(uint16_t status);

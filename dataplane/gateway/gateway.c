@@ -1,5 +1,6 @@
 // The gateway's life: memory, generations, listeners, timers.
 #include "gateway/exchange.h"
+#include "policy/ratelimit/ratelimit.h"
 #include <errno.h>
 
 static uint32_t exchanges_for(uint32_t max_connections)
@@ -12,7 +13,8 @@ size_t gateway_memory(uint32_t max_connections)
 	size_t n = exchanges_for(max_connections);
 
 	return sizeof(struct gateway) + n * (sizeof(struct exchange) + sizeof(struct attempt) + 128) +
-	       STATS_UPSTREAMS * sizeof(struct pending) + upstream_memory(max_connections) + 65536;
+	       STATS_UPSTREAMS * sizeof(struct pending) + upstream_memory(max_connections) +
+	       ratelimit_memory() + 65536;
 }
 
 struct gateway *gateway_create(struct arena *a, const struct gateway_config *conf)
@@ -25,7 +27,10 @@ struct gateway *gateway_create(struct arena *a, const struct gateway_config *con
 	g->date_second = UINT64_MAX;
 	random_seed(&g->random, conf->seed);
 	g->pending = arena_alloc(a, STATS_UPSTREAMS * sizeof(*g->pending), 64);
-	if (!g->pending)
+	g->ratelimit = ratelimit_create(a, &(struct ratelimit_config){.worker = conf->worker,
+								      .region = conf->region,
+								      .table = conf->limits});
+	if (!g->pending || !g->ratelimit)
 		return NULL;
 	g->due = UINT32_MAX;
 	for (uint32_t i = 0; i < STATS_UPSTREAMS; i++)

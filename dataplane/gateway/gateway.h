@@ -4,6 +4,7 @@
 #pragma once
 #include "base/arena.h"
 #include "base/wheel.h"
+#include "contract/limit_table.h"
 #include "contract/region.h"
 #include "contract/snapshot.h"
 #include "contract/stats.h"
@@ -21,6 +22,7 @@ struct gateway_config {
 	struct route_stats *route_stats;       // [STATS_ROUTES] of this worker
 	struct upstream_stats *upstream_stats; // [STATS_UPSTREAMS] of this worker
 	struct wheel *wheel;
+	const struct limit_table *limits; // of requests; NULL: none
 	uint64_t seed;
 	uint64_t realtime_offset; // CLOCK_REALTIME - CLOCK_MONOTONIC, ns
 };

@@ -187,6 +187,15 @@ void reply_error(struct exchange *x, uint16_t status, const char *message, uint3
 	reply_exchange(x, &r);
 }
 
+void reply_refusal(struct exchange *x, uint16_t status, const char *message, struct slice fields)
+{
+	char body[512];
+	struct reply r = {.status = status, .content_type = SLICE("application/json"), .extra = fields};
+
+	r.body = slice_of(body, (size_t)error_body(body, sizeof(body), status, message, x->request_id));
+	reply_exchange(x, &r);
+}
+
 // The answer that control has prepared: false where this request needs another one, or there is no buffer.
 static bool reply_prepared(struct exchange *x, struct pkt *spare)
 {

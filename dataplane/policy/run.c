@@ -23,6 +23,7 @@ enum verdict policy_run(enum stage_hook hook, uint32_t mask, const struct snap_r
 			*at = STAGE_##name;                                                                    \
 			return v;                                                                              \
 		}                                                                                              \
+		ctx->resumed = false;                                                                          \
 	}
 #include "contract/stages.def"
 #undef STAGE

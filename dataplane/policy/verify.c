@@ -41,6 +41,10 @@ bool policy_verify(const struct snapshot *s, char *why, size_t why_size)
 {
 	const struct snap_route *routes = snap_at(s, s->routes);
 
+	if (!ratelimit_limits_verify(s)) {
+		snprintf(why, why_size, "a limit whose name or header field cannot be sent");
+		return false;
+	}
 	for (uint32_t i = 0; i < s->routes.n; i++) {
 		if (routes[i].stages >> STAGE_COUNT) {
 			snprintf(why, why_size, "route %u: a stage that does not exist", i);

@@ -110,10 +110,11 @@ static bool present(const void *conf)
 	return q->set.n + q->add.n + q->remove.n + s->set.n + s->add.n + s->remove.n > 0;
 }
 
-static void check(struct diag *d, const void *conf)
+static void check(struct diag *d, const void *conf, const struct stage_place *place)
 {
 	const struct headers_keys_conf *c = conf;
 
+	(void)place;
 	check_direction(d, &c->request);
 	check_direction(d, &c->response);
 }
@@ -144,13 +145,14 @@ static struct snap_ref compile_direction(struct blob *b, const struct direction 
 	return blob_add(b, e, n, sizeof(e[0]));
 }
 
-static struct snap_ref compile(struct blob *b, const void *conf)
+static struct snap_ref compile(struct blob *b, const void *conf, const struct stage_place *place)
 {
 	const struct headers_keys_conf *c = conf;
 	struct headers_conf record = {.request = compile_direction(b, &c->request),
 				      .response = compile_direction(b, &c->response)};
 	struct snap_ref ref = blob_add(b, &record, 1, sizeof(record));
 
+	(void)place;
 	ref.n = sizeof(record); // stage records are counted in bytes
 	return ref;
 }

@@ -166,6 +166,20 @@ static void image_ports(struct image *m)
 	}
 }
 
+static void image_limits(struct image *m)
+{
+	struct snap_limit *l;
+
+	image_header(m)->limits = image_records(m, 1, sizeof(*l));
+	l = image_at(m, image_header(m)->limits);
+	*l = (struct snap_limit){
+		.slot = 1, .rate = 100, .period = 60000000000, .interval = 600000000, .burst = 100};
+	l->name = image_text(m, "per-client");
+	l->parts = image_records(m, 1, sizeof(struct snap_limit_part));
+	*(struct snap_limit_part *)image_at(m, l->parts) =
+		(struct snap_limit_part){.kind = LIMIT_PART_CLIENT_IP, .prefix4 = 32, .prefix6 = 64};
+}
+
 static void image_listeners(struct image *m)
 {
 	image_header(m)->listeners = image_records(m, 2, sizeof(struct snap_listener));
@@ -182,6 +196,10 @@ static void image_listeners(struct image *m)
 					    .accept_rate = 1000,
 					    .accept_burst = 2000};
 		l->name = image_text(m, i ? "inside" : "http");
+		if (i == 0)
+			continue;
+		l->limits = image_records(m, 1, sizeof(struct snap_limit_use));
+		*(struct snap_limit_use *)image_at(m, l->limits) = (struct snap_limit_use){.cost = 1};
 	}
 }
 
@@ -292,6 +310,7 @@ static void image_build(struct image *m)
 					 .cpu = {0, -1}};
 	s->source = image_text(m, "gateway.yaml");
 	image_ports(m);
+	image_limits(m);
 	image_listeners(m);
 	image_upstreams(m);
 	image_routes(m);

@@ -13,10 +13,10 @@
 #define AT(type, field, offset) assert_int_equal(offsetof(struct type, field), offset)
 #define SIZE(type, bytes)       assert_int_equal(sizeof(struct type), bytes)
 
-static void snapshot_of_version_2_has_its_layout(void **state)
+static void snapshot_of_version_3_has_its_layout(void **state)
 {
 	(void)state;
-	assert_int_equal(SNAPSHOT_VERSION, 2);
+	assert_int_equal(SNAPSHOT_VERSION, 3);
 	SIZE(snap_ref, 8);
 	SIZE(snap_tcp, 48);
 	SIZE(snap_system, 344);
@@ -28,7 +28,14 @@ static void snapshot_of_version_2_has_its_layout(void **state)
 	SIZE(snap_netroute, 40);
 	SIZE(snap_port, 40);
 	AT(snap_port, vlan, 32);
-	SIZE(snap_listener, 72);
+	AT(snap_system, limit_memory, 32);
+	SIZE(snap_listener, 80);
+	AT(snap_listener, limits, 72);
+	SIZE(snap_limit_part, 16);
+	SIZE(snap_limit, 72);
+	AT(snap_limit, slot, 24);
+	AT(snap_limit, interval, 48);
+	SIZE(snap_limit_use, 16);
 	AT(snap_listener, port, 24);
 	AT(snap_listener, head_timeout, 32);
 	AT(snap_listener, syn_cookies, 56);
@@ -47,7 +54,8 @@ static void snapshot_of_version_2_has_its_layout(void **state)
 	SIZE(snap_host, 24);
 	SIZE(snap_node, 24);
 	SIZE(snap_edge, 24);
-	SIZE(snapshot, 472);
+	SIZE(snapshot, 480);
+	AT(snapshot, limits, 472);
 	AT(snapshot, checksum, 32);
 	AT(snapshot, system, 48);
 	AT(snapshot, ports, 408);
@@ -55,15 +63,18 @@ static void snapshot_of_version_2_has_its_layout(void **state)
 	AT(snapshot, host_any, 464);
 }
 
-static void region_of_version_2_has_its_layout(void **state)
+static void region_of_version_3_has_its_layout(void **state)
 {
 	(void)state;
-	assert_int_equal(REGION_VERSION, 2);
+	assert_int_equal(REGION_VERSION, 3);
 	SIZE(region_endpoint, 24);
 	AT(region_endpoint, admin, 12);
 	SIZE(region_target, 16);
 	SIZE(region_name, 72);
-	SIZE(region, 128);
+	SIZE(region, 136);
+	SIZE(region_limit, 32);
+	SIZE(region_limit_stats, 64);
+	SIZE(region_limit_key, 64);
 	AT(region, off_endpoints, 24);
 	AT(region, log_level, 80);
 	AT(region, draining, 96);
@@ -100,8 +111,8 @@ static void records_and_messages_have_their_layout(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(snapshot_of_version_2_has_its_layout),
-		cmocka_unit_test(region_of_version_2_has_its_layout),
+		cmocka_unit_test(snapshot_of_version_3_has_its_layout),
+		cmocka_unit_test(region_of_version_3_has_its_layout),
 		cmocka_unit_test(statistics_have_their_layout),
 		cmocka_unit_test(records_and_messages_have_their_layout),
 	};

@@ -1,0 +1,24 @@
+// The bytes under which a limit counts: its parts one after the other, each with its kind and length, so that
+// no two different lists of values are the same bytes. Pure; what a request gives (run.c) and what an operator
+// types (control) go through the same functions.
+#pragma once
+#include "base/addr.h"
+#include "base/slice.h"
+#include "contract/limit_table.h"
+#include "contract/snapshot.h"
+
+#define KEY_VALUE_MAX 256 // bytes of one value that stand in the key; of a longer one its keyed hash does
+
+struct limit_key {
+	uint32_t n;
+	unsigned char b[SNAP_LIMIT_PARTS_MAX * (KEY_VALUE_MAX + 8)];
+};
+
+void limit_key_start(struct limit_key *k);
+void limit_key_value(struct limit_key *k, const struct limit_table *t, uint32_t kind, struct slice value);
+// The client's address, cut to the part's prefix.
+void limit_key_address(struct limit_key *k, const struct snap_limit_part *p, struct addr client);
+struct addr limit_key_network(const struct snap_limit_part *p, struct addr client);
+// %XX and, where `plus`, '+' are taken for what they mean, so that a client cannot have another key by writing
+// the same value in another way. At most room bytes; the length.
+size_t limit_key_decode(struct slice value, bool plus, char *dst, size_t room);

@@ -1,0 +1,37 @@
+// Rate limits of requests, as one worker applies them: the limits of the listener and of the route together,
+// each under a key of its own, all of them or none.
+//
+// A request is looked at under every limit first and charged only where all let it pass. Where another worker's
+// request came between and one limit refuses after all, what the others were charged is given back.
+#pragma once
+#include "base/arena.h"
+#include "contract/limit_table.h"
+#include "contract/region.h"
+#include "policy/stage.h"
+
+struct ratelimit_config {
+	unsigned worker;
+	struct region *region;
+	const struct limit_table *table; // copied; NULL: none, every key finds no place
+};
+
+size_t ratelimit_memory(void); // arena bytes, at most
+// NULL: no memory.
+struct ratelimit *ratelimit_create(struct arena *a, const struct ratelimit_config *conf);
+
+// A request's keys are made and the lines of the table asked for, so that the checks of a burst overlap: for
+// each request ratelimit_prepare(), then for each ratelimit_decide(). ratelimit_run() is both, one after the
+// other.
+#define RATELIMIT_CHECKS_MAX (2 * SNAP_LIMIT_USES_MAX)
+struct ratelimit_check {
+	const struct snap_limit *limit;
+	const struct snap_limit_use *use;
+	struct limit_table_key key;
+	uint64_t cost, tolerance, interval, tat;
+};
+struct ratelimit_checks {
+	unsigned n;
+	struct ratelimit_check v[RATELIMIT_CHECKS_MAX];
+};
+void ratelimit_prepare(const struct stage_ctx *ctx, struct ratelimit_checks *checks);
+enum verdict ratelimit_decide(struct stage_ctx *ctx, struct ratelimit_checks *checks);

@@ -1,0 +1,451 @@
+#include "contract/limit_key.h"
+#include "policy/ratelimit/conf.h"
+#include "policy/ratelimit/ratelimit.h"
+#include <stdarg.h>
+#include <stdio.h>
+
+#define SECOND 1000000000ull
+
+struct ratelimit {
+	struct limit_table table;
+	bool has_table;
+	struct limit_table_claims claims;
+	struct region_limit *by_hand;
+	struct region_limit_stats *stats;
+	struct region_limit_key *keys;
+	struct limit_key key; // scratch
+	char value[KEY_VALUE_MAX];
+	char fields[2048];
+};
+
+size_t ratelimit_memory(void)
+{
+	return sizeof(struct ratelimit) + 64;
+}
+
+struct ratelimit *ratelimit_create(struct arena *a, const struct ratelimit_config *conf)
+{
+	struct ratelimit *r = arena_alloc(a, sizeof(*r), 64);
+
+	if (!r)
+		return NULL;
+	r->by_hand = region_limits(conf->region);
+	r->stats = region_limit_stats(conf->region, conf->worker);
+	r->keys = region_limit_keys(conf->region, conf->worker);
+	r->has_table = conf->table != NULL;
+	if (r->has_table) {
+		r->table = *conf->table;
+		limit_table_claims_init(&r->claims, &r->table, conf->worker);
+	}
+	return r;
+}
+
+static void count(struct ratelimit *r, const struct snap_limit *l, enum limit_decision d)
+{
+	stat_add(&r->stats[l->slot].n[d], 1);
+}
+
+// The value of `name` in a list of name=value between separators; the first one counts.
+static struct slice pair_value(struct ratelimit *r, struct slice list, char separator, struct slice name,
+			       bool decode)
+{
+	while (list.n) {
+		const char *end = memchr(list.p, separator, list.n), *eq;
+		struct slice item = {list.p, end ? (size_t)(end - list.p) : list.n}, key;
+
+		list = end ? slice_of(end + 1, list.n - item.n - 1) : slice_of(list.p, 0);
+		while (item.n && (*item.p == ' ' || *item.p == '\t'))
+			item = slice_of(item.p + 1, item.n - 1);
+		eq = item.n ? memchr(item.p, '=', item.n) : NULL;
+		key = slice_of(item.p, eq ? (size_t)(eq - item.p) : item.n);
+		if (decode)
+			key = slice_of(r->value, limit_key_decode(key, true, r->value, sizeof(r->value)));
+		if (!slice_eq(key, name))
+			continue;
+		return eq ? slice_of(eq + 1, (size_t)(item.p + item.n - eq - 1)) : slice_of("", 0);
+	}
+	return slice_of("", 0);
+}
+
+static struct slice cookie(struct ratelimit *r, const struct http_head *h, struct slice name)
+{
+	for (unsigned i = 0; i < h->n; i++) {
+		struct slice v;
+
+		if (h->field[i].dropped || !slice_ieq(h->field[i].name, SLICE("Cookie")))
+			continue;
+		v = pair_value(r, h->field[i].value, ';', name, false);
+		if (v.n)
+			return v;
+	}
+	return slice_of("", 0);
+}
+
+static struct slice decoded(struct ratelimit *r, struct slice v, bool plus)
+{
+	// Beyond the room nothing would be told apart: a longer value counts as it was written.
+	if (v.n > sizeof(r->value))
+		return v;
+	return slice_of(r->value, limit_key_decode(v, plus, r->value, sizeof(r->value)));
+}
+
+static struct slice part_value(struct ratelimit *r, const struct stage_ctx *ctx,
+			       const struct snap_limit_part *p, uint32_t capture)
+{
+	struct slice name = snap_text(ctx->snapshot, p->name);
+	struct http_field *f;
+
+	switch ((enum snap_limit_part_kind)p->kind) {
+	case LIMIT_PART_HEADER:
+		f = http_find(ctx->head, name);
+		return f ? f->value : slice_of("", 0);
+	case LIMIT_PART_COOKIE:
+		return cookie(r, ctx->head, name);
+	case LIMIT_PART_QUERY:
+		return ctx->head->query.p ? decoded(r, pair_value(r, ctx->head->query, '&', name, true), true)
+					  : slice_of("", 0);
+	case LIMIT_PART_PATH:
+		return capture < ctx->n_captures ? decoded(r, ctx->capture[capture], false) : slice_of("", 0);
+	case LIMIT_PART_ROUTE:
+		return ctx->route ? snap_text(ctx->snapshot, ctx->route->name) : slice_of("", 0);
+	case LIMIT_PART_LISTENER:
+		return ctx->listener ? snap_text(ctx->snapshot, ctx->listener->name) : slice_of("", 0);
+	case LIMIT_PART_CLIENT_IP:
+	case LIMIT_PART_CONSTANT:
+	case LIMIT_PARTS:
+		break;
+	}
+	return slice_of("", 0);
+}
+
+static void prepare_one(const struct stage_ctx *ctx, const struct snap_limit_use *use,
+			struct ratelimit_check *c)
+{
+	struct ratelimit *r = ctx->ratelimit;
+	const struct snap_limit *l =
+		(const struct snap_limit *)snap_at(ctx->snapshot, ctx->snapshot->limits) + use->limit;
+	const struct snap_limit_part *p = snap_at(ctx->snapshot, l->parts);
+	const struct region_limit *hand = &r->by_hand[l->slot];
+	uint64_t interval = atomic_load_explicit(&hand->interval, memory_order_relaxed);
+	uint64_t burst = atomic_load_explicit(&hand->burst, memory_order_relaxed);
+
+	c->limit = l;
+	c->use = use;
+	// Whoever writes nonsense into the region gets a limit that is wrong, but no sum that wraps.
+	c->interval = interval && interval <= SNAP_LIMIT_TIME_MAX ? interval : l->interval;
+	burst = burst ? burst : l->burst;
+	if (burst > SNAP_LIMIT_TIME_MAX / c->interval)
+		burst = SNAP_LIMIT_TIME_MAX / c->interval;
+	c->tolerance = burst * c->interval;
+	c->cost = use->cost * c->interval; // at most burst as configured: no more than LIMIT_TABLE_TIME_MAX
+	if (c->cost > SNAP_LIMIT_TIME_MAX)
+		c->cost = SNAP_LIMIT_TIME_MAX;
+	if (!r->has_table)
+		return;
+	limit_key_start(&r->key);
+	for (uint32_t i = 0; i < l->parts.n; i++)
+		if (p[i].kind == LIMIT_PART_CLIENT_IP)
+			limit_key_address(&r->key, &p[i], ctx->client);
+		else
+			limit_key_value(&r->key, &r->table, p[i].kind,
+					part_value(r, ctx, &p[i], use->capture[i]));
+	c->key = limit_table_key(&r->table, l->slot, r->key.b, r->key.n);
+	limit_table_prefetch(&c->key);
+}
+
+void ratelimit_prepare(const struct stage_ctx *ctx, struct ratelimit_checks *checks)
+{
+	const struct snap_limit_use *use;
+	uint32_t n;
+
+	checks->n = 0;
+	if (ctx->listener) {
+		use = snap_at(ctx->snapshot, ctx->listener->limits);
+		for (uint32_t i = 0; i < ctx->listener->limits.n; i++)
+			prepare_one(ctx, &use[i], &checks->v[checks->n++]);
+	}
+	use = ctx->conf;
+	n = ctx->conf_size / (uint32_t)sizeof(*use);
+	for (uint32_t i = 0; i < n; i++)
+		prepare_one(ctx, &use[i], &checks->v[checks->n++]);
+}
+
+static bool enforces(const struct ratelimit_check *c)
+{
+	return c->limit->action == LIMIT_REJECT || c->limit->action == LIMIT_DELAY;
+}
+
+static uint64_t allowance(const struct ratelimit_check *c)
+{
+	return c->limit->action == LIMIT_DELAY ? c->tolerance + c->limit->delay : c->tolerance;
+}
+
+// ns until the request would pass.
+static uint64_t wait_of(const struct ratelimit_check *c, uint64_t now)
+{
+	uint64_t at = (c->tat > now ? c->tat : now) + c->cost, until = now + allowance(c);
+
+	return at > until ? at - until : 0;
+}
+
+// The key in words, for operators: where it is near its limit or beyond.
+static void key_note(const struct stage_ctx *ctx, const struct ratelimit_check *c)
+{
+	struct ratelimit *r = ctx->ratelimit;
+	struct region_limit_key *k = &r->keys[c->key.id % REGION_LIMIT_KEYS];
+	const struct snap_limit_part *p = snap_at(ctx->snapshot, c->limit->parts);
+	size_t n = 0;
+
+	if (atomic_load_explicit(&k->id, memory_order_relaxed) == c->key.id)
+		return;
+	atomic_store_explicit(&k->id, 0, memory_order_relaxed);
+	atomic_thread_fence(memory_order_release);
+	for (uint32_t i = 0; i < c->limit->parts.n && n + 1 < sizeof(k->text); i++) {
+		char text[ADDR_TEXT_MAX];
+		struct slice v;
+
+		if (p[i].kind == LIMIT_PART_CLIENT_IP) {
+			addr_text(limit_key_network(&p[i], ctx->client), text);
+			v = slice_of(text, strlen(text));
+		} else {
+			v = part_value(r, ctx, &p[i], c->use->capture[i]);
+		}
+		n += (size_t)snprintf(k->text + n, sizeof(k->text) - n, "%s%.*s", i ? " " : "",
+				      (int)(v.n < sizeof(k->text) ? v.n : sizeof(k->text)), v.p);
+	}
+	k->text[sizeof(k->text) - 1] = '\0';
+	atomic_store_explicit(&k->id, c->key.id, memory_order_release);
+}
+
+static void put(struct ratelimit *r, size_t *n, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+static void put(struct ratelimit *r, size_t *n, const char *format, ...)
+{
+	va_list args;
+	int k;
+
+	va_start(args, format);
+	k = vsnprintf(r->fields + *n, sizeof(r->fields) - *n, format, args);
+	va_end(args);
+	*n = k > 0 && (size_t)k < sizeof(r->fields) - *n ? *n + (size_t)k : sizeof(r->fields) - 1;
+}
+
+static uint64_t seconds_up(uint64_t ns)
+{
+	return (ns + SECOND - 1) / SECOND;
+}
+
+// Retry-After (RFC 9110 10.2.3): the first whole second at which all limits would let it pass, if nobody else
+// comes. RateLimit and RateLimit-Policy as in draft-ietf-httpapi-ratelimit-headers-10, for the limits that
+// refused.
+static enum verdict refuse(struct stage_ctx *ctx, const struct ratelimit_checks *checks, uint32_t refused)
+{
+	struct ratelimit *r = ctx->ratelimit;
+	uint64_t wait = 0;
+	bool first = true;
+	size_t n = 0;
+
+	put(r, &n, "RateLimit-Policy: ");
+	for (unsigned i = 0; i < checks->n; i++) {
+		const struct ratelimit_check *c = &checks->v[i];
+		const struct region_limit *hand = &r->by_hand[c->limit->slot];
+		struct slice name = snap_text(ctx->snapshot, c->limit->name);
+		bool set = c->interval != c->limit->interval;
+
+		if (!(refused & 1u << i))
+			continue;
+		put(r, &n, "%s\"%.*s\";q=%llu;w=%llu", first ? "" : ", ", (int)name.n, name.p,
+		    (unsigned long long)(set ? hand->rate : c->limit->rate),
+		    (unsigned long long)seconds_up(set ? hand->period : c->limit->period));
+		first = false;
+	}
+	put(r, &n, "\r\nRateLimit: ");
+	first = true;
+	for (unsigned i = 0; i < checks->n; i++) {
+		const struct ratelimit_check *c = &checks->v[i];
+		struct slice name = snap_text(ctx->snapshot, c->limit->name);
+		uint64_t own = wait_of(c, ctx->now), used = c->tat > ctx->now ? c->tat - ctx->now : 0;
+
+		if (!(refused & 1u << i))
+			continue;
+		wait = own > wait ? own : wait;
+		put(r, &n, "%s\"%.*s\";r=%llu;t=%llu", first ? "" : ", ", (int)name.n, name.p,
+		    (unsigned long long)(used < c->tolerance ? (c->tolerance - used) / c->interval : 0),
+		    (unsigned long long)seconds_up(own));
+		first = false;
+	}
+	wait = seconds_up(wait);
+	put(r, &n, "\r\nRetry-After: %llu\r\n", (unsigned long long)(wait ? wait : 1));
+	ctx->status = 429;
+	ctx->message = "too many requests";
+	ctx->fields = slice_of(r->fields, n);
+	return VERDICT_REPLY;
+}
+
+static enum limit_table_result charge(struct stage_ctx *ctx, struct ratelimit_check *c)
+{
+	struct ratelimit *r = ctx->ratelimit;
+
+	if (!r->has_table)
+		return LIMIT_TABLE_FULL;
+	return limit_table_charge(&r->table, &r->claims, &c->key, ctx->now, c->cost, allowance(c), &c->tat);
+}
+
+static enum limit_table_result peek(const struct stage_ctx *ctx, struct ratelimit_check *c)
+{
+	if (!ctx->ratelimit->has_table)
+		return LIMIT_TABLE_FULL;
+	return limit_table_peek(&ctx->ratelimit->table, &c->key, ctx->now, c->cost, allowance(c), &c->tat);
+}
+
+// false: refused. *charged and *refused: bits of the checks.
+static bool stands(struct stage_ctx *ctx, struct ratelimit_check *c, enum limit_table_result result, unsigned i,
+		   uint32_t *charged, uint32_t *refused)
+{
+	if (result == LIMIT_TABLE_ALLOWED) {
+		*charged |= 1u << i;
+		return true;
+	}
+	if (result == LIMIT_TABLE_FULL) {
+		count(ctx->ratelimit, c->limit, LIMIT_NO_PLACE);
+		c->tat = 0;
+		if (c->limit->full_passes)
+			return true;
+	} else {
+		count(ctx->ratelimit, c->limit, LIMIT_REFUSED);
+		key_note(ctx, c);
+	}
+	*refused |= 1u << i;
+	return false;
+}
+
+// The limits that refuse: first only looked at, so that a refusal changes nothing, then charged.
+static uint32_t enforce(struct stage_ctx *ctx, struct ratelimit_checks *checks, uint32_t *charged)
+{
+	uint32_t refused = 0, would = 0;
+	unsigned enforcing = 0;
+
+	for (unsigned i = 0; i < checks->n; i++)
+		enforcing += enforces(&checks->v[i]);
+	for (unsigned i = 0; i < checks->n && enforcing > 1; i++) {
+		struct ratelimit_check *c = &checks->v[i];
+		enum limit_table_result result = enforces(c) ? peek(ctx, c) : LIMIT_TABLE_ALLOWED;
+
+		if (result == LIMIT_TABLE_OVER || (result == LIMIT_TABLE_FULL && !c->limit->full_passes))
+			stands(ctx, c, result, i, &would, &refused);
+	}
+	for (unsigned i = 0; i < checks->n && !refused; i++) {
+		struct ratelimit_check *c = &checks->v[i];
+
+		if (enforces(c))
+			stands(ctx, c, charge(ctx, c), i, charged, &refused);
+	}
+	for (unsigned i = 0; i < checks->n && refused; i++)
+		if (*charged & 1u << i) {
+			limit_table_return(&ctx->ratelimit->table, &checks->v[i].key, checks->v[i].tat,
+					   checks->v[i].cost);
+			count(ctx->ratelimit, checks->v[i].limit, LIMIT_GIVEN_BACK);
+		}
+	return refused;
+}
+
+// false: no room for the field.
+static bool tag(struct stage_ctx *ctx, const struct snap_limit *l)
+{
+	return http_add(ctx->head, snap_text(ctx->snapshot, l->header), snap_text(ctx->snapshot, l->name));
+}
+
+static enum verdict too_many_fields(struct stage_ctx *ctx)
+{
+	ctx->status = 431;
+	ctx->message = "too many header fields";
+	return VERDICT_REPLY;
+}
+
+// The limits that only watch.
+static bool watch(struct stage_ctx *ctx, struct ratelimit_checks *checks)
+{
+	for (unsigned i = 0; i < checks->n; i++) {
+		struct ratelimit_check *c = &checks->v[i];
+		bool tags = c->limit->action == LIMIT_TAG;
+
+		if (enforces(c))
+			continue;
+		switch (charge(ctx, c)) {
+		case LIMIT_TABLE_ALLOWED:
+			count(ctx->ratelimit, c->limit, LIMIT_PASSED);
+			continue;
+		case LIMIT_TABLE_FULL:
+			count(ctx->ratelimit, c->limit, LIMIT_NO_PLACE);
+			continue;
+		case LIMIT_TABLE_OVER:
+			break;
+		}
+		key_note(ctx, c);
+		count(ctx->ratelimit, c->limit, tags ? LIMIT_TAGGED : LIMIT_SHADOWED);
+		if (!tags)
+			continue;
+		ctx->parked_with |= 1u << i;
+		if (!tag(ctx, c->limit))
+			return false;
+	}
+	return true;
+}
+
+enum verdict ratelimit_decide(struct stage_ctx *ctx, struct ratelimit_checks *checks)
+{
+	uint32_t charged = 0, refused = enforce(ctx, checks, &charged);
+	uint64_t wait = 0;
+
+	if (refused)
+		return refuse(ctx, checks, refused);
+	for (unsigned i = 0; i < checks->n; i++) {
+		struct ratelimit_check *c = &checks->v[i];
+		uint64_t due, used;
+
+		if (!(charged & 1u << i))
+			continue;
+		// Charged beyond what may pass at once: until the rest of it has passed.
+		due = c->tat > ctx->now + c->tolerance ? c->tat - ctx->now - c->tolerance : 0;
+		wait = due > wait ? due : wait;
+		count(ctx->ratelimit, c->limit, due ? LIMIT_DELAYED : LIMIT_PASSED);
+		used = c->tat > ctx->now ? c->tat - ctx->now : 0;
+		if (used > c->tolerance / 2)
+			key_note(ctx, c);
+	}
+	ctx->parked_with = 0;
+	if (!watch(ctx, checks))
+		return too_many_fields(ctx);
+	if (!wait)
+		return VERDICT_PASS;
+	ctx->resume_at = ctx->now + wait;
+	return VERDICT_PARK;
+}
+
+// The head was parsed anew while the request waited: its tags are put on again.
+static enum verdict resume(struct stage_ctx *ctx)
+{
+	const struct snap_limit *limit = snap_at(ctx->snapshot, ctx->snapshot->limits);
+	const struct snap_limit_use *use = ctx->listener ? snap_at(ctx->snapshot, ctx->listener->limits) : NULL;
+	uint32_t n = ctx->listener ? ctx->listener->limits.n : 0;
+
+	for (uint32_t i = 0; i < RATELIMIT_CHECKS_MAX; i++) {
+		if (!(ctx->parked_with & 1u << i))
+			continue;
+		if (!tag(ctx, &limit[i < n ? use[i].limit
+					   : ((const struct snap_limit_use *)ctx->conf)[i - n].limit]))
+			return too_many_fields(ctx);
+	}
+	return VERDICT_PASS;
+}
+
+enum verdict ratelimit_run(enum stage_hook hook, struct stage_ctx *ctx)
+{
+	struct ratelimit_checks checks;
+
+	(void)hook;
+	if (ctx->resumed)
+		return resume(ctx);
+	ratelimit_prepare(ctx, &checks);
+	return ratelimit_decide(ctx, &checks);
+}
