@@ -90,6 +90,23 @@ class Tour:
         self.expect(" 405 " in text and re.search(r"(?im)^allow: .*GET", text) and '"request_id"' in text,
                     "405: a route takes this path, but not this method; Allow says which it takes")
 
+    def limits(self):
+        self.step("Rate limits: 100 a minute for a client, 10 for creating orders, 60 for each user and operation")
+        text = self.shell("sh", "-c", f"for n in $(seq 12); do curl -s -o /dev/null -w '%{{http_code}} ' -X POST "
+                                      f"-H 'Host: limits.lab' http://{WAN}/orders; done")
+        self.expect(text.split() == ["201"] * 10 + ["429"] * 2, "ten orders a minute, not one more")
+        text = self.curl("limits.lab", "/orders", "-i", "-X", "POST")
+        self.expect(" 429 " in text and '"request_id"' in text and re.search(r"(?im)^retry-after: [1-6]\b", text),
+                    "429 in JSON; Retry-After says when the next one passes")
+        text = self.shell("sh", "-c", f"for user in asha ravi; do for n in $(seq 61); do curl -s -o /dev/null -w "
+                                      f"'%{{http_code}}\\n' -X POST -H 'Host: limits.lab' -H \"X-User: $user\" "
+                                      f"http://{WAN}/payments; done | sort | uniq -c; done")
+        self.expect(text.split() == ["60", "200", "1", "429"] * 2, "each user has 60 of an operation")
+        self.expect("198.18.0.2" in self.cgctl("show ratelimit order-creation top 5"), "who is near a limit")
+        self.cgctl("clear ratelimit order-creation 198.18.0.2")
+        text = self.curl("limits.lab", "/orders", "-i", "-X", "POST")
+        self.expect(" 201 " in text, "cleared by hand: at once")
+
     def large(self):
         backends, folder = self.gw.backends, os.path.join(self.gw.space.dir, "files")
         self.step(f"A download and an upload of {SIZE >> 20} MiB")
@@ -185,7 +202,7 @@ def demo(config):
         gw = pieces(space, config)
         tour = Tour(gw)
         print(f"lab: control {gw.control.pid}, data plane {gw.dataplane_pid()}, exporter {gw.exporter.pid}")
-        for part in (tour.local, tour.routing, tour.spread, tour.ipv6, tour.errors, tour.large, tour.weights,
+        for part in (tour.local, tour.routing, tour.spread, tour.ipv6, tour.errors, tour.limits, tour.large, tour.weights,
                      tour.reload, tour.load, tour.figures):
             part()
         tour.step("The end")

@@ -144,6 +144,28 @@ static const struct {
 	 "test.yaml:11:5: routes: one of to, respond and redirect is missing"},
 	{"upstream: v2", "upstream: v22",
 	 "test.yaml:16:49: upstream \"v22\" is not defined; did you mean \"v2\"?"},
+	{"timeout: 5s\n", "rate_limit: slow\n", "test.yaml:17:17: rate limit \"slow\" is not defined"},
+	{"upstreams:\n", "rate_limits: {slow: {key: client_pi, rate: 1/s}}\nupstreams:\n",
+	 "test.yaml:21:27: key: \"client_pi\" is none of client_ip, header:NAME, cookie:NAME, query:NAME, "
+	 "path:CAPTURE, route, listener and constant"},
+	{"upstreams:\n", "rate_limits: {slow: {key: \"jwt:sub\", rate: 1/s}}\nupstreams:\n",
+	 "test.yaml:21:27: key: \"jwt:sub\" needs a route that verifies tokens, which no route can yet"},
+	{"upstreams:\n", "rate_limits: {slow: {key: header, rate: 1/s}}\nupstreams:\n",
+	 "test.yaml:21:27: key: \"header\" needs a name of 1 to 63 bytes behind a colon"},
+	{"upstreams:\n", "rate_limits: {slow: {key: route, rate: 1/week}}\nupstreams:\n",
+	 "test.yaml:21:40: rate: \"1/week\" is no rate such as \"100/min\": a whole number, then /s, /min, /h "
+	 "or "
+	 "/day"},
+	{"upstreams:\n", "rate_limits: {slow: {key: route, rate: 1/day, burst: 1000}}\nupstreams:\n",
+	 "test.yaml:21:54: burst: at this rate it takes more than 400 days to earn"},
+	{"upstreams:\n",
+	 "  - {name: x, rate_limit: slow, match: {path: \"/x/{id}\"}, respond: {}}\nrate_limits: {slow: {key: "
+	 "\"path:name\", rate: 1/s}}\nupstreams:\n",
+	 "test.yaml:21:27: rate_limit: the key of \"slow\" has path:name, but \"/x/{id}\" has no {name}"},
+	{"upstreams:\n",
+	 "  - {name: x, rate_limit: {limit: slow, cost: 2}, respond: {}}\nrate_limits: {slow: {key: route, "
+	 "rate: 1/s}}\nupstreams:\n",
+	 "test.yaml:21:47: cost: 2 is more than the burst of \"slow\", 1: no request would pass"},
 	{"upstream: v2", "upstream: v1", "test.yaml:16:49: to: upstream \"v1\" a second time"},
 	{"{upstream: v1, weight: 90}, {upstream: v2, weight: 10}", "{upstream: v1, weight: 0}",
 	 "test.yaml:16:9: to: every weight is 0"},
