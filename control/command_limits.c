@@ -398,9 +398,17 @@ void command_clear_ratelimit(struct request *rq)
 
 		k = limit_table_key(t, l->slot, key->b, key->n);
 		limit_table_claims_init(&claims, t, 0xff);
-		bool known = limit_table_peek(t, &k, loop_now(), 1, 1, &tat) == LIMIT_TABLE_OVER;
+		bool known = limit_table_peek(t, &k, loop_now(), burst_of(rq, l) * interval_of(rq, l),
+					      burst_of(rq, l) * interval_of(rq, l), &tat) == LIMIT_TABLE_OVER;
 
 		limit_table_set(t, &claims, &k, loop_now(), 0); // nothing is claimed where nothing is set
+		uint32_t size = key->n;
+
+		for (enum limit_key_aspect a = LIMIT_KEY_BLOCKED; a <= LIMIT_KEY_STRIKES; a++) {
+			limit_key_aspect(key, a, size);
+			k = limit_table_key(t, l->slot, key->b, key->n);
+			limit_table_set(t, &claims, &k, loop_now(), 0);
+		}
 		request_log(rq, "rate limit %s cleared for one key", rq->argv[0]);
 		request_answer(rq, json_pack("{s:s, s:b}", "ratelimit", rq->argv[0], "had_used_some", known));
 	}

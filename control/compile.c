@@ -176,6 +176,9 @@ static int job_limits(struct job *j)
 			.interval = l[i].interval,
 			.burst = l[i].most,
 			.delay = l[i].action.v == LIMIT_DELAY ? l[i].delay.v : 0,
+			.block = l[i].escalate.block.v,
+			.strikes_in = l[i].escalate.within.v,
+			.strikes = (uint32_t)l[i].escalate.after.v,
 		};
 	}
 	j->head.limits = blob_add(j->b, out, list->n, sizeof(*out));

@@ -183,6 +183,16 @@ static const char *const limit_actions[] = {[LIMIT_REJECT] = "reject",
 					    [LIMIT_SHADOW] = "shadow",
 					    NULL};
 static const char *const limit_full_words[] = {"refuse", "pass", NULL};
+static const struct field escalate_fields[] = {
+	{"after", KIND_NUMBER, F(conf_escalate, after), .flags = FIELD_REQUIRED, .min = 1, .max = 1000000,
+	 .help = "refusals"},
+	{"within", KIND_TIME, F(conf_escalate, within), .flags = FIELD_REQUIRED, .min = SECOND / 1000,
+	 .max = 86400 * SECOND, .help = "in this time"},
+	{"block", KIND_TIME, F(conf_escalate, block), .flags = FIELD_REQUIRED, .min = SECOND / 1000,
+	 .max = 30 * 86400 * SECOND, .help = "how long the key is answered 403 then"},
+};
+static const struct object escalate_object = {"escalate", sizeof(struct conf_escalate),
+					      OBJECT(escalate_fields)};
 static const struct field limit_fields[] = {
 	{"key", KIND_LIST, KIND_TEXT, F(conf_limit, key), .flags = FIELD_REQUIRED | FIELD_ONE, .min = 1,
 	 .max = SNAP_LIMIT_PARTS_MAX,
@@ -202,6 +212,8 @@ static const struct field limit_fields[] = {
 	 .help = "action delay: longest wait; what would wait longer is refused"},
 	{"header", KIND_TEXT, F(conf_limit, header), .min = 1, .max = 63, .def = "X-RateLimit-Exceeded",
 	 .help = "action tag: field that the upstream gets, with the limit's name"},
+	{"escalate", KIND_OBJECT, F(conf_limit, escalate), .object = &escalate_object,
+	 .help = "a key that is refused so often is blocked for a time"},
 	{"when_full", KIND_WORD, F(conf_limit, when_full), .def = "refuse", .words = limit_full_words,
 	 .help = "a new key for which the table has no place"},
 };

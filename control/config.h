@@ -136,12 +136,17 @@ struct conf_upstream {
 	struct conf_down down;
 	uint32_t port_index; // set by the check
 };
+struct conf_escalate {
+	struct object_head head;
+	struct number after, within, block;
+};
 struct conf_limit { // a named object: its name stands first
 	struct object_head head;
 	struct text name;
 	struct list key; // struct text: "client_ip", "header:X-User", ...
 	struct number ipv4_prefix, ipv6_prefix, burst, action, delay, when_full;
 	struct text rate, header;
+	struct conf_escalate escalate;
 	uint32_t count; // of the rate; these are set by the check
 	uint64_t period, interval, most;
 };

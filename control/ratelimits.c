@@ -95,6 +95,10 @@ static void check_limit(struct diag *d, struct conf_limit *l)
 		diag_error(d, l->header.mark, "header: \"%s\" is no name of a header field", l->header.s);
 	if (l->delay.given && l->action.v != LIMIT_DELAY)
 		diag_error(d, l->delay.mark, "delay: only with action: delay");
+	if (l->escalate.head.given && l->action.v != LIMIT_REJECT && l->action.v != LIMIT_DELAY)
+		diag_error(d, l->escalate.head.mark, "escalate: only with action: reject or delay");
+	if (l->escalate.head.given && l->escalate.within.v < l->escalate.after.v)
+		diag_error(d, l->escalate.head.mark, "escalate: more refusals than nanoseconds");
 	if (!l->rate.s)
 		return;
 	if (!unit_rate(l->rate.s, &l->count, &l->period, &why)) {

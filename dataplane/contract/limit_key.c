@@ -29,6 +29,12 @@ void limit_key_value(struct limit_key *k, const struct limit_table *t, uint32_t 
 	}
 }
 
+void limit_key_aspect(struct limit_key *k, enum limit_key_aspect aspect, uint32_t n)
+{
+	k->n = n;
+	put(k, aspect, NULL, 0);
+}
+
 struct addr limit_key_network(const struct snap_limit_part *p, struct addr client)
 {
 	unsigned bits = addr_is_v4(client) ? 96u + p->prefix4 : p->prefix6;

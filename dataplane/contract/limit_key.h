@@ -11,8 +11,13 @@
 
 struct limit_key {
 	uint32_t n;
-	unsigned char b[SNAP_LIMIT_PARTS_MAX * (KEY_VALUE_MAX + 8)];
+	unsigned char b[(SNAP_LIMIT_PARTS_MAX + 1) * (KEY_VALUE_MAX + 8)];
 };
+
+// Beside what a key has used, there is whether it is blocked, and how often it was refused, each under the same
+// bytes and one more part.
+enum limit_key_aspect { LIMIT_KEY_BLOCKED = 0x200, LIMIT_KEY_STRIKES };
+void limit_key_aspect(struct limit_key *k, enum limit_key_aspect aspect, uint32_t n); // n: of the key itself
 
 void limit_key_start(struct limit_key *k);
 void limit_key_value(struct limit_key *k, const struct limit_table *t, uint32_t kind, struct slice value);

@@ -7,9 +7,9 @@
 #define KEY_RELEASED 1ull
 
 const char *const limit_decision_name[LIMIT_DECISIONS] = {
-	[LIMIT_PASSED] = "passed",        [LIMIT_REFUSED] = "refused",   [LIMIT_DELAYED] = "delayed",
-	[LIMIT_TAGGED] = "tagged",        [LIMIT_SHADOWED] = "shadowed", [LIMIT_NO_PLACE] = "no_place",
-	[LIMIT_GIVEN_BACK] = "given_back"};
+	[LIMIT_PASSED] = "passed",   [LIMIT_REFUSED] = "refused",      [LIMIT_DELAYED] = "delayed",
+	[LIMIT_TAGGED] = "tagged",   [LIMIT_SHADOWED] = "shadowed",    [LIMIT_NO_PLACE] = "no_place",
+	[LIMIT_BLOCKED] = "blocked", [LIMIT_GIVEN_BACK] = "given_back"};
 
 static const uint32_t ring_bytes[RING_IDS] = {
 	[RING_CMD] = REGION_CMD_RING, [RING_REPLY] = REGION_REPLY_RING, [RING_LOG] = REGION_LOG_RING};

@@ -64,6 +64,7 @@ enum limit_decision {
 	LIMIT_TAGGED,     // beyond it, passed with a header field
 	LIMIT_SHADOWED,   // beyond it, passed
 	LIMIT_NO_PLACE,   // a new key found no place in the table
+	LIMIT_BLOCKED,    // its key was refused too often, and is now for a time without a look at the limit
 	LIMIT_GIVEN_BACK, // charged, and given back since another limit refused meanwhile
 	LIMIT_DECISIONS
 };

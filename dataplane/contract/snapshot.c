@@ -294,6 +294,9 @@ static bool limits(struct check *c)
 		    l[i].interval == 0 || l[i].burst == 0 || l[i].delay > SNAP_LIMIT_TIME_MAX ||
 		    l[i].interval > SNAP_LIMIT_TIME_MAX / l[i].burst)
 			return fail(c, "limit %u: rate, burst or delay out of range", i);
+		if (l[i].block > SNAP_LIMIT_TIME_MAX || l[i].strikes_in > SNAP_LIMIT_TIME_MAX || l[i].pad ||
+		    (l[i].block && (l[i].strikes == 0 || l[i].strikes_in < l[i].strikes)))
+			return fail(c, "limit %u: blocking out of range", i);
 	}
 	return true;
 }

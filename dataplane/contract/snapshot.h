@@ -148,6 +148,10 @@ struct snap_limit {
 	uint64_t interval;      // ns from one request to the next at this rate, rounded up
 	uint64_t burst;         // requests at once, at least 1
 	uint64_t delay;         // LIMIT_DELAY: ns at most
+	uint64_t block;         // ns for which a key is blocked that was refused too often; 0: never
+	uint64_t strikes_in;    // ns in which `strikes` refusals, 1 or more, are too often
+	uint32_t strikes;
+	uint32_t pad;
 };
 
 struct snap_limit_use {     // in a route or listener

@@ -211,6 +211,20 @@ def test_an_operator_sees_the_keys_near_their_limit_clears_one_and_changes_the_r
         assert statuses(gw, 4, "tuned.test", fields=keyed("busy"), conn=conn) == [200] * 3 + [429]
 
 
+def test_x2_ten_payments_a_minute_then_blocked_for_five_minutes(gw):
+    account = (("X-Account", "4711"),)
+    with Conn(gw.address) as conn:
+        got = statuses(gw, 14, "account.test", fields=account, conn=conn)
+        assert got == [200] * 10 + [429] * 3 + [403], got
+        answer = conn.request("GET", "/", "account.test", account)
+        own_error(answer, 403)
+        assert 295 <= int(answer.get("Retry-After")) <= 300, answer
+        assert statuses(gw, 1, "account.test", fields=(("X-Account", "4712"),), conn=conn) == [200]
+        assert limit_row(gw, "payments")["blocked"] >= 2
+        clear(gw, "payments", "4711")
+        assert statuses(gw, 1, "account.test", fields=account, conn=conn) == [200]
+
+
 def test_wrong_commands_on_limits_say_what_is_wrong(gw):
     for command, word in (("show ratelimit tunde", "tuned"), ("set ratelimit tuned rate 5/fortnight", "rate"),
                           ("set ratelimit tuned", "set ratelimit"), ("clear ratelimit tuned", "missing"),

@@ -26,7 +26,7 @@ struct ratelimit *ratelimit_create(struct arena *a, const struct ratelimit_confi
 struct ratelimit_check {
 	const struct snap_limit *limit;
 	const struct snap_limit_use *use;
-	struct limit_table_key key;
+	struct limit_table_key key, blocked, strikes; // the latter two only where the limit blocks
 	uint64_t cost, tolerance, interval, tat;
 };
 struct ratelimit_checks {

@@ -151,6 +151,15 @@ static void prepare_one(const struct stage_ctx *ctx, const struct snap_limit_use
 					part_value(r, ctx, &p[i], use->capture[i]));
 	c->key = limit_table_key(&r->table, l->slot, r->key.b, r->key.n);
 	limit_table_prefetch(&c->key);
+	if (l->block) {
+		uint32_t size = r->key.n;
+
+		limit_key_aspect(&r->key, LIMIT_KEY_BLOCKED, size);
+		c->blocked = limit_table_key(&r->table, l->slot, r->key.b, r->key.n);
+		limit_key_aspect(&r->key, LIMIT_KEY_STRIKES, size);
+		c->strikes = limit_table_key(&r->table, l->slot, r->key.b, r->key.n);
+		limit_table_prefetch(&c->blocked);
+	}
 }
 
 void ratelimit_prepare(const struct stage_ctx *ctx, struct ratelimit_checks *checks)
@@ -298,6 +307,41 @@ static enum limit_table_result peek(const struct stage_ctx *ctx, struct ratelimi
 	return limit_table_peek(&ctx->ratelimit->table, &c->key, ctx->now, c->cost, allowance(c), &c->tat);
 }
 
+// A refusal more of this key: too many of them, and it is blocked.
+static void strike(struct stage_ctx *ctx, const struct ratelimit_check *c)
+{
+	struct ratelimit *r = ctx->ratelimit;
+	const struct snap_limit *l = c->limit;
+	uint64_t one, tat;
+
+	if (!l->block || !r->has_table)
+		return;
+	one = l->strikes_in / l->strikes;
+	if (limit_table_charge(&r->table, &r->claims, &c->strikes, ctx->now, one, one * (l->strikes - 1),
+			       &tat) != LIMIT_TABLE_OVER)
+		return;
+	if (limit_table_set(&r->table, &r->claims, &c->blocked, ctx->now, l->block) == LIMIT_TABLE_FULL)
+		count(r, l, LIMIT_NO_PLACE);
+}
+
+// ns for which a key of this request is still blocked; 0: none is.
+static uint64_t blocked(struct stage_ctx *ctx, const struct ratelimit_checks *checks)
+{
+	const struct ratelimit *r = ctx->ratelimit;
+
+	for (unsigned i = 0; i < checks->n && r->has_table; i++) {
+		const struct snap_limit *l = checks->v[i].limit;
+		uint64_t tat;
+
+		if (!l->block || limit_table_peek(&r->table, &checks->v[i].blocked, ctx->now, l->block,
+						  l->block, &tat) != LIMIT_TABLE_OVER)
+			continue;
+		count(ctx->ratelimit, l, LIMIT_BLOCKED);
+		return tat > ctx->now ? tat - ctx->now : 1;
+	}
+	return 0;
+}
+
 // false: refused. *charged and *refused: bits of the checks.
 static bool stands(struct stage_ctx *ctx, struct ratelimit_check *c, enum limit_table_result result, unsigned i,
 		   uint32_t *charged, uint32_t *refused)
@@ -314,6 +358,7 @@ static bool stands(struct stage_ctx *ctx, struct ratelimit_check *c, enum limit_
 	} else {
 		count(ctx->ratelimit, c->limit, LIMIT_REFUSED);
 		key_note(ctx, c);
+		strike(ctx, c);
 	}
 	*refused |= 1u << i;
 	return false;
@@ -394,9 +439,19 @@ static bool watch(struct stage_ctx *ctx, struct ratelimit_checks *checks)
 
 enum verdict ratelimit_decide(struct stage_ctx *ctx, struct ratelimit_checks *checks)
 {
-	uint32_t charged = 0, refused = enforce(ctx, checks, &charged);
-	uint64_t wait = 0;
+	uint64_t wait = blocked(ctx, checks);
+	uint32_t charged = 0, refused;
 
+	if (wait) {
+		size_t n = 0;
+
+		put(ctx->ratelimit, &n, "Retry-After: %llu\r\n", (unsigned long long)seconds_up(wait));
+		ctx->status = 403;
+		ctx->message = "blocked for a time, after too many requests";
+		ctx->fields = slice_of(ctx->ratelimit->fields, n);
+		return VERDICT_REPLY;
+	}
+	refused = enforce(ctx, checks, &charged);
 	if (refused)
 		return refuse(ctx, checks, refused);
 	for (unsigned i = 0; i < checks->n; i++) {

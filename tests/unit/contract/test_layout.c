@@ -32,7 +32,7 @@ static void snapshot_of_version_3_has_its_layout(void **state)
 	SIZE(snap_listener, 80);
 	AT(snap_listener, limits, 72);
 	SIZE(snap_limit_part, 16);
-	SIZE(snap_limit, 72);
+	SIZE(snap_limit, 96);
 	AT(snap_limit, slot, 24);
 	AT(snap_limit, interval, 48);
 	SIZE(snap_limit_use, 16);
