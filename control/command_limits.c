@@ -28,11 +28,11 @@ static const struct snap_limit *limit_find(struct request *rq, const char *name)
 	const char *words[SNAP_LIMITS_MAX], *near;
 	struct memory m = {0};
 
-	for (uint32_t i = 0; i < s->limits.n; i++) {
+	for (uint32_t i = 0; i < s->limits.n; i++)
 		if (slice_eq(snap_text(s, l[i].name), slice_of(name, strlen(name))))
 			return &l[i];
+	for (uint32_t i = 0; i < s->limits.n; i++)
 		words[i] = memory_text(&m, (const char *)s + l[i].name.off, l[i].name.n);
-	}
 	near = diag_suggest(name, words, s->limits.n);
 	request_error(rq, "no rate limit \"%s\"%s%s%s", name, near ? "; did you mean \"" : "", near ? near : "",
 		      near ? "\"?" : "");
@@ -364,9 +364,11 @@ static bool key_build(struct request *rq, const struct snap_limit *l, struct lim
 		}
 		limit_key_address(key, &p[i], a);
 	}
-	if (at < rq->argc)
+	if (at < rq->argc) {
 		request_error(rq, "the key has fewer parts than that");
-	return at >= rq->argc;
+		return false; // the request is gone
+	}
+	return true;
 }
 
 void command_clear_ratelimit(struct request *rq)
