@@ -316,7 +316,10 @@ void rack_ack(struct tcp *t, struct tcp_conn *c, const struct segment *s)
 		c->cwnd = c->ssthresh > c->mss ? c->ssthresh : c->mss;
 		c->prr = (struct prr){0};
 		recovery_over(c);
-	} else if (d.bytes && advances && !(c->flags & CONN_RECOVERY) && !(c->more & MORE_ECN_ROUND)) {
+	} else if (d.bytes && (advances || (c->flags & CONN_REORDERED)) && !(c->flags & CONN_RECOVERY) &&
+		   !(c->more & MORE_ECN_ROUND)) {
+		// Where a path reorders, what has arrived counts when it does, as it may well be in order
+		// later.
 		conn_cc(c)->acked(c, d.bytes, flight, t->now);
 	}
 	if (!(c->flags & CONN_RECOVERY) && seq_gt(c->snd_una, c->recover))

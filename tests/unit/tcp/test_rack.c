@@ -119,6 +119,21 @@ static void rfc4015_a_recovery_for_what_was_lost_is_not_undone(void **state)
 	bed_free(b);
 }
 
+static void rfc5681_3_1_on_a_path_that_reorders_the_window_grows_with_what_arrives_in_any_order(void **state)
+{
+	(void)state;
+	for (uint32_t reorders = 0; reorders < 2; reorders++) {
+		struct bed *b = bed_make((struct tcp_config){0});
+		struct tcp_conn *c = flight(b, 10);
+		uint32_t cwnd = c->cwnd;
+
+		c->flags |= reorders ? CONN_REORDERED : 0;
+		sack(b, 0, 1, 3);
+		assert_int_equal(c->cwnd, cwnd + reorders * 2000); // slow start
+		bed_free(b);
+	}
+}
+
 static void rfc8985_6_2_one_sacked_segment_waits_for_the_reordering_window(void **state)
 {
 	struct bed *b = bed_make((struct tcp_config){0});
@@ -458,6 +473,7 @@ static const struct CMUnitTest tests[] = {
 	BED_TEST(rfc4015_a_recovery_for_what_was_only_late_is_undone),
 	BED_TEST(rfc4015_a_recovery_that_ends_before_anything_was_sent_again_is_undone),
 	BED_TEST(rfc4015_a_recovery_for_what_was_lost_is_not_undone),
+	BED_TEST(rfc5681_3_1_on_a_path_that_reorders_the_window_grows_with_what_arrives_in_any_order),
 	BED_TEST(rfc8985_6_2_one_sacked_segment_waits_for_the_reordering_window),
 	BED_TEST(rfc8985_6_2_what_is_only_late_is_not_sent_again),
 	BED_TEST(rfc8985_4_a_lost_retransmission_is_found_without_a_timeout),
