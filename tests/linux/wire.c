@@ -14,6 +14,7 @@
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -327,6 +328,8 @@ int main(int argc, char **argv)
 	sigaction(SIGINT, &act, NULL);
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	prctl(PR_SET_TIMERSLACK, 1000);
+	// A wire does not wait for the processor.
+	sched_setscheduler(0, SCHED_RR, &(struct sched_param){.sched_priority = 1});
 	int left = attach(argv[optind]), right = attach(argv[optind + 1]);
 	way[0].from = way[1].to = left;
 	way[0].to = way[1].from = right;
