@@ -233,7 +233,10 @@ static void recovery_undo(struct tcp *t, struct tcp_conn *c)
 	tcp_count(t, CTR_tcp_undo);
 	c->flags = (c->flags | CONN_REORDERED) & ~(CONN_RECOVERY | CONN_RESEND);
 	c->cwnd = c->undo_cwnd > c->cwnd ? c->undo_cwnd & ~1u : c->cwnd;
-	c->ssthresh = c->undo_cwnd & 1 ? CWND_MAX : c->cwnd;
+	if (c->undo_cwnd & 1)
+		c->ssthresh = CWND_MAX;
+	else if (c->ssthresh < c->cwnd)
+		c->ssthresh = c->cwnd;
 	c->prr = (struct prr){0};
 }
 

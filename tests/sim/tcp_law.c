@@ -46,6 +46,8 @@ static void window_law(struct sim *s, const struct end *e, const struct tcp_info
 		return;
 	}
 	base = was->recovery && !now->recovery ? max32(now->ssthresh, max32(was->cwnd, mss)) : was->cwnd;
+	if (now->mss > was->mss) // a window of one segment is one of a larger segment, too
+		base = max32(base, now->mss);
 	// RFC 9438 4.2 and 4.3: beyond the threshold CUBIC may leap, by half at most or by a segment.
 	if (cubic && was->cwnd >= was->ssthresh)
 		bytes = max32((uint32_t)bytes + mss, base / 2);
