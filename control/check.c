@@ -529,7 +529,7 @@ static void check_sockets(struct config *c)
 					   s[i].socket.s);
 }
 
-static void check_limits(struct config *c)
+static void check_system_limits(struct config *c)
 {
 	const struct conf_limits *l = &c->root.system.limits;
 
@@ -551,7 +551,7 @@ void check_config(struct config *c)
 	NAMES(root->listeners, conf_listener, "listener");
 	NAMES(root->routes, conf_route, "route");
 	check_workers(c);
-	check_limits(c);
+	check_system_limits(c);
 	check_ports(c);
 	check_limits(&c->diag, root);
 	check_listeners(c, &ports);
