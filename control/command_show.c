@@ -253,6 +253,11 @@ void command_show_listeners(struct request *rq)
 						      (json_int_t)l[i].accept_rate, "accept_burst",
 						      (json_int_t)l[i].accept_burst, "refuse",
 						      l[i].refuse == REFUSE_RESET ? "reset" : "drop"));
+		json_object_update_new(
+			row, json_pack("{s:I, s:I, s:I, s:I, s:b}", "max_request_line",
+				       (json_int_t)l[i].max_line, "max_uri", (json_int_t)l[i].max_uri,
+				       "max_fields", (json_int_t)l[i].max_fields, "max_body",
+				       (json_int_t)l[i].max_body, "lenient_lf", (int)l[i].lenient_lf));
 		json_array_append_new(rows, row);
 	}
 	request_answer(rq, json_pack("{s:o}", "listeners", rows));

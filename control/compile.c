@@ -216,6 +216,11 @@ static int job_listeners(struct job *j)
 							   ? from->accept_burst.v
 							   : from->accept_rate.v),
 			.limits = limit_uses_add(j->b, &j->c->root, &from->rate_limit, NULL),
+			.max_line = (uint32_t)from->max_request_line.v,
+			.max_uri = (uint32_t)from->max_uri.v,
+			.max_fields = (uint16_t)from->max_fields.v,
+			.lenient_lf = (uint8_t)from->lenient_lf.v,
+			.max_body = from->max_body.v,
 		};
 	}
 	j->head.listeners = blob_add(j->b, out, l->n, sizeof(*out));

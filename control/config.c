@@ -28,6 +28,7 @@ static const char *const cookies_words[] = {[SYN_COOKIES_PRESSURE] = "pressure",
 					    [SYN_COOKIES_NEVER] = "never",
 					    NULL};
 static const char *const refuse_words[] = {[REFUSE_DROP] = "drop", [REFUSE_RESET] = "reset", NULL};
+const char *const conf_booleans[] = {"false", "true", NULL};
 const char *const conf_levels[] = {"user", "operator", "admin", NULL};
 const char *const conf_log_levels[] = {"error", "warning", "info", "debug", NULL};
 // CONNECT is not offered: we forward no tunnels.
@@ -253,6 +254,16 @@ static const struct field listener_fields[] = {
 	{"rate_limit", KIND_LIST, KIND_OBJECT, F(conf_listener, rate_limit), .flags = FIELD_ONE, .min = 1,
 	 .max = SNAP_LIMIT_USES_MAX, .object = &conf_limit_use_object,
 	 .help = "limits of all requests through this listener, beside those of their route"},
+	{"max_request_line", KIND_SIZE, F(conf_listener, max_request_line), .min = 64, .max = SNAP_HEAD_MAX,
+	 .def = "8KiB", .help = "longer ones are answered with 414"},
+	{"max_uri", KIND_SIZE, F(conf_listener, max_uri), .min = 32, .max = SNAP_HEAD_MAX, .def = "8000B",
+	 .help = "of a request target; longer ones are answered with 414"},
+	{"max_fields", KIND_NUMBER, F(conf_listener, max_fields), .min = 1, .max = SNAP_FIELDS_MAX,
+	 .def = "100", .help = "header fields of a request"},
+	{"max_body", KIND_SIZE, F(conf_listener, max_body), .min = 0, .max = INT64_MAX, .def = "0B",
+	 .help = "of a request's body, beyond it 413; 0: no bound"},
+	{"lenient_lf", KIND_WORD, F(conf_listener, lenient_lf), .def = "false", .words = conf_booleans,
+	 .help = "a lone LF ends a line of a request's head"},
 };
 static const struct object listener_object = {"listeners", sizeof(struct conf_listener),
 					      OBJECT(listener_fields)};

@@ -80,6 +80,7 @@ struct conf_listener {
 	struct address bind;
 	struct number head_timeout, idle_timeout, max_head, max_requests, congestion, ecn;
 	struct number syn_cookies, refuse, max_per_address, client_prefix6, accept_rate, accept_burst;
+	struct number max_request_line, max_uri, max_fields, max_body, lenient_lf;
 	struct list rate_limit; // struct conf_limit_use
 	uint32_t port_index;    // set by the check
 };
@@ -182,6 +183,7 @@ struct config {
 
 extern const struct object conf_schema;
 extern const char *const conf_methods[]; // that a route can name
+extern const char *const conf_booleans[];
 extern const char *const conf_levels[];
 extern const char *const conf_log_levels[];
 

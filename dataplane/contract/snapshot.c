@@ -332,6 +332,15 @@ static bool listeners(struct check *c)
 		if (l[i].max_head == 0 || l[i].max_head > SNAP_HEAD_MAX)
 			return fail(c, "listener %u: a head of %u bytes, but 1 to %u are possible", i,
 				    l[i].max_head, SNAP_HEAD_MAX);
+		if (l[i].max_line == 0 || l[i].max_line > SNAP_HEAD_MAX || l[i].max_uri == 0 ||
+		    l[i].max_uri > SNAP_HEAD_MAX)
+			return fail(c, "listener %u: a request line of %u bytes, a target of %u", i,
+				    l[i].max_line, l[i].max_uri);
+		if (l[i].max_fields == 0 || l[i].max_fields > SNAP_FIELDS_MAX)
+			return fail(c, "listener %u: %u fields, but 1 to %u are possible", i, l[i].max_fields,
+				    SNAP_FIELDS_MAX);
+		if (l[i].lenient_lf > 1 || memcmp(l[i].pad3, (uint8_t[5]){0}, 5) != 0)
+			return fail(c, "listener %u: lenient_lf %u, or padding in use", i, l[i].lenient_lf);
 	}
 	return true;
 }

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #define SNAPSHOT_MAGIC   0x70616e7347434843ull // "CHCGsnap"
-#define SNAPSHOT_VERSION 3u
+#define SNAPSHOT_VERSION 4u
 
 // n records (or bytes, for text) at offset off. off is a multiple of 8 for records; n = 0 means none.
 struct snap_ref {
@@ -106,8 +106,16 @@ struct snap_listener {
 	uint32_t accept_rate;     // connections a second, at most SNAP_ACCEPT_MAX; 0: no bound
 	uint32_t accept_burst;    // and at once; 0 just where accept_rate is
 	struct snap_ref limits;   // snap_limit_use, at most SNAP_LIMIT_USES_MAX
+	// And on what they send.
+	uint32_t max_line;   // bytes of a request line with its line end; max_head bounds it too
+	uint32_t max_uri;    // bytes of a request target
+	uint16_t max_fields; // field lines of a request, 1..SNAP_FIELDS_MAX
+	uint8_t lenient_lf;  // 1: a lone LF ends a line of a request's head
+	uint8_t pad3[5];
+	uint64_t max_body; // bytes of a request's body; 0: no bound
 };
 #define SNAP_HEAD_MAX   16384
+#define SNAP_FIELDS_MAX 100
 #define SNAP_ACCEPT_MAX 100000000u
 enum snap_cookies { SYN_COOKIES_PRESSURE, SYN_COOKIES_ALWAYS, SYN_COOKIES_NEVER };
 enum snap_refuse { REFUSE_DROP, REFUSE_RESET };

@@ -398,6 +398,8 @@ static enum head response_head(struct attempt *a)
 			return HEAD_MORE;
 		if (n < 0 || h->status == 101) { // we asked for no upgrade
 			count(g, CTR_up_bad_response);
+			if (n < 0)
+				count(g, fault_counter((enum http_fault) - n));
 			exchange_fail(x, 502, "the upstream's answer is malformed");
 			return HEAD_OVER;
 		}

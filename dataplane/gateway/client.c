@@ -103,16 +103,18 @@ static struct slice head_bytes(struct gateway *g, struct tcp_conn *c)
 	return (struct slice){g->in, n};
 }
 
-static int parse(struct slice s, uint32_t max, bool request, struct http_head *h)
+static int parse(struct slice s, const struct http_limits *limits, bool request, struct http_head *h)
 {
-	return request ? http_parse_request(s.p, s.n, max, h) : http_parse_response(s.p, s.n, max, h);
+	return request ? http_parse_request_within(s.p, s.n, limits, h)
+		       : http_parse_response_within(s.p, s.n, limits, h);
 }
 
 // Looks for a whole head at the front of the receive queue. As a parser's result; *scanned makes sure that
 // each byte is looked at a bounded number of times, however small the pieces it comes in.
-static int head_parse(struct gateway *g, struct tcp_conn *c, uint32_t *scanned, uint32_t max, bool request)
+static int head_parse(struct gateway *g, struct tcp_conn *c, uint32_t *scanned,
+		      const struct http_limits *limits, bool request)
 {
-	uint32_t have = tcp_recv_len(c);
+	uint32_t have = tcp_recv_len(c), max = (uint32_t)limits->head;
 	struct slice s;
 	int n;
 
@@ -123,9 +125,9 @@ static int head_parse(struct gateway *g, struct tcp_conn *c, uint32_t *scanned, 
 	// Nearly always the first buffer has it all, whatever stands behind it: only else it is copied
 	// together.
 	s = tcp_recv_peek(c) ? pkt_slice(tcp_recv_peek(c)) : (struct slice){"", 0};
-	n = parse(s, max, request, &g->head);
+	n = parse(s, limits, request, &g->head);
 	if (n == HTTP_MORE && s.n < have)
-		n = parse(head_bytes(g, c), max, request, &g->head);
+		n = parse(head_bytes(g, c), limits, request, &g->head);
 	if (n == HTTP_MORE) {
 		*scanned = have;
 		if (have >= max)
@@ -136,7 +138,22 @@ static int head_parse(struct gateway *g, struct tcp_conn *c, uint32_t *scanned, 
 
 int response_head_parse(struct gateway *g, struct tcp_conn *c, uint32_t *scanned)
 {
-	return head_parse(g, c, scanned, SNAP_HEAD_MAX, false);
+	const struct http_limits limits = http_limits_of(SNAP_HEAD_MAX);
+
+	return head_parse(g, c, scanned, &limits, false);
+}
+
+static int request_head_parse(struct gateway *g, struct tcp_conn *c, uint32_t *scanned,
+			      const struct snap_listener *l)
+{
+	const struct http_limits limits = {.head = l->max_head,
+					   .line = l->max_line,
+					   .uri = l->max_uri,
+					   .fields = l->max_fields,
+					   .lenient_lf = l->lenient_lf,
+					   .body = l->max_body ? l->max_body : UINT64_MAX};
+
+	return head_parse(g, c, scanned, &limits, true);
 }
 
 // Eight lower-case digits, all at once: the four bits of each in a byte of its own, 6 more of them for letters.
@@ -189,6 +206,8 @@ static struct exchange *exchange_begin(struct gateway *g, struct tcp_conn *c, co
 		x->path_n = (uint16_t)p;
 	}
 	http_body_init(&x->request, g->head.framing, g->head.length);
+	if (l->max_body)
+		http_body_limit(&x->request, l->max_body);
 	tcp_set_user(c, x);
 	count(g, CTR_http_requests);
 	return x;
@@ -321,8 +340,9 @@ static void request_fault(struct gateway *g, struct tcp_conn *c, int fault)
 {
 	const struct http_fault_info *f = &http_fault_info[fault];
 
+	count(g, fault_counter((enum http_fault)fault));
 	count(g, f->status == 431 || f->status == 414 ? CTR_http_head_too_large : CTR_http_bad_request);
-	reply_bare(g, c, f->status, f->text, false);
+	reply_bare(g, c, f->status, f->text, g->head.method == METHOD_HEAD);
 }
 
 // The client has sent FIN, whatever is still in the queue.
@@ -353,7 +373,7 @@ static void client_turn(struct gateway *g, struct tcp_conn *c)
 		}
 		if (tcp_send_space(c) == 0)
 			return; // answers wait to be read: EV_WRITABLE goes on
-		n = head_parse(g, c, &scanned, l->max_head, true);
+		n = request_head_parse(g, c, &scanned, l);
 		if (n == HTTP_MORE) {
 			if (client_ended(c)) {
 				client_end(g, c);

@@ -149,6 +149,18 @@ static inline void count(struct gateway *g, enum counter c)
 // The listener (of the current generation) that took a connection.
 const struct snap_listener *gateway_listener(const struct gateway *g, uint32_t tag);
 
+// What was wrong with a message, a request or a response: its counter.
+static inline enum counter fault_counter(enum http_fault fault)
+{
+	static const uint16_t counter[FAULT_COUNT] = {
+#define FAULT(id, status, text) [FAULT_##id] = CTR_fault_##id,
+#include "http/faults.def"
+#undef FAULT
+	};
+
+	return (enum counter)counter[fault];
+}
+
 // client.c
 tcp_event_fn client_event;
 // Something moves: the client's idle time of a body begins anew.

@@ -97,6 +97,9 @@ const struct snap_listener *gateway_listener(const struct gateway *g, uint32_t t
 	static const struct snap_listener last = {.head_timeout = 1000000000ull,
 						  .idle_timeout = 1000000000ull,
 						  .max_head = SNAP_HEAD_MAX,
+						  .max_line = SNAP_HEAD_MAX,
+						  .max_uri = SNAP_HEAD_MAX,
+						  .max_fields = SNAP_FIELDS_MAX,
 						  .max_requests = 1};
 	const struct snapshot *s = gateway_snapshot(g);
 	const struct snap_listener *l = snap_at(s, s->listeners);

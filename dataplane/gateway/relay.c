@@ -145,7 +145,9 @@ bool relay_request(struct exchange *x)
 		break;
 	case RELAY_FAULT:
 		count(g, CTR_http_bad_chunk);
-		exchange_fail(x, 400, http_fault_info[FAULT_bad_chunk].text);
+		count(g, fault_counter((enum http_fault)x->request.fault));
+		exchange_fail(x, http_fault_info[x->request.fault].status,
+			      http_fault_info[x->request.fault].text);
 		return false;
 	case RELAY_EOF:
 		count(g, CTR_http_client_gone);
@@ -187,6 +189,7 @@ bool relay_response(struct exchange *x)
 		return false;
 	case RELAY_FAULT:
 		count(g, CTR_http_bad_chunk);
+		count(g, fault_counter((enum http_fault)x->response.fault));
 		exchange_cut(x);
 		return false;
 	case RELAY_EOF:

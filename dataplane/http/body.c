@@ -28,7 +28,13 @@ void http_body_init(struct http_body *b, enum http_framing framing, uint64_t len
 {
 	*b = (struct http_body){.framing = (uint8_t)framing,
 				.state = framing == FRAMING_CHUNKED ? SIZE_FIRST : PLAIN,
-				.left = framing == FRAMING_LENGTH ? length : 0};
+				.left = framing == FRAMING_LENGTH ? length : 0,
+				.room = UINT64_MAX};
+}
+
+void http_body_limit(struct http_body *b, uint64_t max)
+{
+	b->room = max;
 }
 
 bool http_body_done(const struct http_body *b)
@@ -123,6 +129,9 @@ static enum http_fault size_line_end(struct http_body *b, char c)
 	enum state next = b->left ? DATA : TRAILER_FIRST;
 
 	b->line = 0;
+	if (b->left > b->room)
+		return FAULT_body_too_large;
+	b->room -= b->left;
 	return line_feed(b, c, next);
 }
 
@@ -208,10 +217,9 @@ static enum http_fault chunked_next(struct http_body *b, const char *p, size_t n
 	size_t i = 0;
 
 	while (i < n && b->state != DATA && b->state != DONE) {
-		enum http_fault fault = framing_byte(b, p[i++]);
-
-		if (fault)
-			return fault;
+		b->fault = (uint8_t)framing_byte(b, p[i++]);
+		if (b->fault)
+			return (enum http_fault)b->fault;
 	}
 	*skip = i;
 	if (b->state == DATA) {
@@ -225,6 +233,8 @@ static enum http_fault chunked_next(struct http_body *b, const char *p, size_t n
 enum http_fault http_body_next(struct http_body *b, const char *p, size_t n, size_t *skip, size_t *run)
 {
 	*skip = *run = 0;
+	if (b->fault)
+		return (enum http_fault)b->fault;
 	switch ((enum http_framing)b->framing) {
 	case FRAMING_NONE:
 		break;

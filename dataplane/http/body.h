@@ -8,10 +8,14 @@ struct http_body {
 	uint8_t framing; // enum http_framing
 	uint8_t state;
 	uint16_t line; // bytes seen of a chunk-size line or of trailers, for the limits
+	uint8_t fault; // enum http_fault: what was wrong stays wrong, nothing behind it is read
 	uint64_t left; // of the body or of the chunk
+	uint64_t room; // bytes that chunks may still have
 };
 
 void http_body_init(struct http_body *b, enum http_framing framing, uint64_t length);
+// A chunked body may have max bytes; the chunk that would be too much is refused at its size line.
+void http_body_limit(struct http_body *b, uint64_t max);
 // No byte of it is missing: FRAMING_NONE, length used up, or last chunk and trailers seen.
 bool http_body_done(const struct http_body *b);
 // Looks at the n bytes at p, which follow what was looked at before: the first *skip bytes are framing to be

@@ -7,6 +7,10 @@ int line_end_parse(struct lex *l, enum http_fault bad)
 {
 	if (l->p == l->end)
 		return STEP_MORE;
+	if (*l->p == '\n' && l->lenient_lf) {
+		l->p++;
+		return STEP_DONE;
+	}
 	if (*l->p != '\r')
 		return *l->p == '\n' ? -FAULT_bad_line_end : -(int)bad;
 	if (l->end - l->p < 2)
@@ -87,6 +91,30 @@ static enum http_fault connection_parse(struct slice v, struct fields_seen *seen
 	return FAULT_NONE;
 }
 
+// Of codings we know chunked alone, which must be the last one, once (RFC 9112 6.1 and 7).
+static enum http_fault transfer_encoding_parse(struct slice v, struct fields_seen *seen)
+{
+	enum http_fault fault = FAULT_NONE;
+	struct slice coding;
+
+	if (FOLDED(v, "chunked") && !seen->chunked) {
+		seen->chunked = true;
+		return FAULT_NONE;
+	}
+	if (v.n == 0 || seen->chunked)
+		return FAULT_chunked_not_last;
+	while (http_list_next(&v, &coding)) {
+		if (seen->chunked)
+			return FAULT_chunked_not_last;
+		if (FOLDED(coding, "chunked"))
+			seen->chunked = true;
+		else
+			fault = FAULT_bad_transfer_encoding;
+	}
+	// "chunked," is one coding in a list that is not as it should be.
+	return fault ? fault : FAULT_chunked_not_last;
+}
+
 static enum http_fault field_note(struct http_head *h, struct fields_seen *seen, const struct http_field *f,
 				  bool request)
 {
@@ -98,14 +126,12 @@ static enum http_fault field_note(struct http_head *h, struct fields_seen *seen,
 		seen->length = true;
 		return length_parse(f->value, &h->length);
 	case HDR_transfer_encoding:
-		if (seen->chunked || !FOLDED(f->value, "chunked"))
-			return FAULT_bad_transfer_encoding;
-		seen->chunked = true;
-		return FAULT_NONE;
+		return transfer_encoding_parse(f->value, seen);
 	case HDR_connection:
 		return connection_parse(f->value, seen);
 	case HDR_upgrade:
-		seen->upgrade = true;
+		// h2c is never switched to (RFC 9113 3.1), but asked for with every request by some clients.
+		seen->upgrade = seen->upgrade || !FOLDED(f->value, "h2c");
 		return FAULT_NONE;
 	case HDR_host:
 		if (!request)
@@ -128,7 +154,7 @@ static enum http_fault field_note(struct http_head *h, struct fields_seen *seen,
 }
 
 // What follows from all fields together.
-static enum http_fault fields_conclude(struct http_head *h, const struct fields_seen *seen)
+static enum http_fault fields_conclude(struct http_head *h, const struct fields_seen *seen, uint64_t body)
 {
 	// RFC 9112 6.1 and 6.3: both at once is how requests are smuggled; 1.0 knows no transfer coding.
 	if (seen->length && seen->chunked)
@@ -141,22 +167,24 @@ static enum http_fault fields_conclude(struct http_head *h, const struct fields_
 	// RFC 9110 7.8 and 10.1.1: a 1.0 client is not held to either.
 	h->upgrade = seen->upgrade && seen->upgrade_option && h->minor >= 1;
 	h->expect_continue = h->expect_continue && h->minor >= 1;
+	if (h->framing == FRAMING_LENGTH && h->length > body)
+		return FAULT_body_too_large;
 	return FAULT_NONE;
 }
 
 // One field line at l->p. The caller's lex is a copy that never leaves its registers.
-static inline __attribute__((always_inline)) int field_parse(struct lex *l, struct http_head *h,
-							     struct fields_seen *seen, bool request)
+static inline __attribute__((always_inline)) int
+field_parse(struct lex *l, struct http_head *h, struct fields_seen *seen, bool request, unsigned max)
 {
-	const char *name = l->p, *colon, *value, *end, *cr;
+	const char *name = l->p, *colon, *value, *end, *cr, *next;
 	struct http_field *f = &h->field[h->n];
 
 	colon = scan_token(l->begin, name, l->end);
 	if (colon == l->end)
-		return h->n < HTTP_FIELDS_MAX ? STEP_MORE : -FAULT_too_many_fields;
+		return h->n < max ? STEP_MORE : -FAULT_too_many_fields;
 	if (colon == name && (*name == ' ' || *name == '\t')) // RFC 9112 5.2
 		return -FAULT_obs_fold;
-	if (h->n == HTTP_FIELDS_MAX)
+	if (h->n >= max)
 		return -FAULT_too_many_fields;
 	if (*colon != ':' || colon == name)
 		return -FAULT_bad_field_name;
@@ -166,10 +194,17 @@ static inline __attribute__((always_inline)) int field_parse(struct lex *l, stru
 	cr = end = scan_value(l->begin, name, l->end);
 	if (cr == l->end || (*cr == '\r' && l->end - cr < 2))
 		return STEP_MORE;
-	if (*cr != '\r')
-		return *cr == '\n' ? -FAULT_bad_line_end : -FAULT_bad_field_value;
-	if (cr[1] != '\n')
-		return -FAULT_bad_line_end;
+	if (*cr == '\r') {
+		if (cr[1] != '\n')
+			return -FAULT_bad_line_end;
+		next = cr + 2;
+	} else {
+		if (*cr != '\n')
+			return -FAULT_bad_field_value;
+		if (!l->lenient_lf)
+			return -FAULT_bad_line_end;
+		next = cr + 1;
+	}
 	while (end > value && (end[-1] == ' ' || end[-1] == '\t'))
 		end--;
 	f->name = slice_of(name, (size_t)(colon - name));
@@ -183,11 +218,12 @@ static inline __attribute__((always_inline)) int field_parse(struct lex *l, stru
 			return -(int)fault;
 	}
 	h->n++;
-	l->p = cr + 2;
+	l->p = next;
 	return STEP_DONE;
 }
 
-int fields_parse(struct lex *from, struct http_head *h, struct fields_seen *seen, bool request)
+int fields_parse(struct lex *from, struct http_head *h, struct fields_seen *seen, bool request,
+		 const struct http_limits *limits)
 {
 	struct lex l = *from;
 	int step;
@@ -197,11 +233,11 @@ int fields_parse(struct lex *from, struct http_head *h, struct fields_seen *seen
 			return STEP_MORE;
 		if (*l.p == '\r' || *l.p == '\n')
 			break;
-		step = field_parse(&l, h, seen, request);
+		step = field_parse(&l, h, seen, request, limits->fields);
 		if (step != STEP_DONE)
 			return step;
 	}
 	from->p = l.p;
 	step = line_end_parse(from, FAULT_bad_line_end);
-	return step == STEP_DONE ? -(int)fields_conclude(h, seen) ?: STEP_DONE : step;
+	return step == STEP_DONE ? -(int)fields_conclude(h, seen, limits->body) ?: STEP_DONE : step;
 }

@@ -7,6 +7,7 @@ enum { STEP_DONE = 1, STEP_MORE = 0 };
 
 struct lex {
 	const char *begin, *p, *end;
+	bool lenient_lf;
 };
 
 struct fields_seen {
@@ -20,10 +21,11 @@ struct fields_seen {
 
 // "HTTP/1.x" at l->p. bad: the fault for what is no version at all.
 int version_parse(struct lex *l, struct http_head *h, enum http_fault bad);
-// CR LF at l->p; bad: what to call another byte than these.
+// CR LF at l->p (or LF, where that is allowed); bad: what to call another byte than these.
 int line_end_parse(struct lex *l, enum http_fault bad);
 // All fields through the empty line; fills h->field, length, framing, keep_alive, expect_continue, upgrade.
-int fields_parse(struct lex *l, struct http_head *h, struct fields_seen *seen, bool request);
+int fields_parse(struct lex *l, struct http_head *h, struct fields_seen *seen, bool request,
+		 const struct http_limits *limits);
 
 struct authority {
 	struct slice host; // without port; "[...]" for IPv6

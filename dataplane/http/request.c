@@ -32,10 +32,10 @@ static int percent_parse(const struct lex *l, const char *p, struct target *t)
 	return STEP_DONE;
 }
 
-// The target's bytes through the space behind them. Beyond RFC 3986's we take [ ] { } | ^ ` anywhere and
-// a backslash in the query, since browsers send them unencoded; a backslash in the path would be a slash to
-// some servers. No fragment is ever sent (RFC 9112 3.2.1).
-static int target_scan(struct lex *l, struct target *t)
+// The target's bytes, at most max, through the space behind them. Beyond RFC 3986's we take [ ] { } | ^ `
+// anywhere and a backslash in the query, since browsers send them unencoded; a backslash in the path would be a
+// slash to some servers. No fragment is ever sent (RFC 9112 3.2.1).
+static int target_scan(const struct lex *l, struct target *t)
 {
 	const char *begin = l->p, *p = begin;
 	int step;
@@ -49,7 +49,6 @@ static int target_scan(struct lex *l, struct target *t)
 			if (p == begin)
 				return -FAULT_bad_request_line;
 			t->text = slice_of(begin, (size_t)(p - begin));
-			l->p = p + 1;
 			return STEP_DONE;
 		case '%':
 			step = percent_parse(l, p, t);
@@ -202,13 +201,28 @@ static enum http_fault host_conclude(struct http_head *h, const struct fields_se
 		return FAULT_bad_host;
 	if (t->default_port >= 0) {
 		if (seen->host && !authority_agree(&host, &t->written, t->default_port))
-			return FAULT_bad_host;
+			return FAULT_host_differs;
 		h->host = t->written.host;
 	} else if (seen->host) {
 		h->host = host.host;
 		h->authority = seen->host_value;
 	}
 	return FAULT_NONE;
+}
+
+// Where a limit ends the bytes before they end themselves, nothing behind it is looked at, so that a head cut
+// anywhere is judged as the whole one.
+static int target_within(struct lex *l, struct target *t, uint32_t max)
+{
+	struct lex within = *l;
+	int step;
+
+	if ((size_t)(l->end - l->p) > max)
+		within.end = l->p + max + 1;
+	step = target_scan(&within, t);
+	if (step == STEP_DONE)
+		l->p += t->text.n + 1;
+	return step == STEP_MORE && (size_t)(within.end - l->p) > max ? -FAULT_uri_too_long : step;
 }
 
 // Empty lines that a client left behind its last body (RFC 9112 2.2).
@@ -246,18 +260,16 @@ static int method_parse(struct lex *l, struct http_head *h)
 }
 
 // in_target: the bytes ran out there, which decides how a head beyond the limit is called.
-static int request_line_parse(struct lex *l, struct http_head *h, struct target *t, bool *in_target)
+static int request_line_parse(struct lex *l, struct http_head *h, struct target *t, bool *in_target,
+			      uint32_t max_uri)
 {
 	int step;
 
-	step = empty_lines_skip(l);
-	if (step != STEP_DONE)
-		return step;
 	step = method_parse(l, h);
 	if (step != STEP_DONE)
 		return step;
 	*in_target = true;
-	step = target_scan(l, t);
+	step = target_within(l, t, max_uri);
 	if (step != STEP_DONE)
 		return step;
 	*in_target = false;
@@ -270,9 +282,28 @@ static int request_line_parse(struct lex *l, struct http_head *h, struct target 
 	return -(int)target_parse(h, t) ?: STEP_DONE;
 }
 
-int http_parse_request(const char *p, size_t n, size_t max, struct http_head *h)
+static int request_line_within(struct lex *l, struct http_head *h, struct target *t, bool *in_target,
+			       const struct http_limits *limits)
 {
-	struct lex l = {p, p, p + (n < max ? n : max)};
+	const char *end = l->end;
+	bool cut;
+	int step;
+
+	step = empty_lines_skip(l);
+	if (step != STEP_DONE)
+		return step;
+	cut = (size_t)(end - l->p) >= limits->line;
+	if (cut)
+		l->end = l->p + limits->line;
+	step = request_line_parse(l, h, t, in_target, limits->uri);
+	l->end = end;
+	return step == STEP_MORE && cut ? -FAULT_line_too_long : step;
+}
+
+int http_parse_request_within(const char *p, size_t n, const struct http_limits *limits, struct http_head *h)
+{
+	size_t max = limits->head;
+	struct lex l = {p, p, p + (n < max ? n : max), limits->lenient_lf};
 	struct target t = {.default_port = -1};
 	struct fields_seen seen = {0};
 	bool in_target = false;
@@ -280,16 +311,20 @@ int http_parse_request(const char *p, size_t n, size_t max, struct http_head *h)
 	int step;
 
 	h->n = h->status = 0;
+	h->method = METHOD_OTHER; // where the line is malformed
 	h->expect_continue = false;
 	h->length = 0;
 	h->reason = slice_of(p, 0);
-	step = request_line_parse(&l, h, &t, &in_target);
+	step = request_line_within(&l, h, &t, &in_target, limits);
 	if (step == STEP_DONE)
-		step = fields_parse(&l, h, &seen, true);
+		step = fields_parse(&l, h, &seen, true, limits);
 	if (step == STEP_MORE && n >= max)
 		return in_target ? -FAULT_uri_too_long : -FAULT_head_too_large;
 	if (step != STEP_DONE)
 		return step;
+	// What comes behind it would be the other protocol's to one, a body to another (RFC 9110 7.8).
+	if (h->upgrade && (h->framing == FRAMING_CHUNKED || h->length))
+		return -FAULT_body_on_upgrade;
 	fault = host_conclude(h, &seen, &t);
 	return fault ? -(int)fault : (int)(l.p - p);
 }

@@ -37,9 +37,17 @@ static int status_line_parse(struct lex *l, struct http_head *h)
 	return line_end_parse(l, FAULT_bad_status_line);
 }
 
-int http_parse_response(const char *p, size_t n, size_t max, struct http_head *h)
+// RFC 9110 8.6, RFC 9112 6.1: no interim answer has a body. One that says it has is read in two ways.
+static bool body_on_interim(const struct http_head *h)
 {
-	struct lex l = {p, p, p + (n < max ? n : max)};
+	return h->status < 200 &&
+	       (h->framing == FRAMING_CHUNKED || (h->framing == FRAMING_LENGTH && h->length));
+}
+
+int http_parse_response_within(const char *p, size_t n, const struct http_limits *limits, struct http_head *h)
+{
+	size_t max = limits->head;
+	struct lex l = {p, p, p + (n < max ? n : max), false};
 	struct fields_seen seen = {0};
 	int step;
 
@@ -50,11 +58,16 @@ int http_parse_response(const char *p, size_t n, size_t max, struct http_head *h
 	h->method_text = h->target = h->host = h->authority = h->path = h->query = slice_of(p, 0);
 	step = status_line_parse(&l, h);
 	if (step == STEP_DONE)
-		step = fields_parse(&l, h, &seen, false);
+		step = fields_parse(&l, h, &seen, false, limits);
 	if (step == STEP_MORE && n >= max)
 		return -FAULT_head_too_large;
 	if (step != STEP_DONE)
 		return step;
+	if (body_on_interim(h))
+		return -FAULT_body_on_interim;
+	// The same of 204, which has none: what follows may be one all the same, so no other answer may.
+	if (h->status == 204 && (h->framing == FRAMING_CHUNKED || h->length))
+		h->keep_alive = false;
 	if (h->framing == FRAMING_NONE)
 		h->framing = FRAMING_CLOSE;
 	h->framing = (uint8_t)http_response_framing(h, METHOD_GET);

@@ -91,11 +91,29 @@ def test_smuggled_request_is_never_answered(gw):
 
 
 def test_bad_requests_are_counted(gw):
-    before = gw.drops()["http_bad_request"]
-    with Conn(gw.address) as conn:
-        conn.send(b"nonsense\r\n\r\n")
-        conn.response()
-    wait_for(lambda: gw.drops()["http_bad_request"] == before + 1, 5, "the count")
+    for data, reason in ((b"nonsense\r\n\r\n", "fault_bad_method"), (b"GET / HTTP/1.1\r\n\r\n", "fault_no_host")):
+        before = gw.drops()
+        with Conn(gw.address) as conn:
+            conn.send(data)
+            conn.response()
+        wait_for(lambda: gw.drops()["http_bad_request"] == before["http_bad_request"] + 1, 5, "the count")
+        assert gw.drops()[reason] == before.get(reason, 0) + 1, reason
+
+
+def test_limits_and_line_ends_are_the_listeners(gw):
+    with Conn(gw.address, 81) as conn:
+        conn.send(b"GET /hello HTTP/1.1\nHost: lab.test\n\n")  # lenient_lf
+        assert conn.response().status == 200
+    for data, status in ((b"GET /hello?" + b"a" * 300 + b" HTTP/1.1\r\n" + OK + b"\r\n", 414),
+                         (b"GET /hello HTTP/1.1\r\n" + OK + b"A: b\r\n" * 20 + b"\r\n", 431),
+                         (b"POST /hello HTTP/1.1\r\n" + OK + b"Content-Length: 1048577\r\n\r\n", 413)):
+        with Conn(gw.address, 81) as conn:
+            conn.send(data)
+            answer = conn.response()
+            own_error(answer, status)
+            assert conn.ended()
+    shown = next(row for row in gw.cgctl("show listeners", as_json=True)["listeners"] if row["name"] == "short")
+    assert (shown["max_uri"], shown["max_fields"], shown["max_body"], shown["lenient_lf"]) == (256, 20, 1 << 20, True)
 
 
 def test_slow_head_is_cut_off(gw):

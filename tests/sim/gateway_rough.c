@@ -69,6 +69,9 @@ static struct snapshot *snapshot_make(struct sim *s, uint64_t generation)
 					 .head_timeout = 3 * SEC,
 					 .idle_timeout = 5 * SEC,
 					 .max_head = 2048,
+					 .max_line = 2048,
+					 .max_uri = 2048,
+					 .max_fields = 100,
 					 .max_requests = random_below(r, 4) ? 0 : 3};
 	struct snap_endpoint e[2][ROUGH_PORTS + 1] = {
 		{endpoint("198.19.0.11", 9000, 11), endpoint("198.19.0.11", 9001, 12)}};

@@ -424,7 +424,10 @@ static struct snapshot *snapshot_make(unsigned workers)
 	struct snap_listener listener = {.tcp_port = 80,
 					 .head_timeout = 60000000000ull,
 					 .idle_timeout = 120000000000ull,
-					 .max_head = 8192};
+					 .max_head = 8192,
+					 .max_line = 8192,
+					 .max_uri = 8192,
+					 .max_fields = 100};
 	struct snap_endpoint e[2];
 	struct snap_upstream u = {.stat_slot = 1,
 				  .port = 1,

@@ -194,7 +194,10 @@ static void image_listeners(struct image *m)
 					    .client_prefix6 = 64,
 					    .max_per_address = 100,
 					    .accept_rate = 1000,
-					    .accept_burst = 2000};
+					    .accept_burst = 2000,
+					    .max_line = 8192,
+					    .max_uri = 8000,
+					    .max_fields = 100};
 		l->name = image_text(m, i ? "inside" : "http");
 		if (i == 0)
 			continue;

@@ -119,6 +119,11 @@ static void snapshot_verifies_and_says_what_the_file_says(void **state)
 	assert_int_equal(l[1].accept_burst, 70);
 	assert_int_equal(m.s->system.upstream_reserve, 32768 / 8);
 	assert_int_equal(m.s->system.min_mss, 216);
+	assert_int_equal(l[0].max_line, 8192);
+	assert_int_equal(l[0].max_uri, 8000);
+	assert_int_equal(l[0].max_fields, 100);
+	assert_int_equal(l[0].max_body, 0);
+	assert_int_equal(l[0].lenient_lf, 0);
 	const struct snap_route *route = snap_at(m.s, m.s->routes);
 
 	assert_int_equal(m.s->routes.n, 3);

@@ -45,7 +45,7 @@ static const struct good {
 	{"9112 6.3", OK "Transfer-Encoding: chunked\r\n" E, "200 [OK] chunked keep"},
 	{"9112 6.3", OK "transfer-encoding: Chunked\r\n" E, "200 [OK] chunked keep"},
 	{"9112 6.3", "HTTP/1.1 204 No Content\r\n" E, "204 [No Content] none keep"},
-	{"9112 6.3", "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n" E, "204 [No Content] none keep"},
+	{"9112 6.3", "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n" E, "204 [No Content] none close"},
 	{"9112 6.3", "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n" E, "304 [Not Modified] none keep"},
 	{"9112 6.3", "HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n" E,
 	 "304 [Not Modified] none keep"},
@@ -114,7 +114,7 @@ static const struct bad {
 	{"9112 6.1", OK "Transfer-Encoding: gzip\r\n" E, FAULT_bad_transfer_encoding},
 	{"9112 6.1", OK "Transfer-Encoding: gzip, chunked\r\n" E, FAULT_bad_transfer_encoding},
 	{"9112 6.1", OK "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n" E,
-	 FAULT_bad_transfer_encoding},
+	 FAULT_chunked_not_last},
 	{"9112 6.1", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n" E, FAULT_chunked_in_1_0},
 };
 
