@@ -142,6 +142,17 @@ GATEWAY_SIMS := $(addprefix $(B)/tests/sim/,gateway_sim gateway_rough)
 $(B)/tests/sim/gateway_rough: $(patsubst %,$(B)/%.o,tests/sim/rough_client tests/sim/rough_backend)
 $(GATEWAY_SIMS): $(B)/tests/sim/%: $(B)/tests/sim/%.o $(patsubst %,$(B)/%.o,tests/sim/world tests/sim/wire dataplane/worker control/blob control/routetable) $(call libs,$(ALL_LAYERS))
 	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS)
+
+# The conformance table, through the parser alone and through a whole gateway in simulation.
+CONFORMANCE := $(addprefix $(B)/tests/conformance/,parser gateway)
+$(B)/tests/conformance/parser: $(patsubst %,$(B)/tests/conformance/%.o,parser cases) $(call libs,http base)
+	$(say)$(CC) $(LDFLAGS) -o $@ $^
+$(B)/tests/conformance/gateway: $(patsubst %,$(B)/tests/conformance/%.o,gateway bed cases reader) \
+	$(patsubst %,$(B)/%.o,tests/sim/world tests/sim/wire dataplane/worker control/blob control/routetable) $(call libs,$(ALL_LAYERS))
+	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS)
+conformance: $(CONFORMANCE)
+	@status=0; for run in $^; do $$run $(addprefix tests/conformance/,requests.txt responses.txt) || status=1; done; exit $$status
+.PHONY: conformance
 $(B)/tests/%.o: tests/%.c
 	@mkdir -p $(@D)
 	$(say)$(CC) $(CPPFLAGS) $(CFLAGS) $(DPDK_CFLAGS) -c -o $@ $<

@@ -1,0 +1,342 @@
+#include "conformance/bed.h"
+#include "control/blob.h"
+#include "control/routetable.h"
+#include "gateway/gateway.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+#define MS  1000000ull
+#define SEC (1000 * MS)
+
+enum { END_WAN, END_LAN, END_CLIENTS, END_BACKENDS };
+
+static struct addr address(const char *text)
+{
+	struct addr a;
+
+	addr_parse(text, strlen(text), &a);
+	return a;
+}
+
+static struct snapshot *snapshot_make(void)
+{
+	static const struct route_pattern pattern[] = {{.host = {"", 0}, .path = {"/", 1}, .prefix = true}};
+	static const char *const name[LISTENERS] = {"strict", "lenient", "small"};
+	struct snapshot h = {.magic = SNAPSHOT_MAGIC,
+			     .version = SNAPSHOT_VERSION,
+			     .header_size = sizeof(h),
+			     .generation = 1,
+			     .system = {.workers = 1, .max_connections = 512}};
+	struct blob b = {0};
+	struct snap_address wan = {.addr = address("198.18.0.1"), .prefix = 120};
+	struct snap_address lan = {.addr = address("198.19.0.1"), .prefix = 120};
+	struct snap_port port[2] = {{.mtu = 1500}, {.mtu = 1500}};
+	struct snap_listener listener[LISTENERS];
+	struct snap_endpoint e = {
+		.addr = address("198.19.0.11"), .tcp_port = 8080, .weight = 1, .slot = 1, .epoch = 1};
+	struct snap_upstream u = {
+		.stat_slot = 1, .port = 1, .connect_timeout = 60 * SEC, .idle_timeout = 3600 * SEC};
+	struct snap_target t = {.weight = 1};
+	struct snap_route route = {.action = ACTION_TO, .stat_slot = 1, .attempts = 1};
+
+	blob_add(&b, &h, 1, sizeof(h));
+	port[0].addresses = blob_add(&b, &wan, 1, sizeof(wan));
+	port[1].addresses = blob_add(&b, &lan, 1, sizeof(lan));
+	h.ports = blob_add(&b, port, 2, sizeof(port[0]));
+	for (unsigned i = 0; i < LISTENERS; i++) {
+		struct http_limits limits = listener_limits((enum listener)i);
+
+		listener[i] = (struct snap_listener){.name = blob_text(&b, name[i], strlen(name[i])),
+						     .tcp_port = (uint16_t)(80 + i),
+						     .head_timeout = 600 * SEC,
+						     .idle_timeout = 600 * SEC,
+						     .max_head = (uint32_t)limits.head,
+						     .max_line = limits.line,
+						     .max_uri = limits.uri,
+						     .max_fields = limits.fields,
+						     .lenient_lf = limits.lenient_lf,
+						     .max_body = limits.body == UINT64_MAX ? 0 : limits.body};
+	}
+	h.listeners = blob_add(&b, listener, LISTENERS, sizeof(listener[0]));
+	u.endpoints = blob_add(&b, &e, 1, sizeof(e));
+	h.upstreams = blob_add(&b, &u, 1, sizeof(u));
+	route.targets = blob_add(&b, &t, 1, sizeof(t));
+	h.routes = blob_add(&b, &route, 1, sizeof(route));
+	if (!routetable_build(&b, pattern, 1, &h) || b.failed)
+		abort();
+	h.size = b.n;
+	memcpy(b.p, &h, sizeof(h));
+	return (struct snapshot *)(void *)b.p;
+}
+
+/* ---- what peers do ---- */
+
+static void keep(struct bed *b, struct peer *p)
+{
+	struct pkt *q;
+
+	while ((q = tcp_recv_peek(p->c))) {
+		uint32_t n = pkt_len(q);
+
+		if (n > KEPT_MAX - p->n) {
+			b->violation = "a peer was sent more than it can keep";
+			n = 0;
+		}
+		memcpy(p->bytes + p->n, pkt_data(q), n);
+		p->n += n;
+		tcp_recv_skip(p->c, pkt_len(q));
+	}
+}
+
+static bool heard(struct bed *b, struct peer *p, unsigned events)
+{
+	keep(b, p);
+	if (events & EV_EOF)
+		p->eof = true;
+	if (events & EV_ERROR) {
+		p->reset = true;
+		tcp_close(p->c);
+		p->c = NULL;
+		return false;
+	}
+	return true;
+}
+
+static void client_hears(void *ctx, struct tcp_conn *c, void *user, unsigned events)
+{
+	(void)c;
+	heard(ctx, user, events);
+}
+
+// Answers every request that is complete.
+static void backend_answers(struct bed *b, struct peer *p)
+{
+	while (p->c) {
+		struct message m;
+		const char *why;
+		struct slice s = slice_of(p->bytes + p->taken, p->n - p->taken);
+		int n = message_take(s, true, BODY_AS_STATED, &m, &why);
+		bool head_only;
+
+		if (n < 0)
+			b->violation = why;
+		if (n <= 0 || !m.whole)
+			return;
+		p->taken += (uint32_t)n;
+		if (b->answer && !b->answering) {
+			b->answering = p;
+			return;
+		}
+		head_only = m.start.n > 5 && memcmp(m.start.p, "HEAD ", 5) == 0;
+		bed_say(b, p,
+			head_only ? SLICE("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+				  : SLICE("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
+	}
+}
+
+static void backend_hears(void *ctx, struct tcp_conn *c, void *user, unsigned events)
+{
+	struct bed *b = ctx;
+	struct peer *p = user;
+
+	if (events & EV_OPEN) {
+		for (p = b->peer; p < b->peer + PEERS_MAX && p->used; p++)
+			;
+		if (p == b->peer + PEERS_MAX) {
+			b->violation = "too many upstream connections";
+			tcp_abort(c);
+			return;
+		}
+		p->used = true;
+		p->eof = p->reset = false;
+		p->n = p->taken = 0;
+		p->c = c;
+		tcp_set_user(c, p);
+	}
+	if (p && heard(b, p, events))
+		backend_answers(b, p);
+}
+
+static bool backend_listen(void *ctx, uint16_t port, struct addr local, uint16_t local_port,
+			   struct tcp_accept *out)
+{
+	(void)port;
+	(void)local;
+	*out = (struct tcp_accept){.on_event = backend_hears, .ctx = ctx};
+	return local_port == 8080;
+}
+
+/* ---- time ---- */
+
+static void transmit(struct bed *b, struct net_txq *q, uint32_t to)
+{
+	for (uint32_t i = 0; i < q->n; i++) {
+		wire_send(&b->wire, &b->link, b->now, to, q->v[i]);
+		pkt_free_chain(q->v[i]);
+	}
+	q->n = 0;
+}
+
+static void hosts_advance(struct bed *b)
+{
+	host_advance(&b->clients, b->now);
+	transmit(b, &b->clients.net.tx[0], END_WAN);
+	host_advance(&b->backends, b->now);
+	transmit(b, &b->backends.net.tx[0], END_LAN);
+}
+
+static void turn(struct bed *b)
+{
+	struct pkt *p;
+	uint32_t to;
+
+	while ((p = wire_packet(&b->wire, b->now, b->pool, &to))) {
+		if (to == END_CLIENTS)
+			host_receive(&b->clients, b->now, p);
+		else if (to == END_BACKENDS)
+			host_receive(&b->backends, b->now, p);
+		else
+			worker_receive(&b->worker, b->now, (uint16_t)to, &p, 1);
+	}
+	worker_advance(&b->worker, b->now);
+	transmit(b, &b->worker.net.tx[0], END_CLIENTS);
+	transmit(b, &b->worker.net.tx[1], END_BACKENDS);
+	hosts_advance(b);
+}
+
+static bool unheard(const struct bed *b)
+{
+	bool waiting = b->client.c && tcp_send_queued(b->client.c);
+
+	for (const struct peer *p = b->peer; p < b->peer + PEERS_MAX; p++)
+		waiting = waiting || (p->used && p->c && tcp_send_queued(p->c));
+	return waiting;
+}
+
+void bed_settle(struct bed *b)
+{
+	uint64_t limit = b->now + 10 * SEC;
+
+	hosts_advance(b);
+	while (b->now < limit && (wire_time(&b->wire) != UINT64_MAX || unheard(b))) {
+		uint64_t at = wire_time(&b->wire), timer = worker_next_timer(&b->worker);
+
+		at = timer < at ? timer : at;
+		timer = wheel_next(&b->clients.wheel);
+		at = timer < at ? timer : at;
+		timer = wheel_next(&b->backends.wheel);
+		at = timer < at ? timer : at;
+		b->now = at > b->now ? at : b->now + 1000;
+		turn(b);
+	}
+	if (b->now >= limit)
+		b->violation = "nothing settles";
+}
+
+/* ---- the bed ---- */
+
+static void *cells(size_t n)
+{
+	void *p = aligned_alloc(64, (n + 63) & ~(size_t)63);
+
+	memset(p, 0, n);
+	return p;
+}
+
+void bed_init(struct bed *b, struct pkt_pool *pool)
+{
+	struct net_port ports[2] = {{.mac = {2, 0, 0, 0, 1, 0}, .mtu = 1500},
+				    {.mac = {2, 0, 0, 0, 1, 1}, .mtu = 1500}};
+
+	*b = (struct bed){.now = SEC, .pool = pool, .steer = {.kind = STEER_ONE, .workers = 1}};
+	wire_init(&b->wire, 1);
+	b->link.impair.delay = 50000;
+	b->region = calloc(1, region_size(1));
+	region_create(b->region, 1);
+	atomic_store(&region_endpoints(b->region)[1].weight, -1);
+	b->stats = (struct stats){.worker = cells(sizeof(struct worker_stats)),
+				  .port = cells(STATS_PORTS * sizeof(struct port_stats)),
+				  .route = cells(STATS_ROUTES * sizeof(struct route_stats)),
+				  .upstream = cells(STATS_UPSTREAMS * sizeof(struct upstream_stats)),
+				  .workers = 1};
+	b->snapshot = snapshot_make();
+	struct worker_config conf = {.n_workers = 1,
+				     .snapshot = b->snapshot,
+				     .stats = &b->stats,
+				     .region = b->region,
+				     .pool = pool,
+				     .steer = {&b->steer, &b->steer},
+				     .ports = ports,
+				     .n_ports = 2,
+				     .seed = 1,
+				     .now = b->now};
+	if (worker_init(&b->worker, &conf) != 0)
+		abort();
+	host_init(&b->clients, pool, "198.18.0.2", 24, "198.18.0.1", 2, 0, NULL, NULL, 2);
+	host_init(&b->backends, pool, "198.19.0.11", 24, "198.19.0.1", 3, 0, backend_listen, b, 3);
+}
+
+void bed_fini(struct bed *b)
+{
+	worker_fini(&b->worker);
+	host_fini(&b->clients);
+	host_fini(&b->backends);
+	wire_fini(&b->wire);
+	free(b->region);
+	free(b->stats.worker);
+	free(b->stats.port);
+	free(b->stats.route);
+	free(b->stats.upstream);
+	free(b->snapshot);
+}
+
+void bed_case(struct bed *b)
+{
+	b->violation = NULL;
+	b->answer = NULL;
+	b->answering = NULL;
+	b->client.n = 0;
+	for (struct peer *p = b->peer; p < b->peer + PEERS_MAX; p++) {
+		p->n = p->taken = 0;
+		if (p->used && (!p->c || p->eof)) {
+			if (p->c)
+				tcp_abort(p->c);
+			p->used = false;
+		}
+	}
+}
+
+bool bed_connect(struct bed *b, enum listener l)
+{
+	int err;
+
+	b->client.eof = b->client.reset = false;
+	b->client.n = 0;
+	b->client.c = tcp_connect(b->clients.tcp, 0, address("198.18.0.1"), (uint16_t)(80 + l), client_hears, b,
+				  &b->client, &err);
+	bed_settle(b);
+	return b->client.c && !b->client.reset;
+}
+
+bool bed_say(struct bed *b, struct peer *p, struct slice s)
+{
+	if (!p->c)
+		return false;
+	if (s.n && tcp_send_copy(p->c, s.p, (uint32_t)s.n) != 0)
+		b->violation = "no buffers";
+	return true;
+}
+
+void bed_hang_up(struct bed *b)
+{
+	if (b->client.c)
+		tcp_abort(b->client.c);
+	b->client.c = NULL;
+	for (struct peer *p = b->peer; p < b->peer + PEERS_MAX; p++) {
+		if (p->used && p->c)
+			tcp_abort(p->c);
+		p->used = false;
+		p->c = NULL;
+	}
+	bed_settle(b);
+}
