@@ -3,7 +3,11 @@
 #include "tcp/conn.h"
 #include <errno.h>
 
-#define PAWS_IDLE (24ull * 86400 * 1000000000) // RFC 7323 5.5
+// Ticks of the peer's clock that a segment may be older and yet be taken: what was overtaken by a
+// retransmission is. The clock ticks at least once in 2^31 bytes (RFC 7323 5.4), and a sequence number comes
+// again after twice as many.
+#define PAWS_SLACK 1
+#define PAWS_IDLE  (24ull * 86400 * 1000000000) // RFC 7323 5.5
 
 // What the peer's SYN agrees on; rcv_nxt and the window begin here.
 void conn_syn_options(struct tcp_conn *c, const struct segment *s, uint32_t rcv_buf)
@@ -117,7 +121,7 @@ static bool paws_check(struct tcp *t, struct tcp_conn *c, const struct segment *
 		tcp_count(t, CTR_tcp_paws);
 		return false;
 	}
-	if (seq_ge(s->opt.tsval, c->ts_recent) || paws_outdated(t, c))
+	if (seq_ge(s->opt.tsval + PAWS_SLACK, c->ts_recent) || paws_outdated(t, c))
 		return true;
 	tcp_count(t, CTR_tcp_paws);
 	ack_unacceptable(t, c, s);

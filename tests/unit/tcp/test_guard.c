@@ -157,7 +157,7 @@ static void rfc7323_5_paws_refuses_old_timestamps(void **state)
 	b->tsval = FIRST_TS + 10;
 	bed_data(b, "abc", 3);
 	bed_run(b);
-	b->tsval = FIRST_TS + 9;
+	b->tsval = FIRST_TS + 8;
 	bed_in(b, (struct in){.seq = b->seq, .ack = b->ack, .flags = TCP_ACK, .wnd = WND, .len = 3});
 	bed_run(b);
 	assert_int_equal(tcp_recv_len(c), 3);
