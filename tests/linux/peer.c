@@ -84,7 +84,7 @@ int main(int argc, char **argv)
 	uint64_t bytes = 0, key = 1, begun, took;
 	bool sends = false;
 	uint8_t digest[32];
-	char hex[65], text[300] = "";
+	char hex[65], text[1500] = "";
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {

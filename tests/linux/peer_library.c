@@ -203,10 +203,13 @@ static void library_report(char *text, size_t size)
 	struct tcp_info i;
 
 	cg_info(sock, &i);
-	snprintf(text, size, "retransmits %u, cwnd %u, srtt %u us, timeouts %llu, recoveries %llu, dsack %llu",
-		 i.retransmits, i.cwnd / i.mss, i.srtt_us, (unsigned long long)cg_counter(stack, CTR_tcp_rto),
-		 (unsigned long long)cg_counter(stack, CTR_tcp_fast_retransmit),
-		 (unsigned long long)cg_counter(stack, CTR_tcp_dsack_rx));
+	int n = snprintf(text, size, "retransmits %u, cwnd %u, srtt %u us", i.retransmits, i.cwnd / i.mss,
+			 i.srtt_us);
+	// And whatever else happened.
+	for (enum counter c = 0; c < CTR_COUNT && n > 0 && (size_t)n < size; c++)
+		if (cg_counter(stack, c))
+			n += snprintf(text + n, size - (size_t)n, ", %s %llu", counter_info[c].name,
+				      (unsigned long long)cg_counter(stack, c));
 }
 
 // Until the stack has forgotten the connection, TIME_WAIT included; then nothing may be left of it.
