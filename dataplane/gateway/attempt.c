@@ -301,6 +301,39 @@ static void connect_failed(struct attempt *a, uint16_t status, const char *messa
 	pending_wake(g, slot);
 }
 
+// Sent, but its method may be repeated (RFC 9110 9.2.2), and no byte of an answer has come.
+static bool may_be_repeated(const struct attempt *a)
+{
+	const struct exchange *x = a->x;
+
+	return x->head && !x->body_sent && a->scanned == 0 && tcp_recv_len(a->conn->tcp) == 0 &&
+	       (x->method == METHOD_GET || x->method == METHOD_HEAD || x->method == METHOD_PUT ||
+		x->method == METHOD_DELETE || x->method == METHOD_OPTIONS || x->method == METHOD_TRACE);
+}
+
+// The connection holds the head until it has gone: the next gets one of its own. False: no buffer.
+static bool head_again(struct exchange *x)
+{
+	struct pkt *kept = x->head;
+
+	x->head = pkt_copy(kept, x->g->conf.pool);
+	pkt_free_chain(kept);
+	return x->head != NULL;
+}
+
+// No answer came in time: its host may have vanished, and another endpoint can do it.
+static bool try_timed_out(struct attempt *a)
+{
+	struct exchange *x = a->x;
+
+	if (x->attempts >= x->route->attempts || a->upstream->endpoints.n < 2 || !may_be_repeated(a) ||
+	    !head_again(x))
+		return false;
+	a->eof = a->dead = false;
+	connect_failed(a, 504, "the upstream did not answer in time");
+	return true;
+}
+
 void attempt_timeout(struct attempt *a)
 {
 	struct exchange *x = a->x;
@@ -318,6 +351,8 @@ void attempt_timeout(struct attempt *a)
 		break;
 	default:
 		count(g, CTR_up_per_try_timeout);
+		if (try_timed_out(a))
+			return;
 		exchange_fail(x, 504, "the upstream did not answer in time");
 	}
 }
@@ -349,20 +384,16 @@ static void attempt_lost(struct attempt *a)
 
 	stat_add(&stats_of(a)->resets, 1);
 	// A pooled connection that the upstream closed meanwhile: the request goes out again, once, on a fresh
-	// one, if its method may be repeated (RFC 9110 9.2.2) and no byte of an answer has come.
-	if (a->reused && x->head && !x->body_sent && a->scanned == 0 && tcp_recv_len(a->conn->tcp) == 0 &&
-	    (x->method == METHOD_GET || x->method == METHOD_HEAD || x->method == METHOD_PUT ||
-	     x->method == METHOD_DELETE || x->method == METHOD_OPTIONS || x->method == METHOD_TRACE)) {
-		struct pkt *kept = x->head;
+	// one.
+	if (a->reused && may_be_repeated(a)) {
 		uint32_t slot = a->stat_slot;
+		bool copied = head_again(x);
 
-		x->head = pkt_copy(kept, g->conf.pool);
-		pkt_free_chain(kept);
 		upstream_close(&g->upstreams, a->conn, true);
 		a->conn = NULL;
 		a->state = ATTEMPT_PENDING;
 		a->eof = a->dead = false;
-		if (!x->head) {
+		if (!copied) {
 			exchange_fail(x, 503, "the gateway is overloaded");
 			return;
 		}
