@@ -324,10 +324,14 @@ static void exchange_route(struct exchange *x, uint32_t head_length)
 void client_resume(struct exchange *x)
 {
 	struct gateway *g = x->g;
+	struct http_limits limits = http_limits_of(SNAP_HEAD_MAX);
 	uint32_t scanned = 0;
-	int n = head_parse(g, x->client, &scanned, SNAP_HEAD_MAX, true);
+	int n;
 
-	// It was whole when the exchange began, and nobody has taken it away.
+	// It was whole when the exchange began, and nobody has taken it away. What its listener allowed then
+	// may be other than now; one that was read without a lone LF has none.
+	limits.lenient_lf = true;
+	n = head_parse(g, x->client, &scanned, &limits, true);
 	if (n <= 0) {
 		exchange_abort(x);
 		return;
