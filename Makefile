@@ -226,8 +226,9 @@ $(B)/fuzz/planted/options.o: $(B)/fuzz/planted/options.c
 $(B)/fuzz/planted/fuzz_%: $(B)/fuzz/tests/fuzz/fuzz_%.o $(B)/fuzz/planted/options.o $(filter-out %/tcp/options.o,$(FUZZ_STACK_OBJ))
 	@$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(DPDK_LIBS)
 fuzz-planted: $(addprefix $(B)/fuzz/planted/fuzz_,packet options)
+	@mkdir -p $(B)/fuzz/planted/corpus
 	@for f in packet options; do \
-		! $(B)/fuzz/planted/fuzz_$$f -seed=1 -runs=200000 -artifact_prefix=$(B)/fuzz/planted/ tests/fuzz/corpus/$$f \
+		! $(B)/fuzz/planted/fuzz_$$f -seed=1 -runs=200000 -artifact_prefix=$(B)/fuzz/planted/ $(B)/fuzz/planted/corpus tests/fuzz/corpus/$$f \
 			>$(B)/fuzz/planted/$$f.log 2>&1 && grep -q 'AddressSanitizer' $(B)/fuzz/planted/$$f.log && \
 			echo "fuzz $$f: the planted bug is found" || { echo "fuzz $$f: the planted bug is not found"; exit 1; }; done
 
