@@ -1,6 +1,6 @@
 # make         builds all          make demo    shows the gateway at work, in namespaces of its own
 # make check   every test          make run CONFIG=configs/lab.yaml    keeps the lab up until Ctrl-C
-# VARIANT=release (default) | asan (AddressSanitizer and UndefinedBehaviorSanitizer)
+# VARIANT=release (default) | asan (AddressSanitizer and UndefinedBehaviorSanitizer) | cov (gcov's counters)
 VARIANT ?= release
 B ?= build/$(VARIANT)
 
@@ -18,6 +18,9 @@ HARDEN := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
 ifeq ($(VARIANT),asan)
 CFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=undefined -O1
 LDFLAGS += -fsanitize=address,undefined
+else ifeq ($(VARIANT),cov)
+CFLAGS += --coverage -O0
+LDFLAGS += --coverage
 else
 CFLAGS += $(HARDEN)
 LDFLAGS += -pie
@@ -295,10 +298,14 @@ bench: all $(B)/perf/loadgen/loadgen
 instructions: all $(B)/perf/instructions/instructions
 	@BENCH_BUILD=$(B) perf/instructions/run $(WRITE)
 
+# What of tcp and net the unit tests, packet scripts and simulators reach.
+coverage:
+	@tests/coverage
+
 PREFIX ?= /usr/local
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)/etc/churchgate
 	install $(addprefix $(B)/churchgate-,control dataplane exporter) $(DESTDIR)$(PREFIX)/sbin
 	install $(B)/cgctl $(DESTDIR)$(PREFIX)/bin
 	install -m 644 configs/*.yaml $(DESTDIR)/etc/churchgate
-.PHONY: bench instructions fmt-check layers sim sims sim-long sim-mutants list-unit list-sim e2e e2e-large linux linux-quick linux-goodput install
+.PHONY: bench instructions fmt-check layers sim sims sim-long sim-mutants list-unit list-sim e2e e2e-large linux linux-quick linux-goodput coverage install
