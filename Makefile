@@ -235,7 +235,7 @@ fuzz-planted: $(addprefix $(B)/fuzz/planted/fuzz_,packet options)
 			>$(B)/fuzz/planted/$$f.log 2>&1 && grep -q 'AddressSanitizer' $(B)/fuzz/planted/$$f.log && \
 			echo "fuzz $$f: the planted bug is found" || { echo "fuzz $$f: the planted bug is not found"; exit 1; }; done
 
-unit: $(TESTS)
+unit: $(TESTS) $(LINUX_TESTS)
 clean:
 	rm -rf build
 .PHONY: all unit clean demo run check fuzz-smoke fuzz-planted scripts
@@ -277,7 +277,7 @@ run:
 check:
 	@tools/setup build demo check
 	@tests/run
-e2e: all
+e2e: all $(B)/tests/linux/wire
 	@LAB_BUILD=$(B) tests/e2e/run
 e2e-large: all
 	@LAB_BUILD=$(B) tests/e2e/run --large
