@@ -140,6 +140,11 @@ $(B)/tests/scripts/run: $(patsubst %.c,$(B)/%.o,$(wildcard tests/scripts/*.c)) $
 	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS)
 scripts: $(B)/tests/scripts/run
 	@$< $(SCRIPTS)
+# What tests/sim/mutants compiles and links.
+sim-compiler:
+	@echo $(CC) $(CPPFLAGS) $(filter-out -MMD -MP,$(CFLAGS)) $(DPDK_CFLAGS)
+sim-linked:
+	@echo $(LDFLAGS) $(SIM_TCP_OBJ) $(B)/tests/sim/wire.o $(STACK_LIB) $(DPDK_LIBS)
 # Whole gateways in simulation.
 GATEWAY_SIMS := $(addprefix $(B)/tests/sim/,gateway_sim gateway_rough)
 $(B)/tests/sim/gateway_rough: $(patsubst %,$(B)/%.o,tests/sim/rough_client tests/sim/rough_backend)
@@ -259,6 +264,9 @@ sim: sims
 	@tests/sim/run --build $(B) --runs $(RUNS) --seed $(SEED)
 sim-long: sims
 	@tests/sim/run --build $(B) --runs $(RUNS) --seed $$(date +%s) --long
+# Plants bugs one at a time (tests/sim/mutants.txt): each must be found. MUTANTS="name name": those alone.
+sim-mutants: $(B)/tests/sim/tcp_sim
+	@tests/sim/mutants --build $(B) --runs $(RUNS) --seed $(SEED) $(MUTANTS)
 list-unit:
 	@echo $(TESTS)
 list-sim:
@@ -308,4 +316,4 @@ install: all
 	install $(addprefix $(B)/churchgate-,control dataplane exporter) $(DESTDIR)$(PREFIX)/sbin
 	install $(B)/cgctl $(DESTDIR)$(PREFIX)/bin
 	install -m 644 configs/*.yaml $(DESTDIR)/etc/churchgate
-.PHONY: bench instructions fmt-check layers sim sims sim-long sim-mutants list-unit list-sim e2e e2e-large linux linux-quick linux-goodput coverage install
+.PHONY: bench instructions fmt-check layers sim sims sim-long sim-mutants sim-compiler sim-linked list-unit list-sim e2e e2e-large linux linux-quick linux-goodput coverage install

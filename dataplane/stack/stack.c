@@ -251,6 +251,11 @@ unsigned cg_queued(const struct cg_stack *s)
 	return s->net.tx[0].n;
 }
 
+unsigned cg_unresolved(const struct cg_stack *s)
+{
+	return s->net.neigh_waiting;
+}
+
 uint32_t cg_output_frame(struct cg_stack *s, void *frame, uint32_t size)
 {
 	struct pkt *p;

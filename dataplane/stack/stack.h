@@ -72,7 +72,8 @@ uint64_t cg_next(const struct cg_stack *s);
 // stays in its buffer, which the send queue holds as well, as under a driver: another stack gets a copy
 // (pkt_copy).
 unsigned cg_output(struct cg_stack *s, struct pkt **v, unsigned n);
-unsigned cg_queued(const struct cg_stack *s); // frames that wait
+unsigned cg_queued(const struct cg_stack *s);     // frames that wait
+unsigned cg_unresolved(const struct cg_stack *s); // packets that wait for their next hop's address
 // Takes one as bytes, linearised: its length (cut to size), 0: none.
 uint32_t cg_output_frame(struct cg_stack *s, void *frame, uint32_t size);
 // A neighbour, as another worker learned it, or so that nobody need ask for it.

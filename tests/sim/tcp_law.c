@@ -31,10 +31,11 @@ static bool established(const struct tcp_info *i)
 	return i->state >= TCP_ESTABLISHED && i->state != TCP_TIME_WAIT;
 }
 
-static void window_law(struct sim *s, const struct end *e, const struct tcp_info *now, uint64_t acked)
+static void window_law(struct sim *s, struct end *e, const struct tcp_info *now, uint64_t acked)
 {
 	const struct tcp_info *was = &e->sample.info;
 	uint32_t mss = max32(was->mss, now->mss), base, half;
+	uint64_t una = acked - now->sacked;
 	bool cubic = strcmp(now->cc, "cubic") == 0;
 	uint64_t bytes = acked > e->sample.acked ? acked - e->sample.acked : 0; // less: the peer reneged
 
@@ -48,6 +49,10 @@ static void window_law(struct sim *s, const struct end *e, const struct tcp_info
 	base = was->recovery && !now->recovery ? max32(now->ssthresh, max32(was->cwnd, mss)) : was->cwnd;
 	if (now->mss > was->mss) // a window of one segment is one of a larger segment, too
 		base = max32(base, now->mss);
+	// Of small segments the scoreboard keeps a buffer's last ones together, and what is sent behind one
+	// that was SACKed takes it off again.
+	if (now->mss < 1024)
+		bytes += now->mss;
 	// RFC 9438 4.2 and 4.3: beyond the threshold CUBIC may leap, by half at most or by a segment.
 	if (cubic && was->cwnd >= was->ssthresh)
 		bytes = max32((uint32_t)bytes + mss, base / 2);
@@ -62,8 +67,16 @@ static void window_law(struct sim *s, const struct end *e, const struct tcp_info
 	if (now->recovery && !was->recovery && now->ssthresh > max32(half, 2 * mss))
 		sim_violation(s, "side %u: recovery from a loss with %u bytes under way keeps %u", e->side,
 			      was->flight, now->ssthresh);
-	if (now->retries > was->retries && !now->probing && !was->probing && now->cwnd > mss)
+	if (now->retries <= was->retries || now->probing || was->probing)
+		return;
+	if (now->cwnd > mss)
 		sim_violation(s, "side %u: a window of %u bytes after a timeout", e->side, now->cwnd);
+	// Where segments became smaller for the path's sake, what goes out again is no loss.
+	bool narrowed = s->link[0].too_big || s->link[1].too_big;
+	if (e->sample.timeout_acked != una && now->ssthresh > max32(half, 2 * mss) && !narrowed)
+		sim_violation(s, "side %u: a timeout with %u bytes under way keeps %u", e->side, was->flight,
+			      now->ssthresh);
+	e->sample.timeout_acked = una;
 }
 
 static void sending_law(struct sim *s, struct end *e, const struct tcp_info *now)
@@ -103,7 +116,7 @@ static void receiving_law(struct sim *s, struct pair *p, struct end *e, const st
 	const struct dir *d = watch_find(s, p, e->side), *peer = watch_find(s, p, 1 - e->side);
 	// What cannot be sent says nothing.
 	bool starved = s->doomed || fate->starve || fate->short_leave || fate->busy || fate->lag ||
-		       cg_counter(s->side[e->side].cpu[e->cpu].stack, CTR_neigh_unresolved);
+		       side_mute(&s->side[e->side]);
 	const struct end *other = &p->end[e == &p->end[0]];
 
 	if (!d || !peer || !d->syn || !peer->syn || !d->acks || !established(now))
@@ -148,5 +161,7 @@ void law_turn(struct sim *s, struct end *e)
 	}
 	e->sample.info = now;
 	e->sample.acked = acked;
+	if (!e->sample.set)
+		e->sample.timeout_acked = UINT64_MAX;
 	e->sample.set = true;
 }

@@ -83,6 +83,7 @@ static void plan_fates(struct sim *s)
 		if (s->perfect || s->gentle)
 			continue;
 		f->busy = sim_one_in(s, 4);
+		f->forge = sim_one_in(s, 10) ? up_to(s, 500) : 0;
 		if (sim_one_in(s, 20)) {
 			f->short_leave = 4 + up_to(s, 60);
 			f->short_until = s->now + (1 + up_to(s, 20)) * SEC;
@@ -240,6 +241,9 @@ static void plan_pair(struct sim *s, struct pair *p, unsigned i)
 	}
 	// Enough that both SYNs are on their way before one arrives.
 	p->both = sim_one_in(s, 8);
+	p->end[up_to(s, 1)].leaves = sim_one_in(s, 3);
+	p->end[0].eager = sim_one_in(s, 8);
+	p->end[1].eager = p->both && sim_one_in(s, 2) && !p->end[1].echo;
 	for (unsigned k = 0; k < 2 && p->both; k++) {
 		struct side *h = &s->side[p->end[k].side], *peer = &s->side[p->end[1 - k].side];
 

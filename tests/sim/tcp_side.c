@@ -255,6 +255,8 @@ static void cpu_turn(struct side *h, struct cpu *c, bool due)
 	const char *why;
 
 	cg_advance(c->stack, s->now); // what comes before this moment comes before these frames
+	if (sim_chance(s, fate->forge))
+		forge(h);
 	if (starve) {
 		s->total.starved++;
 		hog(h, fate->starve_leave);
@@ -347,6 +349,14 @@ bool side_idle(const struct side *h)
 			return false;
 	}
 	return true;
+}
+
+bool side_mute(const struct side *h)
+{
+	for (unsigned i = 0; i < h->n_cpus && h->up; i++)
+		if (cg_unresolved(h->cpu[i].stack) || cg_counter(h->cpu[i].stack, CTR_neigh_unresolved))
+			return true;
+	return false;
 }
 
 void side_down(struct side *h)

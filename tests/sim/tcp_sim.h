@@ -61,6 +61,7 @@ struct fate {
 	bool few_conns;        // its pool of connections is too small for all
 	uint64_t down_at;      // forgets everything; UINT64_MAX: never
 	uint64_t up_at;        // and is back; UINT64_MAX: never
+	uint32_t forge;        // chance out of 10 000 that a turn brings a segment that a stranger made up
 	uint32_t lag;          // chance out of 10 000 that a worker comes late to its turn
 	bool hold, busy;       // its driver holds what it sent for a while; takes only some of what is queued
 	uint32_t chain;        // chance out of 10 000 that a frame arrives scattered over several buffers
@@ -78,14 +79,17 @@ struct end {
 	uint64_t stall_at;           // received bytes at which it stops reading, for stall_for
 	uint64_t stall_for;          // ns
 	bool echo;                   // sends back what it gets, in the same buffers
+	bool leaves; // closes when all is sent and received, and does not wait for the peer's end
+	bool eager;  // writes, and closes, before it is open
 	bool shut, eof, done, failed;
 	int error;
+	uint64_t done_at;
 	uint64_t wake;  // pauses until then
 	uint64_t last;  // when something moved
 	struct sample { // of the turn before (tcp_law.c)
 		bool set;
 		struct tcp_info info;
-		uint64_t acked, sent_at, unacked_since, shut_since, stuck_since, received;
+		uint64_t acked, timeout_acked, sent_at, unacked_since, shut_since, stuck_since, received;
 	} sample;
 };
 
@@ -106,6 +110,8 @@ struct dir {
 	uint32_t isn, max, fin_at, ack, edge, tsval;
 	uint64_t again_at, again_gap;
 	unsigned again;
+	uint64_t told_at; // that it does not fit
+	unsigned too_big; // sent all the same
 };
 struct flow {
 	uint16_t port[2];
@@ -134,7 +140,7 @@ struct sim {
 	struct totals {
 		uint64_t schedules, pairs, bytes, packets, lost, reordered, duplicated, corrupted, too_big,
 			no_buffer;
-		uint64_t handed, starved, reboots, failed;
+		uint64_t handed, starved, reboots, failed, forged;
 		uint64_t state[TCP_STATES][TCP_STATES];
 		uint64_t counters[CTR_COUNT];
 	} total;
@@ -164,8 +170,9 @@ void side_arrive(struct side *h, const struct frame *f);
 void side_turn(struct side *h);
 uint64_t side_next(const struct side *h);
 bool side_idle(const struct side *h);
-void side_stop(struct side *h); // for ever
-void side_down(struct side *h); // without a word
+bool side_mute(const struct side *h); // something it sent did not get out: its next hop was not known
+void side_stop(struct side *h);       // for ever
+void side_down(struct side *h);       // without a word
 
 // tcp_app.c
 unsigned char app_byte(uint64_t key, uint64_t offset);
@@ -180,6 +187,9 @@ void app_verify(struct sim *s);
 void watch_sent(struct sim *s, unsigned side, const struct pkt *p, enum wire_fate fate);
 void watch_arrived(struct sim *s, unsigned side, const struct frame *f);
 const struct dir *watch_find(const struct sim *s, const struct pair *p, unsigned side);
+
+// tcp_forge.c: segments of a stranger who sees the wire, but is not to break what he does not end.
+void forge(struct side *h);
 
 // tcp_law.c: the congestion window, acknowledgements and windows, of each connection after each turn.
 void law_turn(struct sim *s, struct end *e);

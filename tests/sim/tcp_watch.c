@@ -5,8 +5,9 @@
 #include "tests/sim/tcp_sim.h"
 #include <stdio.h>
 
-#define BARE_MAX  100 // bare acknowledgements in BARE_TIME while nothing else is said
-#define BARE_TIME (10 * SEC)
+#define TOO_BIG_MAX 4
+#define BARE_MAX    100 // bare acknowledgements in BARE_TIME while nothing else is said
+#define BARE_TIME   (10 * SEC)
 
 struct seen {
 	uint16_t src_port, dst_port, wnd;
@@ -199,24 +200,24 @@ static void backoff_check(struct sim *s, struct dir *d, unsigned side, const str
 {
 	const struct fate *fate = &s->fate[side];
 	uint64_t gap = s->now - d->again_at;
-	bool again = t->end != t->seq && seq_lt(t->seq, d->max) && !(t->flags & TCP_RST);
+	// A SYN may have waited for its next hop.
+	bool again = t->end != t->seq && seq_lt(t->seq, d->max) && !(t->flags & (TCP_RST | TCP_SYN));
 
 	if (!again || (d->again && gap < MS))
 		return;
-	// A SYN may have waited for its next hop.
-	uint64_t least = d->again_gap + (t->flags & TCP_SYN ? 0 : d->again_gap / 2);
-	if (d->again++ >= 3 && gap < least && d->again_gap < 40 * SEC && !s->user_timeout && !fate->busy &&
-	    !fate->starve && !fate->short_leave && !fate->lag)
+	if (d->again++ >= 3 && gap < d->again_gap + d->again_gap / 2 && d->again_gap < 40 * SEC &&
+	    !s->user_timeout && !fate->busy && !fate->starve && !fate->short_leave && !fate->lag &&
+	    !side_mute(&s->side[side]))
 		sim_violation(s, "side %u: sent again after %llu ms, and before after %llu ms", side,
 			      (unsigned long long)(gap / MS), (unsigned long long)(d->again_gap / MS));
 	d->again_gap = gap;
 	d->again_at = s->now;
 }
 
-// Two ends must not answer each other for ever.
+// Two ends must not answer each other for ever, with acknowledgements or resets.
 static void bare_check(struct sim *s, struct flow *f, const struct seen *t)
 {
-	if (t->end != t->seq || (t->flags & TCP_RST) || s->now - f->quiet_from > BARE_TIME) {
+	if (t->end != t->seq || s->now - f->quiet_from > BARE_TIME) {
 		f->quiet_from = s->now;
 		f->bare = 0;
 	} else if (++f->bare == BARE_MAX) {
@@ -237,6 +238,18 @@ static void timestamp_check(struct sim *s, struct flow *f, unsigned side, const 
 	d->tsval = t->opt.tsval;
 	if ((t->flags & TCP_ACK) && peer->syn && seq_gt(t->opt.tsecr, peer->tsval))
 		sim_violation(s, "side %u echoes a timestamp that was never sent", side);
+}
+
+// RFC 1191: who is told sends less.
+static void too_big_check(struct sim *s, struct dir *d, unsigned side)
+{
+	const struct fate *fate = &s->fate[side];
+
+	d->again = 0; // it will be told, and sends at once
+	if (!d->told_at)
+		d->told_at = s->now + s->link[1 - side].impair.delay + 10 * MS;
+	else if (s->now > d->told_at && ++d->too_big == TOO_BIG_MAX && !fate->starve && !fate->short_leave)
+		sim_violation(s, "side %u sends what does not fit again and again", side);
 }
 
 void watch_sent(struct sim *s, unsigned side, const struct pkt *p, enum wire_fate fate)
@@ -269,7 +282,7 @@ void watch_sent(struct sim *s, unsigned side, const struct pkt *p, enum wire_fat
 		data_check(s, f, side, &t);
 	d->max = seq_max(d->max, t.end);
 	if (fate == WIRE_TOO_BIG && s->fate[side].icmp)
-		d->again = 0; // it will be told, and sends at once
+		too_big_check(s, d, side);
 }
 
 void watch_arrived(struct sim *s, unsigned side, const struct frame *frame)
@@ -280,6 +293,9 @@ void watch_arrived(struct sim *s, unsigned side, const struct frame *frame)
 	if (!parse(&t, frame->data, frame->n))
 		return;
 	f = flow_of(s, 1 - side, &t, false);
-	if (f)
-		f->dir[side].again = 0;
+	if (!f)
+		return;
+	f->dir[side].again = 0;
+	if (t.end != t.seq)
+		f->bare = 0;
 }

@@ -139,6 +139,17 @@ static bool segment(const unsigned char *d, uint32_t n, uint32_t *len, uint8_t *
 	return true;
 }
 
+// At any time within the period: nobody's timer keeps step with it.
+static bool flapped(const struct impair *m, uint64_t now)
+{
+	uint64_t begin;
+
+	if (!m->flap_period)
+		return false;
+	begin = now / m->flap_period * 0x9e3779b97f4a7c15ull % (m->flap_period - m->flap_down);
+	return now % m->flap_period - begin < m->flap_down;
+}
+
 static bool loses(struct wire *w, struct link *l, uint64_t now, const struct frame *f)
 {
 	const struct impair *m = &l->impair;
@@ -147,8 +158,8 @@ static bool loses(struct wire *w, struct link *l, uint64_t now, const struct fra
 
 	if (now >= l->burst_until && chance(w, m->burst))
 		l->burst_until = now + within(w, m->burst_max);
-	if (now < l->burst_until || (now >= m->dark_from && now < m->dark_until) ||
-	    (m->flap_period && now % m->flap_period < m->flap_down) || chance(w, m->loss))
+	if (now < l->burst_until || (now >= m->dark_from && now < m->dark_until) || flapped(m, now) ||
+	    chance(w, m->loss))
 		return true;
 	if (!(m->ack_loss | m->tail_loss) || !segment(f->data, f->n, &len, &flags))
 		return false;

@@ -25,7 +25,7 @@ struct impair {
 	uint64_t burst_max;
 	uint64_t delay, jitter, reorder_max, late; // late: of duplicates, at most
 	uint64_t rate, queue;                      // bits/s, 0: unlimited; backlog before frames are lost
-	uint64_t flap_period, flap_down;           // down for the first part of each period; 0: never
+	uint64_t flap_period, flap_down;           // down for so long, once in each period; 0: never
 	uint64_t dark_from, dark_until;            // all is lost
 	uint64_t narrow_from, narrow_until;        // IP packets beyond narrow_mtu do not fit
 	uint32_t narrow_mtu;
