@@ -90,7 +90,8 @@ void ecn_ack_input(struct tcp *t, struct tcp_conn *c, const struct segment *s)
 	tcp_count(t, CTR_tcp_ecn_reduced);
 	c->ssthresh = conn_cc(c)->lost(c, c->snd_max - c->snd_una, t->now);
 	ecn_reduced(c);
-	c->cwnd = c->ssthresh > c->mss ? c->ssthresh : c->mss;
+	if (c->cwnd > c->ssthresh) // a timeout before may have shut it further
+		c->cwnd = c->ssthresh > c->mss ? c->ssthresh : c->mss;
 	c->recover = c->snd_max;
 	c->more |= MORE_ECN_ROUND;
 }

@@ -228,6 +228,26 @@ static void rfc3168_6_1_2_an_echo_reduces_the_window_once_and_new_data_tells_so(
 	}
 }
 
+// After a timeout it is smaller than the threshold, which is never below two segments.
+static void rfc3168_6_1_2_an_echo_never_widens_the_window(void **state)
+{
+	struct bed *b = bed_make((struct tcp_config){0});
+	struct tcp_conn *c = accept_ecn(b, true);
+
+	(void)state;
+	bed_send(b, c, MSS);
+	while (bed_count(b, CTR_tcp_rto) == 0)
+		bed_sleep(b, 10 * MS);
+	assert_int_equal(c->cwnd, MSS);
+	ack_with(b, b->ack + MSS, 0);
+	c->cwnd = MSS; // as the timeout left it
+	bed_send(b, c, 100);
+	ack_with(b, b->ack + 100, TCP_ECE);
+	assert_int_equal(bed_count(b, CTR_tcp_ecn_reduced), 1);
+	assert_in_range(c->cwnd, MSS, MSS + 100);
+	bed_free(b);
+}
+
 static void rfc3168_6_1_2_a_loss_in_the_same_window_does_not_reduce_it_again(void **state)
 {
 	struct bed *b = bed_make((struct tcp_config){0});
@@ -365,6 +385,7 @@ static const struct CMUnitTest tests[] = {
 	BED_TEST(rfc3168_6_1_1_a_peer_that_repeats_its_syn_without_offer_is_not_sent_ect),
 	BED_TEST(rfc3168_6_1_1_when_both_open_at_once_both_offers_count),
 	BED_TEST(rfc3168_6_1_2_an_echo_reduces_the_window_once_and_new_data_tells_so),
+	BED_TEST(rfc3168_6_1_2_an_echo_never_widens_the_window),
 	BED_TEST(rfc3168_6_1_2_a_loss_in_the_same_window_does_not_reduce_it_again),
 	BED_TEST(rfc3168_6_1_2_what_is_sent_first_after_a_loss_carries_cwr),
 	BED_TEST(rfc3168_6_1_3_a_mark_is_echoed_until_the_peer_has_reduced),
