@@ -64,7 +64,9 @@ static void window_law(struct sim *s, struct end *e, const struct tcp_info *now,
 					      now->ssthresh < 2 * (now->mss < was->mss ? now->mss : was->mss)))
 		sim_violation(s, "side %u: threshold %u after a loss with %u bytes under way", e->side,
 			      now->ssthresh, was->flight);
-	if (now->recovery && !was->recovery && now->ssthresh > max32(half, 2 * mss))
+	// RFC 3168 6.1.2: a mark in the same window may have lowered it already.
+	bool marked = now->ecn && now->ssthresh == was->ssthresh;
+	if (now->recovery && !was->recovery && now->ssthresh > max32(half, 2 * mss) && !marked)
 		sim_violation(s, "side %u: recovery from a loss with %u bytes under way keeps %u", e->side,
 			      was->flight, now->ssthresh);
 	if (now->retries <= was->retries || now->probing || was->probing)

@@ -26,6 +26,8 @@ static struct impair rough(struct sim *s)
 		m.duplicate = up_to(s, 1000);
 	if (sim_one_in(s, 2))
 		m.corrupt = up_to(s, 300);
+	if (sim_one_in(s, 3))
+		m.mark = up_to(s, 2000);
 	if (sim_one_in(s, 2))
 		m.jitter = (1 + up_to(s, 20)) * MS;
 	if (sim_one_in(s, 2))
@@ -41,7 +43,7 @@ static struct impair rough(struct sim *s)
 	if (sim_one_in(s, 8)) {
 		m.narrow_mtu = s->ipv6 ? 1280 + up_to(s, 120) : 600 + up_to(s, 800);
 		m.narrow_from = s->now + sim_within(s, 3 * SEC);
-		m.narrow_until = m.narrow_from + sim_within(s, 10 * SEC);
+		m.narrow_until = sim_one_in(s, 3) ? UINT64_MAX : m.narrow_from + sim_within(s, 10 * SEC);
 	}
 	return m;
 }
@@ -170,6 +172,7 @@ static void plan_side(struct sim *s, unsigned id)
 				.user_timeout = s->user_timeout ? 20 * SEC : 0,
 				.cc = (enum tcp_cc)up_to(s, TCP_CC_KINDS - 1),
 				.no_sack = sim_one_in(s, 4),
+				.ecn = (enum tcp_ecn)up_to(s, 2),
 			},
 	};
 	if (s->ipv6 && c->mtu < 1280)

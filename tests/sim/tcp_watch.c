@@ -205,7 +205,7 @@ static void backoff_check(struct sim *s, struct dir *d, unsigned side, const str
 
 	if (!again || (d->again && gap < MS))
 		return;
-	if (d->again++ >= 3 && gap < d->again_gap + d->again_gap / 2 && d->again_gap < 40 * SEC &&
+	if (d->again++ >= 3 && gap < d->again_gap + d->again_gap / 8 && d->again_gap < 40 * SEC &&
 	    !s->user_timeout && !fate->busy && !fate->starve && !fate->short_leave && !fate->lag &&
 	    !side_mute(&s->side[side]))
 		sim_violation(s, "side %u: sent again after %llu ms, and before after %llu ms", side,

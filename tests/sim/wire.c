@@ -1,4 +1,5 @@
 #include "tests/sim/wire.h"
+#include "base/checksum.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -173,6 +174,26 @@ static bool is_ip(const struct frame *f)
 	return f->n > 14 && ((f->data[12] == 8 && f->data[13] == 0) || f->data[12] == 0x86);
 }
 
+// Of an ECN-capable packet; its IPv4 header is summed again.
+static bool mark(struct frame *f)
+{
+	unsigned char *ip = f->data + 14;
+
+	if (f->data[12] == 0x86) {
+		if (!(ip[1] & 0x30))
+			return false;
+		ip[1] |= 0x30;
+		return true;
+	}
+	if (!(ip[1] & 3))
+		return false;
+	ip[1] |= 3;
+	ip[10] = ip[11] = 0;
+	uint16_t sum = checksum_fold(checksum_add(0, ip, (ip[0] & 15u) * 4));
+	memcpy(ip + 10, &sum, 2);
+	return true;
+}
+
 enum wire_fate wire_send(struct wire *w, struct link *l, uint64_t now, uint32_t to, const struct pkt *p)
 {
 	const struct impair *m = &l->impair;
@@ -193,6 +214,8 @@ enum wire_fate wire_send(struct wire *w, struct link *l, uint64_t now, uint32_t 
 	}
 	if (m->rate)
 		l->busy_until = begin = begin + (uint64_t)f->n * 8 * 1000000000 / m->rate;
+	if (is_ip(f) && chance(w, m->mark) && mark(f))
+		l->marked++;
 	f->at = begin + m->delay + within(w, m->jitter);
 	if (chance(w, m->reorder))
 		f->at += within(w, m->reorder_max);

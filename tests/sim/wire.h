@@ -19,6 +19,7 @@ struct frame {
 struct impair {
 	uint32_t loss, duplicate, reorder;
 	uint32_t corrupt;   // one bit changes, beyond the Ethernet header, whose own check would tell
+	uint32_t mark;      // ECN: congestion experienced, where the sender can take it (RFC 3168 5)
 	uint32_t ack_loss;  // of TCP segments without payload, beside loss
 	uint32_t tail_loss; // of those that end a flight (PSH or FIN), beside loss
 	uint32_t burst;     // that with a frame a time begins, up to burst_max, in which all is lost
@@ -36,7 +37,7 @@ struct link {
 	struct impair impair;
 	uint64_t busy_until, burst_until;
 	uint64_t newest; // order of the latest frame that has arrived
-	uint64_t frames, lost, duplicated, reordered, corrupted, too_big;
+	uint64_t frames, lost, duplicated, reordered, corrupted, too_big, marked;
 };
 
 struct wire {
