@@ -191,9 +191,10 @@ $(B)/tests/unit/perf/%: tests/unit/perf/%.c $(B)/libloadgen.a $(call libs,port c
 $(B)/perf/instructions/instructions: $(patsubst %,$(B)/perf/%.o,instructions/main loadgen/backend loadgen/client loadgen/histogram loadgen/link loadgen/message) $(B)/dataplane/worker.o $(call libs,$(ALL_LAYERS))
 	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS)
 # What one operation costs, without a network: build/release/perf/micro/ratelimit
+$(B)/perf/micro/route: $(patsubst %,$(B)/control/%.o,blob routetable) $(call libs,route http)
 $(B)/perf/micro/%: perf/micro/%.c $(call libs,contract base)
 	@mkdir -p $(@D)
-	$(say)$(CC) $(CPPFLAGS) $(CFLAGS) -march=$(MARCH) $(LDFLAGS) -o $@ $(filter %.c %.a,$^) -lm
+	$(say)$(CC) $(CPPFLAGS) $(CFLAGS) -march=$(MARCH) $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(filter-out %/libcontract.a %/libbase.a,$(filter %.a,$^)) $(call libs,contract base) -lm
 
 # Fuzz targets: tests/fuzz/fuzz_<name>.c with seeds in tests/fuzz/corpus/<name>/. The smoke runs each for a bounded
 # number of inputs; `make fuzz-request FUZZ_RUNS=-1` goes on until it is stopped.

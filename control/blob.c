@@ -59,6 +59,11 @@ struct snap_ref blob_text(struct blob *b, const char *s, size_t n)
 	return blob_append(b, s, n, 1, n);
 }
 
+void blob_pad(struct blob *b, size_t align)
+{
+	blob_append(b, NULL, -b->n & (align - 1), 1, 1);
+}
+
 void blob_free(struct blob *b)
 {
 	free(b->p);

@@ -15,4 +15,7 @@ struct blob {
 struct snap_ref blob_add(struct blob *b, const void *records, size_t count, size_t size_each);
 // n bytes, not aligned, not terminated.
 struct snap_ref blob_text(struct blob *b, const char *s, size_t n);
+// Zeroes up to a multiple of align (a power of two) bytes, so that what follows begins there. The snapshot's
+// first byte is at the start of a page.
+void blob_pad(struct blob *b, size_t align);
 void blob_free(struct blob *b);

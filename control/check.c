@@ -1,5 +1,6 @@
 // What the tables of the configuration cannot say.
 #include "base/hash.h"
+#include "conditions.h"
 #include "config.h"
 #include "contract/region.h"
 #include "ratelimits.h"
@@ -379,9 +380,10 @@ static void check_match(struct config *c, struct conf_route *r)
 {
 	const struct conf_match *m = &r->match;
 	struct text path = route_path(r);
-	struct route_pattern p = {slice_of(m->host.s ? m->host.s : "", m->host.n), slice_of(path.s, path.n),
-				  !m->path.s};
-	struct route_pattern only_path = {SLICE(""), p.path, p.prefix};
+	struct route_pattern p = {.host = slice_of(m->host.s ? m->host.s : "", m->host.n),
+				  .path = slice_of(path.s, path.n),
+				  .prefix = !m->path.s};
+	struct route_pattern only_path = {.host = SLICE(""), .path = p.path, .prefix = p.prefix};
 	const char *why;
 
 	if (m->path.s && m->prefix.s)
@@ -436,8 +438,28 @@ static bool segment_param(const char *s, size_t n)
 	return n >= 2 && s[0] == '{' && s[n - 1] == '}';
 }
 
+// Cuts "/{name...}" off; what is left of "/{name...}" is "/".
+static bool path_rest(struct text *t)
+{
+	const char *slash = strrchr(t->s, '/');
+
+	if (t->n < 6 || strcmp(t->s + t->n - 4, "...}") != 0 || !slash || slash[1] != '{')
+		return false;
+	t->n = slash == t->s ? 1 : (uint32_t)(slash - t->s);
+	return true;
+}
+
 static bool path_covers(struct text a, bool a_prefix, struct text b, bool b_prefix)
 {
+	bool a_rest = path_rest(&a), b_rest = path_rest(&b);
+
+	if (a_rest || b_rest) { // what follows is at least one byte
+		const char *next = b.s + a.n + (a.n > 1);
+
+		if (b_rest)
+			return (a_rest || a_prefix) && path_covers(a, true, b, true);
+		return !b_prefix && path_covers(a, true, b, false) && b.n > a.n + 1 && *next != '/';
+	}
 	const char *pa = a.s + 1, *pb = b.s + 1;
 
 	if (a_prefix && a.n > 1 && a.s[a.n - 1] == '/')
@@ -485,7 +507,8 @@ static void check_shadows(struct config *c)
 		for (uint32_t k = 0; k < i; k++) {
 			if (left-- == 0)
 				return;
-			if ((methods_of(&r[i].match) & ~methods_of(&r[k].match)) != 0 ||
+			if (!conditions_cover(&r[k].match, &r[i].match) ||
+			    (methods_of(&r[i].match) & ~methods_of(&r[k].match)) != 0 ||
 			    !host_covers(&r[k].match.host, &r[i].match.host) ||
 			    !path_covers(route_path(&r[k]), !r[k].match.path.s, route_path(&r[i]),
 					 !r[i].match.path.s))
@@ -505,6 +528,7 @@ static void check_routes(struct config *c, const struct names *upstreams)
 
 	for (uint32_t i = 0; i < c->root.routes.n; i++) {
 		check_match(c, &r[i]);
+		check_conditions(c, &r[i].match);
 		check_action(c, &r[i], upstreams);
 		if (r[i].timeout.v && r[i].per_try.given && r[i].per_try.v > r[i].timeout.v)
 			diag_warning(&c->diag, r[i].per_try.mark, "per_try: longer than the whole timeout");
@@ -553,6 +577,7 @@ void check_config(struct config *c)
 	check_workers(c);
 	check_system_limits(c);
 	check_ports(c);
+	check_apis(c);
 	check_limits(&c->diag, root);
 	check_listeners(c, &ports);
 	check_upstreams(c, &ports);

@@ -3,6 +3,8 @@
 // The answer comes from the running snapshot by the function that workers use. For the explanation each route's
 // own pattern is compiled alone and asked by the same function: once with any path, once with any host.
 #include "command.h"
+#include "route/condition.h"
+#include "route/negotiate.h"
 #include "route/route.h"
 #include "routetable.h"
 #include <stdio.h>
@@ -12,7 +14,7 @@
 #define CANDIDATES_MAX 200 // routes explained
 
 struct target {
-	struct slice host, path;
+	struct slice host, path, query;
 };
 
 // "http://host:port/path?query", "host/path" or "/path".
@@ -36,6 +38,8 @@ static bool url_parse(const char *url, struct target *t)
 			t->host.n = (size_t)(colon - p);
 	}
 	t->path = slice_of(path, strcspn(path, "?#"));
+	path += t->path.n;
+	t->query = *path == '?' ? slice_of(path + 1, strcspn(path + 1, "#")) : slice_of(path, 0);
 	if (t->path.n == 0)
 		t->path = SLICE("/");
 	return t->path.p[0] == '/';
@@ -54,28 +58,68 @@ static bool pattern_takes(struct route_pattern pattern, const struct target *t)
 		head.routes = blob_add(&b, &route, 1, sizeof(route));
 		if (!b.failed) {
 			memcpy(b.p, &head, sizeof(head));
-			takes = route_find((const struct snapshot *)(const void *)b.p, 0, t->host, t->path,
-					   METHOD_GET, &m) == ROUTE_FOUND;
+			takes = route_find((const struct snapshot *)(const void *)b.p,
+					   &(struct route_query){.host = t->host, .path = t->path},
+					   &m) == ROUTE_FOUND;
 		}
 	}
 	blob_free(&b);
 	return takes;
 }
 
-static json_t *candidate(const struct snapshot *s, const struct snap_route *r, const struct target *t,
-			 enum http_method method, bool *all)
+static json_t *conditions(const struct snapshot *s, const struct snap_route *r, const struct route_query *q,
+			  bool *all)
 {
+	static const char *const kinds[CONDITION_KINDS] = {
+		[CONDITION_LISTENER] = "listener", [CONDITION_CLIENT] = "client",
+		[CONDITION_HEADER] = "header",     [CONDITION_QUERY] = "query",
+		[CONDITION_COOKIE] = "cookie",     [CONDITION_VERSION] = "version",
+		[CONDITION_ACCEPT] = "accept",     [CONDITION_LANGUAGE] = "language"};
+	static const char *const tests[TESTS] = {"present", "absent", "equal", "prefix"};
+	const struct snap_condition *c = snap_at(s, r->conditions);
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < r->conditions.n && c[i].kind < CONDITION_NEGOTIATED; i++) {
+		bool holds = condition_holds(s, &c[i], q), named = c[i].name.n > 0;
+
+		*all = *all && holds;
+		json_array_append_new(list,
+				      json_pack("{s:o, s:b}", "condition",
+						json_sprintf("%s%s%.*s%s%s", kinds[c[i].kind], named ? " " : "",
+							     (int)c[i].name.n, (const char *)s + c[i].name.off,
+							     named ? " " : "", named ? tests[c[i].test] : ""),
+						"holds", holds));
+	}
+	if (negotiate_is_variant(s, r)) {
+		uint32_t quality = negotiate_quality(s, r, q);
+
+		*all = *all && quality;
+		json_array_append_new(list, json_pack("{s:s, s:b, s:f}", "condition",
+						      kinds[c[r->conditions.n - 1].kind], "holds", quality > 0,
+						      "quality", quality / 1e6));
+	}
+	return list;
+}
+
+static json_t *candidate(const struct snapshot *s, const struct snap_route *r, const struct target *t,
+			 const struct route_query *q, bool *all)
+{
+	enum http_method method = q->method;
+	json_t *j;
 	struct slice host = snap_text(s, r->host_text), path = snap_text(s, r->path_text);
 	bool prefix = path.n && path.p[path.n - 1] == '*';
 	bool host_ok, path_ok, method_ok = !r->methods || (r->methods >> method & 1);
 
 	if (prefix)
 		path.n--; // as control's compile wrote it
-	host_ok = pattern_takes((struct route_pattern){host, SLICE("/"), true}, t);
-	path_ok = pattern_takes((struct route_pattern){SLICE(""), path, prefix}, t);
+	host_ok = pattern_takes((struct route_pattern){.host = host, .path = SLICE("/"), .prefix = true}, t);
+	path_ok = pattern_takes((struct route_pattern){.host = SLICE(""), .path = path, .prefix = prefix}, t);
 	*all = host_ok && path_ok && method_ok;
-	return json_pack("{s:s%, s:b, s:b, s:b}", "name", (const char *)s + r->name.off, (size_t)r->name.n,
-			 "host", host_ok, "path", path_ok, "method", method_ok);
+	j = json_pack("{s:s%, s:b, s:b, s:b}", "name", (const char *)s + r->name.off, (size_t)r->name.n, "host",
+		      host_ok, "path", path_ok, "method", method_ok);
+	if (host_ok && path_ok && r->conditions.n)
+		json_object_set_new(j, "conditions", conditions(s, r, q, all));
+	return j;
 }
 
 static json_t *slice_json(struct slice v)
@@ -114,26 +158,90 @@ static void explain_action(json_t *j, const struct snapshot *s, const struct sna
 	json_object_set_new(j, "to", to);
 }
 
+// "Name: value" of the command line; false where it is none.
+static bool field_add(struct http_head *h, const char *arg)
+{
+	const char *colon = strchr(arg, ':'), *value = colon ? colon + 1 : NULL;
+
+	if (!colon || colon == arg)
+		return false;
+	value += strspn(value, " ");
+	return http_add(h, slice_of(arg, (size_t)(colon - arg)), slice_of(value, strlen(value)));
+}
+
+// Everything of the request but its target: method, fields, and with "listener=" and "client=" where it comes
+// from.
+static const char *query_parse(struct request *rq, const struct snapshot *s, struct http_head *h,
+			       struct route_query *q)
+{
+	const struct snap_listener *l = snap_at(s, s->listeners);
+
+	q->method = http_method_of(slice_of(rq->argv[0], strlen(rq->argv[0])));
+	q->head = h;
+	for (int i = 2; i < rq->argc; i++) {
+		const char *arg = rq->argv[i];
+
+		if (strncmp(arg, "client=", 7) == 0) {
+			if (addr_parse(arg + 7, strlen(arg + 7), &q->client) != 0)
+				return "client= is followed by an address";
+		} else if (strncmp(arg, "listener=", 9) == 0) {
+			uint32_t k = 0;
+
+			while (k < s->listeners.n &&
+			       !slice_eq(snap_text(s, l[k].name), slice_of(arg + 9, strlen(arg + 9))))
+				k++;
+			if (k == s->listeners.n)
+				return "listener= is followed by the name of a listener";
+			q->listener = k;
+		} else if (!field_add(h, arg)) {
+			return "a header is written \"Name: value\", in quotes";
+		}
+	}
+	return NULL;
+}
+
+static json_t *offers(const struct snapshot *s, const struct route_match *m)
+{
+	const struct snap_route *r = snap_at(s, s->routes);
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < m->n_offers; i++)
+		json_array_append_new(list, slice_json(snap_text(s, r[m->offer[i]].name)));
+	return list;
+}
+
 void command_route_test(struct request *rq)
 {
 	static const char *const results[] = {"found", "404: no route matches",
-					      "405: a route matches but for its method"};
+					      "405: a route matches but for its method",
+					      "406: routes match but for what the client accepts"};
 	const struct snapshot *s = rq->control->dataplane.running.snapshot;
 	const struct snap_route *r = snap_at(s, s->routes);
 	struct route_match m = {0};
 	struct target t;
-	enum http_method method;
+	static struct http_head head; // one command at a time
+	struct route_query q = {0};
 	enum route_result result;
-	json_t *j, *tried = json_array();
+	const char *why;
+	json_t *j, *tried;
 
-	if (rq->argc != 2 || !url_parse(rq->argv[1], &t)) {
-		json_decref(tried);
-		request_error(
-			rq, "route test METHOD URL, for example: route test GET http://api.example.com/orders");
+	if (rq->argc < 2 || !url_parse(rq->argv[1], &t)) {
+		request_error(rq,
+			      "route test METHOD URL [\"Name: value\"|client=ADDRESS|listener=NAME]..., for "
+			      "example: route test GET http://api.example.com/orders");
 		return;
 	}
-	method = http_method_of(slice_of(rq->argv[0], strlen(rq->argv[0])));
-	result = route_find(s, 0, t.host, t.path, method, &m);
+	head.n = 0;
+	why = query_parse(rq, s, &head, &q);
+	if (why) {
+		request_error(rq, "%s", why);
+		return;
+	}
+	q.host = t.host;
+	q.path = t.path;
+	q.query = t.query;
+	tried = json_array();
+	result = route_find(s, &q, &m);
 	j = json_pack("{s:s, s:o, s:o, s:s}", "method", rq->argv[0], "host", slice_json(t.host), "path",
 		      slice_json(t.path), "result", results[result]);
 	if (result == ROUTE_FOUND) {
@@ -149,12 +257,14 @@ void command_route_test(struct request *rq)
 		int n = route_allow(allow, sizeof(allow), m.allow);
 
 		json_object_set_new(j, "allow", slice_json(slice_of(allow, n > 0 ? (size_t)n : 0)));
+	} else if (result == ROUTE_NOT_ACCEPTABLE) {
+		json_object_set_new(j, "on_offer", offers(s, &m));
 	}
 	for (uint32_t i = 0; i < s->routes.n && i < CANDIDATES_MAX; i++) {
 		bool all;
 
-		json_array_append_new(tried, candidate(s, &r[i], &t, method, &all));
-		if (all)
+		json_array_append_new(tried, candidate(s, &r[i], &t, &q, &all));
+		if (result == ROUTE_FOUND && i == m.index)
 			break; // the first one that matches takes it
 	}
 	json_object_set_new(j, "tried", tried);

@@ -1,5 +1,6 @@
 #include "compile.h"
 #include "base/hash.h"
+#include "conditions.h"
 #include "contract/stats.h"
 #include "http/write.h"
 #include "policy/stage.h"
@@ -408,6 +409,7 @@ static int job_route(struct job *j, const struct conf_route *r, struct snap_rout
 		.attempts = (uint32_t)r->attempts.v,
 		.host_text = text_add(j, &m->host),
 		.path_text = path_text(j, m),
+		.conditions = conditions_add(j->b, &j->c->root, m),
 	};
 	job_action(j, r, out);
 	if (out->action == ACTION_TO && job_targets(j, r, out) < 0)
@@ -434,12 +436,12 @@ static uint32_t host_index(const struct job *j, const struct text *host)
 		key = slice_of(key.p + 1, key.n - 1);
 	else if (key.n == 1 && key.p[0] == '*')
 		key.n = 0;
-	for (uint32_t i = (uint32_t)hash64_lower(key.p, key.n), k = 0; k < j->head.hosts.n; i++, k++) {
+	for (uint32_t i = (uint32_t)routekey_host(key), k = 0; k < j->head.hosts.n; i++, k++) {
 		const struct snap_host *h = &t[i & (j->head.hosts.n - 1)];
 
 		if (!h->used)
 			break;
-		if (slice_ieq(slice_of(j->b->p + h->text.off, h->text.n), key))
+		if (slice_ieq(snap_host_text((const struct snapshot *)(const void *)j->b->p, h), key))
 			return i & (j->head.hosts.n - 1);
 	}
 	return 0;
@@ -465,7 +467,11 @@ static int job_routes(struct job *j)
 
 		if (job_route(j, &r[i], &out[i]) < 0)
 			goto done;
-		p[i] = (struct route_pattern){slice_of(m->host.s, m->host.n), path, !m->path.s};
+		p[i] = (struct route_pattern){.host = slice_of(m->host.s, m->host.n),
+					      .path = path,
+					      .prefix = !m->path.s,
+					      .conditions = out[i].conditions.n > 0,
+					      .methods = out[i].methods};
 	}
 	if (!routetable_build(j->b, p, l->n, &j->head)) {
 		fail(j, "the route table could not be built");
@@ -510,6 +516,7 @@ int compile_snapshot(struct blob *b, const struct config *c, struct region *r, u
 	blob_add(b, NULL, 1, sizeof(struct snapshot));
 	j.head.source = blob_text(b, c->path, strnlen(c->path, SNAP_TEXT_MAX));
 	j.head.text = blob_text(b, c->text ? c->text : "", c->text_size);
+	j.head.apis = apis_add(b, &c->root);
 	if (job_system(&j) < 0 || job_ports(&j) < 0 || job_limits(&j) < 0 || job_listeners(&j) < 0 ||
 	    job_upstreams(&j) < 0 || job_routes(&j) < 0)
 		return -1;

@@ -268,15 +268,43 @@ static const struct field listener_fields[] = {
 static const struct object listener_object = {"listeners", sizeof(struct conf_listener),
 					      OBJECT(listener_fields)};
 
+static const char *const presence_words[] = {"present", "absent", NULL};
+static const struct field condition_fields[] = {
+	{"name", KIND_TEXT, F(conf_condition, name), .flags = FIELD_REQUIRED, .min = 1, .max = 256},
+	{"equal", KIND_TEXT, F(conf_condition, equal), .max = 4096, .help = "its whole value"},
+	{"prefix", KIND_TEXT, F(conf_condition, prefix), .min = 1, .max = 4096,
+	 .help = "what its value begins with"},
+	{"is", KIND_WORD, F(conf_condition, is), .words = presence_words,
+	 .help = "whether it is there; with a name alone: present"},
+};
+static const struct object condition_object = {"condition", sizeof(struct conf_condition),
+					       OBJECT(condition_fields), .shorthand = "name"};
+
 static const struct field match_fields[] = {
 	{"host", KIND_TEXT, F(conf_match, host), .min = 1, .max = 255,
 	 .help = "\"api.example.com\", \"*.example.com\"; none: every host"},
 	{"path", KIND_TEXT, F(conf_match, path), .min = 1, .max = 2048,
-	 .help = "the whole path; {name} stands for one segment"},
+	 .help = "the whole path; {name} stands for one segment, {name...} at the end for all that follows"},
 	{"prefix", KIND_TEXT, F(conf_match, prefix), .min = 1, .max = 2048,
 	 .help = "this path and all below it; {name} stands for one segment"},
 	{"methods", KIND_LIST, KIND_WORD, F(conf_match, methods), .flags = FIELD_ONE, .min = 1, .max = 16,
 	 .words = conf_methods, .help = "none: all; GET takes HEAD too"},
+	{"listeners", KIND_LIST, KIND_NAME, F(conf_match, listeners), .flags = FIELD_ONE, .min = 1,
+	 .max = SNAP_VALUES_MAX, .help = "that the connection came to"},
+	{"clients", KIND_LIST, KIND_PREFIX, F(conf_match, clients), .flags = FIELD_ONE, .min = 1,
+	 .max = SNAP_VALUES_MAX, .help = "networks of which the client's address is"},
+	{"headers", KIND_LIST, KIND_OBJECT, F(conf_match, headers), .flags = FIELD_ONE, .max = 24,
+	 .object = &condition_object, .help = "all must hold; of several fields of a name one is enough"},
+	{"query", KIND_LIST, KIND_OBJECT, F(conf_match, query), .flags = FIELD_ONE, .max = 24,
+	 .object = &condition_object, .help = "parameters of the query, percent-decoded"},
+	{"cookies", KIND_LIST, KIND_OBJECT, F(conf_match, cookies), .flags = FIELD_ONE, .max = 24,
+	 .object = &condition_object},
+	{"accept", KIND_LIST, KIND_TEXT, F(conf_match, accept), .flags = FIELD_ONE, .min = 1, .max = 16,
+	 .help = "media types that are served; of routes that differ in it, Accept decides (RFC 9110)"},
+	{"language", KIND_LIST, KIND_TEXT, F(conf_match, language), .flags = FIELD_ONE, .min = 1, .max = 16,
+	 .help = "languages that are served; of routes that differ in it, Accept-Language decides"},
+	{"version", KIND_TEXT, F(conf_match, version), .min = 3, .max = 127,
+	 .help = "API/VERSION that the request asks for by header or media type, or gets by default"},
 };
 static const struct object match_object = {"match", sizeof(struct conf_match), OBJECT(match_fields)};
 
@@ -377,6 +405,33 @@ static const struct field upstream_fields[] = {
 static const struct object upstream_object = {"upstreams", sizeof(struct conf_upstream),
 					      OBJECT(upstream_fields)};
 
+static const char *const status_words[] = {
+	[VERSION_STABLE] = "stable", [VERSION_BETA] = "beta", [VERSION_DEPRECATED] = "deprecated", NULL};
+static const struct field version_fields[] = {
+	{"name", KIND_NAME, F(conf_version, name), .flags = FIELD_REQUIRED},
+	{"status", KIND_WORD, F(conf_version, status), .def = "stable", .words = status_words},
+	{"deprecated", KIND_TEXT, F(conf_version, deprecated), .min = 10, .max = 10,
+	 .help = "since this day (UTC): 2026-01-31; Deprecation says so (RFC 9745)"},
+	{"sunset", KIND_TEXT, F(conf_version, sunset), .min = 10, .max = 10,
+	 .help = "until this day (UTC): 2026-12-31; Sunset says so (RFC 8594)"},
+	{"link", KIND_TEXT, F(conf_version, link), .min = 1, .max = 1024,
+	 .help = "of the migration guide, for Link"},
+};
+static const struct object version_object = {"versions", sizeof(struct conf_version), OBJECT(version_fields),
+					     .shorthand = "name"};
+static const struct field api_fields[] = {
+	{"name", KIND_NAME, F(conf_api, name), .flags = FIELD_REQUIRED},
+	{"header", KIND_TEXT, F(conf_api, header), .min = 1, .max = SNAP_NAME_MAX,
+	 .help = "field of a request that names a version"},
+	{"media_type", KIND_TEXT, F(conf_api, media_type), .min = 1, .max = 256,
+	 .help = "media type in Accept that names a version: \"application/vnd.x.{version}+json\""},
+	{"default", KIND_NAME, F(conf_api, otherwise), .flags = FIELD_REQUIRED,
+	 .help = "version where a request names none"},
+	{"versions", KIND_LIST, KIND_OBJECT, F(conf_api, versions), .flags = FIELD_REQUIRED, .min = 1,
+	 .max = 64, .object = &version_object},
+};
+static const struct object api_object = {"apis", sizeof(struct conf_api), OBJECT(api_fields)};
+
 static const struct field root_fields[] = {
 	{"version", KIND_NUMBER, F(conf_root, version), .flags = FIELD_REQUIRED, .min = 1, .max = 1,
 	 .help = "of this format: 1"},
@@ -388,6 +443,8 @@ static const struct field root_fields[] = {
 	 .help = "control sockets; none given: admin.sock in the instance's directory"},
 	{"telemetry", KIND_OBJECT, F(conf_root, telemetry), .object = &telemetry_object},
 	{"log", KIND_OBJECT, F(conf_root, log), .object = &log_object},
+	{"apis", KIND_LIST, KIND_OBJECT, F(conf_root, apis), .max = SNAP_APIS_MAX, .object = &api_object,
+	 .help = "APIs with versions"},
 	{"rate_limits", KIND_NAMED, F(conf_root, rate_limits), .max = SNAP_LIMITS_MAX, .object = &limit_object,
 	 .help = "limits by name, for rate_limit of listeners and routes"},
 	{"listeners", KIND_LIST, KIND_OBJECT, F(conf_root, listeners), .max = 1024, .object = &listener_object},

@@ -87,7 +87,29 @@ struct conf_listener {
 struct conf_match {
 	struct object_head head;
 	struct text host, path, prefix;
-	struct list methods; // struct number, index in conf_methods
+	struct list methods;                 // struct number, index in conf_methods
+	struct list listeners;               // struct text
+	struct list headers, query, cookies; // struct conf_condition
+	struct list clients;                 // struct address
+	struct list accept, language;        // struct text
+	struct text version;                 // "api/version"
+};
+struct conf_condition { // of a header field, query parameter or cookie; with a name alone: it is there
+	struct object_head head;
+	struct text name, equal, prefix;
+	struct number is; // 0 present, 1 absent
+};
+enum conf_version_status { VERSION_STABLE, VERSION_BETA, VERSION_DEPRECATED };
+struct conf_version {
+	struct object_head head;
+	struct text name;
+	struct number status; // enum conf_version_status
+	struct text deprecated, sunset, link;
+};
+struct conf_api {
+	struct object_head head;
+	struct text name, header, media_type, otherwise;
+	struct list versions; // struct conf_version
 };
 struct conf_target {
 	struct object_head head;
@@ -165,6 +187,7 @@ struct conf_root {
 	struct list control; // struct conf_socket
 	struct conf_telemetry telemetry;
 	struct conf_log log;
+	struct list apis;        // struct conf_api
 	struct list rate_limits; // struct conf_limit
 	struct list listeners, routes, upstreams;
 };

@@ -3,7 +3,8 @@
 #include "route/route.h"
 #include <stdlib.h>
 
-#define NONE UINT32_MAX
+#define NONE             UINT32_MAX
+#define CACHE_LINE_BYTES 64
 
 // A node while it is built: its routes hang in lists by index (each route stands in one list only).
 struct node {
@@ -11,6 +12,7 @@ struct node {
 	uint32_t best;
 	uint32_t exact, exact_last;
 	uint32_t prefix, prefix_last;
+	uint32_t rest, rest_last;
 };
 
 struct edge {
@@ -47,6 +49,11 @@ static uint32_t power_of_two_for(uint64_t entries)
 	while (n < 2 * entries)
 		n *= 2;
 	return n;
+}
+
+static bool segment_is_rest(struct slice s)
+{
+	return s.n >= 5 && s.p[0] == '{' && memcmp(s.p + s.n - 4, "...}", 4) == 0;
 }
 
 static bool segment_is_param(struct slice s)
@@ -131,13 +138,15 @@ const char *routetable_check(const struct route_pattern *p)
 			return "path has more than 64 segments";
 		if (segment_is_param(s) && ++params > ROUTE_PARAMS)
 			return "path has more than 16 parameters";
+		if (segment_is_rest(s) && (!last || p->prefix))
+			return "{name...} stands only at the end of a path";
 	}
 	return NULL;
 }
 
 static uint32_t node_new(struct builder *b)
 {
-	b->nodes[b->n_nodes] = (struct node){0, NONE, NONE, NONE, NONE, NONE};
+	b->nodes[b->n_nodes] = (struct node){0, NONE, NONE, NONE, NONE, NONE, NONE, NONE};
 	return b->n_nodes++;
 }
 
@@ -147,7 +156,7 @@ static uint32_t host_root(struct builder *b, struct slice text)
 	uint32_t slot;
 
 	h->n = (uint32_t)host_key(text, h->key);
-	h->hash = hash64_lower(h->key, h->n);
+	h->hash = routekey_host(slice_of(h->key, h->n));
 	for (slot = (uint32_t)h->hash & b->host_mask; b->host_index[slot]; slot = (slot + 1) & b->host_mask) {
 		struct host *o = &b->hosts[b->host_index[slot] - 1];
 
@@ -171,7 +180,7 @@ static uint32_t node_child(struct builder *b, uint32_t parent, struct slice text
 		}
 		return b->nodes[parent].param;
 	}
-	hash = snap_edge_hash(parent, text);
+	hash = routekey_edge(routekey_segment(text).hash, parent);
 	for (slot = (uint32_t)hash & b->edge_mask; b->edge_index[slot]; slot = (slot + 1) & b->edge_mask) {
 		struct edge *e = &b->edges[b->edge_index[slot] - 1];
 
@@ -194,17 +203,22 @@ static void route_insert(struct builder *b, const struct route_pattern *p, uint3
 {
 	uint32_t node = host_root(b, p->host), *first, *end;
 	struct slice left;
-	bool last = !path_segments(p, &left);
+	bool last = !path_segments(p, &left), rest = false;
 
 	node_reach(b, node, route);
 	while (!last) {
 		struct slice s = segment_next(&left, &last);
 
+		rest = segment_is_rest(s);
+		if (rest)
+			break;
 		node = node_child(b, node, s);
 		node_reach(b, node, route);
 	}
-	first = p->prefix ? &b->nodes[node].prefix : &b->nodes[node].exact;
-	end = p->prefix ? &b->nodes[node].prefix_last : &b->nodes[node].exact_last;
+	first = rest ? &b->nodes[node].rest : p->prefix ? &b->nodes[node].prefix : &b->nodes[node].exact;
+	end = rest        ? &b->nodes[node].rest_last
+	      : p->prefix ? &b->nodes[node].prefix_last
+			  : &b->nodes[node].exact_last;
 	if (*first == NONE)
 		*first = route;
 	else
@@ -213,27 +227,33 @@ static void route_insert(struct builder *b, const struct route_pattern *p, uint3
 	b->next[route] = NONE;
 }
 
-static struct snap_ref list_write(struct blob *blob, const struct builder *b, uint32_t first, uint32_t *scratch)
+static struct snap_ref list_write(struct blob *blob, const struct builder *b, uint32_t first,
+				  const struct route_pattern *p, struct snap_take *scratch)
 {
 	uint32_t n = 0;
 
 	for (uint32_t r = first; r != NONE; r = b->next[r])
-		scratch[n++] = r;
-	return blob_add(blob, scratch, n, sizeof(uint32_t));
+		scratch[n++] =
+			(struct snap_take){r, p[r].methods | (p[r].conditions ? SNAP_TAKE_CONDITIONS : 0)};
+	return blob_add(blob, scratch, n, sizeof(*scratch));
 }
 
-static bool nodes_write(struct blob *blob, const struct builder *b, uint32_t n_routes, struct snapshot *header)
+static bool nodes_write(struct blob *blob, const struct builder *b, const struct route_pattern *p,
+			uint32_t n_routes, struct snapshot *header)
 {
 	struct snap_node *out = calloc(b->n_nodes + 1, sizeof(*out));
-	uint32_t *scratch = calloc((size_t)n_routes + 1, sizeof(*scratch));
+	struct snap_take *scratch = calloc((size_t)n_routes + 1, sizeof(*scratch));
 
 	if (out && scratch) {
 		for (uint32_t i = 0; i < b->n_nodes; i++) {
 			const struct node *v = &b->nodes[i];
 
-			out[i] = (struct snap_node){v->param, v->best, list_write(blob, b, v->exact, scratch),
-						    list_write(blob, b, v->prefix, scratch)};
+			out[i] =
+				(struct snap_node){v->param, v->best, list_write(blob, b, v->exact, p, scratch),
+						   list_write(blob, b, v->prefix, p, scratch),
+						   list_write(blob, b, v->rest, p, scratch)};
 		}
+		blob_pad(blob, CACHE_LINE_BYTES);
 		header->nodes = blob_add(blob, out, b->n_nodes, sizeof(*out));
 	}
 	free(out);
@@ -254,9 +274,16 @@ static bool edges_write(struct blob *blob, const struct builder *b, struct snaps
 
 		while (out[slot].child)
 			slot = (slot + 1) & (n - 1);
-		out[slot] =
-			(struct snap_edge){blob_text(blob, e->text.p, e->text.n), e->hash, e->parent, e->child};
+		out[slot] = (struct snap_edge){.parent = e->parent,
+					       .child = e->child,
+					       .tag = (uint32_t)(e->hash >> 32),
+					       .n = (uint32_t)e->text.n};
+		if (e->text.n > sizeof(out->w))
+			out[slot].off = blob_text(blob, e->text.p, e->text.n).off;
+		else
+			memcpy(out[slot].w, e->text.p, e->text.n);
 	}
+	blob_pad(blob, CACHE_LINE_BYTES);
 	header->edges = blob_add(blob, out, n, sizeof(*out));
 	free(out);
 	return true;
@@ -276,12 +303,17 @@ static bool hosts_write(struct blob *blob, const struct builder *b, struct snaps
 
 		while (out[slot].used)
 			slot = (slot + 1) & (n - 1);
-		out[slot] = (struct snap_host){blob_text(blob, h->key, h->n), h->hash, h->root, 1};
+		out[slot] = (struct snap_host){.hash = h->hash, .root = h->root, .used = 1, .n = h->n};
+		if (h->n > sizeof(out->text))
+			out[slot].off = blob_text(blob, h->key, h->n).off;
+		else
+			memcpy(out[slot].text, h->key, h->n);
 		if (h->n == 0)
 			header->host_any = 1;
 		else if (h->key[0] == '.')
 			header->host_suffixes = 1;
 	}
+	blob_pad(blob, CACHE_LINE_BYTES);
 	header->hosts = blob_add(blob, out, n, sizeof(*out));
 	free(out);
 	return true;
@@ -314,7 +346,7 @@ bool routetable_build(struct blob *blob, const struct route_pattern *p, uint32_t
 		goto out;
 	for (uint32_t i = 0; i < n; i++)
 		route_insert(&b, &p[i], i);
-	ok = nodes_write(blob, &b, n, header) && edges_write(blob, &b, header) &&
+	ok = nodes_write(blob, &b, p, n, header) && edges_write(blob, &b, header) &&
 	     hosts_write(blob, &b, header) && !blob->failed;
 out:
 	free(b.nodes);

@@ -1,14 +1,17 @@
 // Compiles the routes' patterns into the snapshot's route tables (contract/snapshot.h); route/route.h says how
 // they are read. Hosts: "api.example.com", "*.example.com" (one or more labels in front), "" or "*" for any.
 // Paths are split at '/': "/" is [""], "/a" is ["a"], "/a/" is ["a", ""]. "{name}" stands for one segment that
-// is not empty. A prefix matches on segment borders, and its own trailing slash does not count: "/a" and "/a/"
-// both take "/a", "/a/" and "/a/b"; "/" takes all.
+// is not empty, "{name...}" at the end for all that follows, at least one byte. A prefix matches on segment
+// borders, and its own trailing slash does not count: "/a" and "/a/" both take "/a", "/a/" and "/a/b"; "/"
+// takes all.
 #pragma once
 #include "blob.h"
 
 struct route_pattern {
 	struct slice host, path;
 	bool prefix;
+	bool conditions;  // the route has some
+	uint32_t methods; // of the route
 };
 
 // What the data plane's walk is bounded by. A pattern beyond it, or a path that does not begin with '/', is

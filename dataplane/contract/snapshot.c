@@ -31,11 +31,6 @@ struct check {
 	size_t why_size;
 };
 
-uint64_t snap_edge_hash(uint32_t parent, struct slice segment)
-{
-	return hash_mix(hash64(segment.p, segment.n), parent);
-}
-
 __attribute__((format(printf, 2, 3))) static bool fail(struct check *c, const char *fmt, ...)
 {
 	va_list ap;
@@ -403,6 +398,88 @@ static bool route_stages(struct check *c, const struct snap_route *r, uint32_t i
 	return true;
 }
 
+static bool condition_values(struct check *c, const struct snap_condition *d, uint32_t i)
+{
+	const struct snap_address *a;
+	const struct snap_ref *t;
+	const uint32_t *v;
+
+	if (d->value.n == 0 || d->value.n > SNAP_VALUES_MAX)
+		return fail(c, "route %u: a condition of %u values", i, d->value.n);
+	switch (d->kind) {
+	case CONDITION_LISTENER:
+		v = snap_at(c->s, d->value);
+		if (!records(c, d->value, sizeof(*v), "listeners of a route"))
+			return false;
+		for (uint32_t k = 0; k < d->value.n; k++)
+			if (v[k] >= c->s->listeners.n)
+				return fail(c, "route %u: listener %u is out of range", i, v[k]);
+		return true;
+	case CONDITION_CLIENT:
+		a = snap_at(c->s, d->value);
+		if (!records(c, d->value, sizeof(*a), "clients of a route"))
+			return false;
+		for (uint32_t k = 0; k < d->value.n; k++)
+			if (!prefix_fits(a[k].addr, a[k].prefix) || a[k].pad)
+				return fail(c, "route %u: client network %u is not usable", i, k);
+		return true;
+	default:
+		t = snap_at(c->s, d->value);
+		if (!records(c, d->value, sizeof(*t), "values of a condition"))
+			return false;
+		for (uint32_t k = 0; k < d->value.n; k++)
+			if (!text(c, t[k], 1, SNAP_NAME_MAX * 2, "value of a condition"))
+				return false;
+		return true;
+	}
+}
+
+static bool route_conditions(struct check *c, const struct snap_route *r, uint32_t i)
+{
+	const struct snap_condition *d = snap_at(c->s, r->conditions);
+
+	if (r->conditions.n > SNAP_CONDITIONS_MAX)
+		return fail(c, "route %u: %u conditions", i, r->conditions.n);
+	if (!records(c, r->conditions, sizeof(*d), "conditions"))
+		return false;
+	for (uint32_t k = 0; k < r->conditions.n; k++) {
+		bool named = d[k].kind >= CONDITION_HEADER && d[k].kind <= CONDITION_COOKIE;
+
+		if (d[k].kind >= CONDITION_KINDS || d[k].test >= (named ? TESTS : 1) ||
+		    (k && d[k].kind < d[k - 1].kind))
+			return fail(c, "route %u: condition %u of kind %u, test %u", i, k, d[k].kind,
+				    d[k].test);
+		if (d[k].number && (d[k].kind != CONDITION_VERSION || d[k].number >= c->s->apis.n))
+			return fail(c, "route %u: condition %u names API %u", i, k, d[k].number);
+		if (!named && d[k].name.n)
+			return fail(c, "route %u: condition %u has a name", i, k);
+		if (d[k].kind == CONDITION_VERSION && c->s->apis.n == 0)
+			return fail(c, "route %u: condition %u without an API", i, k);
+		if (named ? !text(c, d[k].name, 1, SNAP_TEXT_MAX, "name in a condition") ||
+				    !text(c, d[k].value, 0, SNAP_TEXT_MAX, "text of a condition")
+			  : !condition_values(c, &d[k], i))
+			return false;
+	}
+	return true;
+}
+
+static bool apis(struct check *c)
+{
+	const struct snap_api *a = snap_at(c->s, c->s->apis);
+
+	if (c->s->apis.n > SNAP_APIS_MAX)
+		return fail(c, "%u APIs", c->s->apis.n);
+	if (!records(c, c->s->apis, sizeof(*a), "APIs"))
+		return false;
+	for (uint32_t i = 0; i < c->s->apis.n; i++)
+		if (!name(c, a[i].name, "API name") || !name(c, a[i].otherwise, "version") ||
+		    !text(c, a[i].header, 0, SNAP_NAME_MAX, "header of an API") ||
+		    !text(c, a[i].media_prefix, 0, SNAP_TEXT_MAX, "media type") ||
+		    !text(c, a[i].media_suffix, 0, SNAP_TEXT_MAX, "media type"))
+			return false;
+	return true;
+}
+
 static bool routes(struct check *c)
 {
 	const struct snap_route *r;
@@ -414,10 +491,10 @@ static bool routes(struct check *c)
 		if (!name(c, r[i].name, "route name") ||
 		    !text(c, r[i].host_text, 0, SNAP_TEXT_MAX, "route host") ||
 		    !text(c, r[i].path_text, 0, SNAP_TEXT_MAX, "route path") || !route_action(c, &r[i], i) ||
-		    !route_stages(c, &r[i], i))
+		    !route_stages(c, &r[i], i) || !route_conditions(c, &r[i], i))
 			return false;
-		if (r[i].stat_slot >= STATS_ROUTES || r[i].pad || r[i].pad2 ||
-		    (r[i].answer.n && r[i].action != ACTION_RESPOND) || r[i].attempts > 8 ||
+		if (r[i].stat_slot >= STATS_ROUTES || r[i].methods & SNAP_TAKE_CONDITIONS || r[i].pad ||
+		    r[i].pad2 || (r[i].answer.n && r[i].action != ACTION_RESPOND) || r[i].attempts > 8 ||
 		    r[i].host >= c->s->hosts.n)
 			return fail(c, "route %u: statistics slot %u, %u attempts or host %u is out of range",
 				    i, r[i].stat_slot, r[i].attempts, r[i].host);
@@ -497,13 +574,24 @@ static bool probing_table(struct check *c, struct snap_ref r, uint64_t size, con
 
 static bool host_key(struct check *c, const struct snap_host *h, uint32_t at)
 {
-	struct slice key = snap_text(c->s, h->text);
+	struct slice key = snap_host_text(c->s, h);
 
 	for (size_t k = 0; k < key.n; k++)
 		if (key.p[k] != ascii_lower(key.p[k]))
 			return fail(c, "host %u: key is not in lower case", at);
-	if (h->hash != hash64_lower(key.p, key.n))
+	if (h->hash != routekey_host(key))
 		return fail(c, "host %u: hash wrong", at);
+	return true;
+}
+
+// A text that stands in a table where there is room for it, and outside where there is not.
+static bool key_text(struct check *c, uint32_t off, uint32_t n, const char *own, size_t room, const char *what)
+{
+	if (n > room)
+		return text(c, (struct snap_ref){off, n}, 0, SNAP_TEXT_MAX, what);
+	for (size_t i = 0; i < room; i++)
+		if (i < n ? (unsigned char)own[i] < 0x20 || own[i] == 0x7f : own[i] != 0)
+			return fail(c, "%s: byte 0x%02x in a text", what, (unsigned char)own[i]);
 	return true;
 }
 
@@ -529,13 +617,14 @@ static bool hosts(struct check *c)
 		}
 		if (h[at].used != 1 || h[at].root >= c->s->nodes.n)
 			return fail(c, "host %u: root %u is out of range", at, h[at].root);
-		if (!text(c, h[at].text, 0, SNAP_TEXT_MAX, "host") || !host_key(c, &h[at], at))
+		if (!key_text(c, h[at].off, h[at].n, h[at].text, sizeof(h[at].text), "host") ||
+		    !host_key(c, &h[at], at))
 			return false;
 		if (!probing_reaches(&p, at, h[at].hash))
 			return fail(c, "host %u: stands where it is not found", at);
 		p.since++;
-		any |= h[at].text.n == 0;
-		suffixes |= h[at].text.n > 0 && snap_text(c->s, h[at].text).p[0] == '.';
+		any |= h[at].n == 0;
+		suffixes |= h[at].n > 0 && snap_host_text(c->s, &h[at]).p[0] == '.';
 	}
 	if (c->s->host_any != any || c->s->host_suffixes != suffixes)
 		return fail(c, "hosts: the table and its summary disagree");
@@ -550,16 +639,22 @@ struct trie {
 
 static bool node_routes(struct check *c, struct snap_ref r, uint32_t at, uint32_t *best)
 {
-	const uint32_t *v;
+	const struct snap_route *routes = snap_at(c->s, c->s->routes);
+	const struct snap_take *v;
 
 	if (!records(c, r, sizeof *v, "node routes"))
 		return false;
 	v = snap_at(c->s, r);
-	for (uint32_t k = 0; k < r.n; k++)
-		if (v[k] >= c->s->routes.n || (k && v[k] <= v[k - 1]))
-			return fail(c, "node %u: route %u is out of range or out of order", at, v[k]);
-	if (r.n && v[0] < *best)
-		*best = v[0];
+	for (uint32_t k = 0; k < r.n; k++) {
+		const struct snap_route *route = &routes[v[k].route];
+
+		if (v[k].route >= c->s->routes.n || (k && v[k].route <= v[k - 1].route))
+			return fail(c, "node %u: route %u is out of range or out of order", at, v[k].route);
+		if (v[k].methods != (route->methods | (route->conditions.n ? SNAP_TAKE_CONDITIONS : 0)))
+			return fail(c, "node %u: route %u has other methods or conditions", at, v[k].route);
+	}
+	if (r.n && v[0].route < *best)
+		*best = v[0].route;
 	return true;
 }
 
@@ -577,9 +672,15 @@ static bool adopt(struct check *c, struct trie *t, uint32_t parent, uint32_t chi
 	return true;
 }
 
+static bool edge_text(struct check *c, const struct snap_edge *e)
+{
+	return key_text(c, e->off, e->n, (const char *)e->w, sizeof(e->w), "edge");
+}
+
 static bool edges(struct check *c, struct trie *t)
 {
 	const struct snap_edge *e;
+	uint64_t hash;
 	struct probing p = {.n = c->s->edges.n};
 
 	if (!probing_table(c, c->s->edges, sizeof *e, "edges"))
@@ -596,11 +697,12 @@ static bool edges(struct check *c, struct trie *t)
 			p.since = 0;
 			continue;
 		}
-		if (!text(c, e[at].text, 0, SNAP_TEXT_MAX, "edge") || !adopt(c, t, e[at].parent, e[at].child))
+		if (!edge_text(c, &e[at]) || !adopt(c, t, e[at].parent, e[at].child))
 			return false;
-		if (e[at].hash != snap_edge_hash(e[at].parent, snap_text(c->s, e[at].text)))
+		hash = routekey_edge(routekey_segment(snap_edge_text(c->s, &e[at])).hash, e[at].parent);
+		if (e[at].tag != hash >> 32)
 			return fail(c, "edge %u: hash wrong", at);
-		if (!probing_reaches(&p, at, e[at].hash))
+		if (!probing_reaches(&p, at, hash))
 			return fail(c, "edge %u: stands where it is not found", at);
 		p.since++;
 	}
@@ -614,7 +716,8 @@ static bool nodes(struct check *c, struct trie *t)
 
 	for (uint32_t i = 0; i < count; i++) {
 		t->best[i] = UINT32_MAX;
-		if (!node_routes(c, n[i].exact, i, &t->best[i]) || !node_routes(c, n[i].prefix, i, &t->best[i]))
+		if (!node_routes(c, n[i].exact, i, &t->best[i]) ||
+		    !node_routes(c, n[i].prefix, i, &t->best[i]) || !node_routes(c, n[i].rest, i, &t->best[i]))
 			return false;
 	}
 	for (uint32_t i = 0; i < count; i++)
@@ -652,5 +755,5 @@ bool snapshot_verify(const void *s, size_t size, char *why, size_t why_size)
 	// whoever comes later in this list finds them checked, or only compares with their numbers.
 	return header(&c) && system_part(&c) && text(&c, c.s->source, 0, SNAP_TEXT_MAX, "source") &&
 	       bytes(&c, c.s->text, UINT32_MAX, "configuration text") && ports(&c) && limits(&c) &&
-	       listeners(&c) && upstreams(&c) && routes(&c) && hosts(&c) && tries(&c);
+	       listeners(&c) && upstreams(&c) && apis(&c) && routes(&c) && hosts(&c) && tries(&c);
 }

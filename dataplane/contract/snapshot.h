@@ -13,6 +13,7 @@
 #pragma once
 #include "base/addr.h"
 #include "base/slice.h"
+#include "contract/routekey.h"
 #include <stdint.h>
 
 #define SNAPSHOT_MAGIC   0x70616e7347434843ull // "CHCGsnap"
@@ -213,6 +214,7 @@ struct snap_route {
 	struct snap_ref host_text, path_text; // as written, for listings and route test
 
 	struct snap_ref stage_conf[8]; // by enum stage: bytes of the stage's conf.h record, 8-aligned
+	struct snap_ref conditions;    // snap_condition, by kind
 };
 #define SNAP_BODY_MAX   65536
 #define SNAP_ANSWER_MAX 1536 // bytes of a prebuilt answer: it fits a packet buffer
@@ -249,28 +251,78 @@ struct snap_upstream {
 };
 
 // Route tables. Hosts are found by hash; for each host (and each suffix and "any") there is a trie of path
-// segments. Children of all nodes of all tries stand in one hash table keyed by (node, segment).
+// segments. Children of all nodes of all tries stand in one hash table keyed by (node, segment). Texts of usual
+// length stand in the tables themselves: a step of the walk touches one cache line of each table.
 //
 // host kinds: exact "api.example.com"; suffix "*.example.com" is keyed by ".example.com"; any is keyed by "".
 struct snap_host {
-	struct snap_ref text; // lower case, as keyed; n = 0 is "any"
-	uint64_t hash;        // hash64_lower of text
-	uint32_t root;        // node
-	uint32_t used;        // 0: empty slot of the table
+	uint64_t hash; // routekey_host(): home slot is (hash & (hosts.n - 1))
+	uint32_t root; // node
+	uint32_t used; // 0: empty slot of the table
+	uint32_t n;    // bytes of the key; 0 is "any"
+	uint32_t off;  // of the key, where it is longer than text
+	char text[40]; // the key in lower case
 };
 
 struct snap_node {
 	uint32_t param;         // child for "{name}", 0: none (0 is never a child: it is the first root)
 	uint32_t best;          // lowest route index in this subtree, UINT32_MAX: none
-	struct snap_ref exact;  // uint32_t route indexes, ascending, whose path ends here
+	struct snap_ref exact;  // snap_take, routes rising, of those whose path ends here
 	struct snap_ref prefix; // the same, whose path is a prefix that ends here
+	struct snap_ref rest;   // the same, whose path goes on with "{name...}"
 };
 
+struct snap_take {
+	uint32_t route;   // index
+	uint32_t methods; // the route's, and SNAP_TAKE_CONDITIONS where it has conditions
+};
+#define SNAP_TAKE_CONDITIONS 0x80000000u
+
 struct snap_edge {
-	struct snap_ref text; // the segment, between slashes
-	uint64_t hash;        // snap_edge_hash(parent, text)
 	uint32_t parent;
 	uint32_t child; // 0: empty slot of the table
+	uint32_t tag;   // upper half of the hash; home slot is (lower half & (edges.n - 1))
+	uint32_t n;     // bytes of the segment, between slashes
+	union {
+		uint64_t w[2]; // the segment, zeroes behind it
+		uint32_t off;  // of the segment, where it is longer than ROUTEKEY_INLINE
+	};
+};
+
+// What a route asks of a request beside host, path and method. All of a route's must hold. Those from
+// CONDITION_VERSION on are negotiated: see route/negotiate.h.
+enum snap_condition_kind {
+	CONDITION_LISTENER, // values: uint32_t, indexes
+	CONDITION_CLIENT,   // values: snap_address
+	CONDITION_HEADER,   // name
+	CONDITION_QUERY,    // name, percent-decoded
+	CONDITION_COOKIE,   // name
+	CONDITION_VERSION,  // number: of the API; values: snap_ref of text, one
+	CONDITION_ACCEPT,   // values: snap_ref of text, media types without parameters
+	CONDITION_LANGUAGE, // values: snap_ref of text, language tags
+	CONDITION_KINDS
+};
+#define CONDITION_NEGOTIATED CONDITION_VERSION
+enum snap_condition_test { TEST_PRESENT, TEST_ABSENT, TEST_EQUAL, TEST_PREFIX, TESTS };
+
+struct snap_condition {
+	uint16_t kind;         // enum snap_condition_kind, rising within a route
+	uint16_t test;         // enum snap_condition_test; HEADER, QUERY, COOKIE
+	uint32_t number;       // VERSION: index in apis
+	struct snap_ref name;  // HEADER, QUERY, COOKIE; text
+	struct snap_ref value; // HEADER, QUERY, COOKIE: text that is compared with; others: values
+};
+#define SNAP_CONDITIONS_MAX 32 // of a route
+#define SNAP_VALUES_MAX     64 // of a condition
+#define SNAP_APIS_MAX       64
+
+// An API with versions: how a request names one that its path does not.
+struct snap_api {
+	struct snap_ref name;
+	struct snap_ref header;       // field that names a version; n = 0: none
+	struct snap_ref media_prefix; // of a media type in Accept, around the version; n = 0: none
+	struct snap_ref media_suffix;
+	struct snap_ref otherwise; // version where nothing is named
 };
 
 struct snapshot {
@@ -292,10 +344,8 @@ struct snapshot {
 	uint32_t host_any;      // 1 where a host with an empty key is in the table
 	uint32_t host_suffixes; // 1 where any key begins with '.'
 	struct snap_ref limits; // snap_limit
+	struct snap_ref apis;   // snap_api
 };
-
-// The segment's hash under its parent node: home slot is (hash & (edges.n - 1)).
-uint64_t snap_edge_hash(uint32_t parent, struct slice segment);
 
 static inline const void *snap_at(const struct snapshot *s, struct snap_ref r)
 {
@@ -304,6 +354,14 @@ static inline const void *snap_at(const struct snapshot *s, struct snap_ref r)
 static inline struct slice snap_text(const struct snapshot *s, struct snap_ref r)
 {
 	return (struct slice){(const char *)s + r.off, r.n};
+}
+static inline struct slice snap_host_text(const struct snapshot *s, const struct snap_host *h)
+{
+	return (struct slice){h->n > sizeof(h->text) ? (const char *)s + h->off : h->text, h->n};
+}
+static inline struct slice snap_edge_text(const struct snapshot *s, const struct snap_edge *e)
+{
+	return (struct slice){e->n > sizeof(e->w) ? (const char *)s + e->off : (const char *)e->w, e->n};
 }
 
 // Complete check of size bytes at s: ranges, alignment, cross references, enums, tables that end. The stages'

@@ -279,7 +279,15 @@ static void exchange_route(struct exchange *x, uint32_t head_length)
 {
 	struct gateway *g = x->g;
 	struct http_head *h = &g->head;
-	enum route_result found = route_find(x->snapshot, 0, h->host, h->path, h->method, &g->match);
+	const struct snap_listener *first = snap_at(x->snapshot, x->snapshot->listeners);
+	struct route_query query = {.host = h->host,
+				    .path = h->path,
+				    .query = h->query,
+				    .method = h->method,
+				    .listener = (uint32_t)(x->listener - first),
+				    .client = tcp_remote(x->client),
+				    .head = h};
+	enum route_result found = route_find(x->snapshot, &query, &g->match);
 	// The listener's limits hold for what no route takes, too.
 	uint32_t stages = x->listener->limits.n ? 1u << STAGE_ratelimit : 0;
 	uint16_t status;
@@ -297,9 +305,13 @@ static void exchange_route(struct exchange *x, uint32_t head_length)
 		return;
 	if (found != ROUTE_FOUND) {
 		tcp_recv_skip(x->client, head_length);
-		count(g, found == ROUTE_NO_METHOD ? CTR_http_no_method : CTR_http_no_route);
+		count(g, found == ROUTE_NO_METHOD        ? CTR_http_no_method
+			 : found == ROUTE_NOT_ACCEPTABLE ? CTR_http_not_acceptable
+							 : CTR_http_no_route);
 		if (found == ROUTE_NO_METHOD)
 			reply_error(x, 405, "the resource does not take this method", g->match.allow);
+		else if (found == ROUTE_NOT_ACCEPTABLE)
+			reply_offers(x);
 		else
 			reply_error(x, 404, "no route matches", 0);
 		return;

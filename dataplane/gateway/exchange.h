@@ -233,6 +233,8 @@ void reply_error(struct exchange *x, uint16_t status, const char *message, uint3
 void reply_route(struct exchange *x, struct pkt *spare);
 // The same with field lines of the caller's.
 void reply_refusal(struct exchange *x, uint16_t status, const char *message, struct slice fields);
+// 406: what g->match names as on offer.
+void reply_offers(struct exchange *x);
 // For a connection without an exchange (malformed request, no exchange left); its connection ends with it.
 void reply_bare(struct gateway *g, struct tcp_conn *c, uint16_t status, const char *message, bool head_only);
 const char *reply_error_name(uint16_t status);

@@ -13,6 +13,8 @@ const char *reply_error_name(uint16_t status)
 		return "not_found";
 	case 405:
 		return "method_not_allowed";
+	case 406:
+		return "not_acceptable";
 	case 408:
 		return "request_timeout";
 	case 411:
@@ -184,6 +186,83 @@ void reply_error(struct exchange *x, uint16_t status, const char *message, uint3
 		n = snprintf(extra, sizeof(extra), "Retry-After: 1\r\n");
 	}
 	r.extra = slice_of(extra, (size_t)n);
+	reply_exchange(x, &r);
+}
+
+// Appends text as the inside of a JSON string; false where it does not fit.
+static bool json_put(char *dst, size_t room, size_t *n, struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		bool escape = s.p[i] == '"' || s.p[i] == '\\';
+
+		if (*n + 2 >= room)
+			return false;
+		if (escape)
+			dst[(*n)++] = '\\';
+		dst[(*n)++] = s.p[i];
+	}
+	return true;
+}
+
+// One route's part: {"type":"...","language":"...","version":"..."}, the first of each.
+static bool offer_put(char *dst, size_t room, size_t *n, const struct snapshot *s, const struct snap_route *r)
+{
+	static const char *const names[] = {"version", "type", "language"};
+	const struct snap_condition *c = snap_at(s, r->conditions);
+	const char *separator = "{";
+	bool ok = true;
+
+	for (uint32_t i = 0; i < r->conditions.n; i++) {
+		const struct snap_ref *v = snap_at(s, c[i].value);
+		const char *name;
+
+		if (c[i].kind < CONDITION_NEGOTIATED)
+			continue;
+		name = names[c[i].kind - CONDITION_NEGOTIATED];
+		for (uint32_t k = 0; k < c[i].value.n; k++) {
+			ok = ok && json_put(dst, room, n, slice_of(separator, strlen(separator)));
+			if (k == 0 && ok && *n + 16 < room)
+				*n += (size_t)snprintf(dst + *n, room - *n, "\"%s\":[", name);
+			ok = ok && *n + 2 < room;
+			if (ok)
+				dst[(*n)++] = '"';
+			ok = ok && json_put(dst, room, n, snap_text(s, v[k])) && *n + 4 < room;
+			if (ok)
+				dst[(*n)++] = '"';
+			separator = ",";
+		}
+		if (ok)
+			dst[(*n)++] = ']';
+	}
+	if (ok && *n + 1 < room)
+		dst[(*n)++] = '}';
+	return ok;
+}
+
+void reply_offers(struct exchange *x)
+{
+	const struct snap_route *routes = snap_at(x->snapshot, x->snapshot->routes);
+	const struct route_match *m = &x->g->match;
+	struct reply r = {.status = 406, .content_type = SLICE("application/json")};
+	char body[4096];
+	size_t room = sizeof(body) - 8, n;
+
+	n = (size_t)snprintf(body, sizeof(body),
+			     "{\"error\":\"%s\",\"message\":\"nothing on offer is acceptable to the client\","
+			     "\"request_id\":\"%.32s\",\"on_offer\":[",
+			     reply_error_name(406), x->request_id);
+	for (uint32_t i = 0; i < m->n_offers; i++) {
+		size_t before = n;
+
+		if (i)
+			body[n++] = ',';
+		if (!offer_put(body, room, &n, x->snapshot, &routes[m->offer[i]])) {
+			n = before; // what does not fit is left out
+			break;
+		}
+	}
+	memcpy(body + n, "]}\n", 3);
+	r.body = slice_of(body, n + 3);
 	reply_exchange(x, &r);
 }
 

@@ -6,20 +6,27 @@
 // and never by the request; d is bounded by SEGMENTS_MAX, which is also the most that a pattern may have
 // (control/routetable.h), so that longer paths can match nothing but prefixes on the way. Subtrees whose best
 // route comes after the one already found are not entered. A host has at most LABELS_MAX suffixes looked up.
+//
+// A burst goes the way that each request most likely takes (its exact host, or else any; a literal segment, or
+// else the parameter) step by step for all of them at once, fetching what the next step needs, and then walks
+// each alone over what is in the cache by then. The steps only note what they found; the walk decides.
 #include "route/route.h"
 #include "base/hash.h"
+#include "route/condition.h"
+#include "route/negotiate.h"
 
 #define SEGMENTS_MAX 64
 #define LABELS_MAX   16
 #define HOST_MAX     255
+#define UNKNOWN      UINT32_MAX
 
 struct walk {
 	const struct snapshot *s;
 	const struct snap_node *nodes;
-	const struct snap_edge *edges;
 	const struct snap_route *routes;
+	const struct route_query *q;
+	const struct route_memo *memo;
 	const char *end; // of the path
-	uint32_t edge_mask;
 	uint32_t method_bit;
 	uint32_t best; // lowest route found so far
 	uint32_t allow;
@@ -28,35 +35,100 @@ struct walk {
 	struct route_match *m;
 };
 
-static uint32_t edge_find(const struct walk *w, uint32_t parent, struct slice text)
+static uint32_t edge_find(const struct snapshot *s, uint32_t parent, struct slice text,
+			  const struct routekey *key)
 {
-	uint64_t hash = snap_edge_hash(parent, text);
+	const struct snap_edge *edges = snap_at(s, s->edges);
+	uint32_t mask = s->edges.n - 1;
+	uint64_t hash = routekey_edge(key->hash, parent);
 
-	for (uint32_t i = (uint32_t)hash & w->edge_mask;; i = (i + 1) & w->edge_mask) {
-		const struct snap_edge *e = &w->edges[i];
+	for (uint32_t i = (uint32_t)hash & mask;; i = (i + 1) & mask) {
+		const struct snap_edge *e = &edges[i];
 
 		if (e->child == 0)
 			return 0;
-		if (e->hash == hash && e->parent == parent && slice_eq(snap_text(w->s, e->text), text))
+		if (e->tag != hash >> 32 || e->parent != parent || e->n != text.n)
+			continue;
+		if (text.n <= ROUTEKEY_INLINE ? e->w[0] == key->w[0] && e->w[1] == key->w[1]
+					      : slice_eq(snap_edge_text(s, e), text))
 			return e->child;
 	}
 }
 
-// The routes that match here, in the order of the file, as far as they come before what was found.
-static void routes_take(struct walk *w, struct snap_ref list)
+// Up to the next slash, and what follows it: NULL where the path ends.
+static struct slice segment_cut(const char *p, const char *end, const char **next)
 {
-	const uint32_t *index = snap_at(w->s, list);
+	const char *slash = p < end ? memchr(p, '/', (size_t)(end - p)) : NULL;
 
-	for (uint32_t i = 0; i < list.n && index[i] < w->best; i++) {
-		uint32_t methods = w->routes[index[i]].methods;
+	*next = slash ? slash + 1 : NULL;
+	return slice_of(p, (size_t)((slash ? slash : end) - p));
+}
 
+static void take(struct walk *w, uint32_t route, bool rest, struct slice left)
+{
+	w->best = route;
+	w->m->n_params = w->n_params;
+	memcpy(w->m->param, w->param, w->n_params * sizeof(w->param[0]));
+	if (rest && w->n_params < ROUTE_PARAMS)
+		w->m->param[w->m->n_params++] = left;
+}
+
+static bool fits(const struct walk *w, const struct snap_take *t)
+{
+	uint32_t methods = t->methods & ~SNAP_TAKE_CONDITIONS;
+
+	return (!methods || (methods & w->method_bit)) && conditions_hold(w->s, &w->routes[t->route], w->q);
+}
+
+// Of the variants from t[i] on, the one that the client likes best; UINT32_MAX: none.
+static uint32_t variant_best(const struct walk *w, const struct snap_take *t, uint32_t i, uint32_t n)
+{
+	uint32_t best = UINT32_MAX, most = 0;
+
+	for (; i < n; i++) {
+		const struct snap_route *r = &w->routes[t[i].route];
+		uint32_t quality;
+
+		if (!(t[i].methods & SNAP_TAKE_CONDITIONS) || !negotiate_is_variant(w->s, r) || !fits(w, &t[i]))
+			continue;
+		quality = negotiate_quality(w->s, r, w->q);
+		if (quality > most) {
+			most = quality;
+			best = t[i].route;
+		}
+	}
+	return best;
+}
+
+// The routes that match here, in the order of the file, as far as they come before what was found.
+static void routes_take(struct walk *w, struct snap_ref list, bool rest, struct slice left)
+{
+	const struct snap_take *t = snap_at(w->s, list);
+	uint32_t variant = 0;
+	bool chosen = false;
+
+	for (uint32_t i = 0; i < list.n && t[i].route < w->best; i++) {
+		uint32_t methods = t[i].methods & ~SNAP_TAKE_CONDITIONS;
+		const struct snap_route *r = &w->routes[t[i].route];
+		bool conditions = t[i].methods & SNAP_TAKE_CONDITIONS;
+
+		if (conditions && !conditions_hold(w->s, r, w->q))
+			continue;
 		if (methods && !(methods & w->method_bit)) {
 			w->allow |= methods;
 			continue;
 		}
-		w->best = index[i];
-		w->m->n_params = w->n_params;
-		memcpy(w->m->param, w->param, w->n_params * sizeof(w->param[0]));
+		if (conditions && negotiate_is_variant(w->s, r)) {
+			if (!chosen)
+				variant = variant_best(w, t, i, list.n);
+			chosen = true;
+			if (variant != t[i].route) {
+				if (variant == UINT32_MAX && w->m->n_offers < ROUTE_OFFERS)
+					w->m->offer[w->m->n_offers++] = t[i].route;
+				continue;
+			}
+		}
+		take(w, t[i].route, rest, left);
 		return;
 	}
 }
@@ -65,25 +137,37 @@ static void routes_take(struct walk *w, struct snap_ref list)
 static void node_visit(struct walk *w, uint32_t index, const char *p)
 {
 	const struct snap_node *node = &w->nodes[index];
+	const struct route_memo *memo = w->memo;
 	struct slice segment;
 	const char *next;
 	uint32_t child;
 
 	if (node->best >= w->best)
 		return;
-	routes_take(w, node->prefix);
+	if (node->prefix.n)
+		routes_take(w, node->prefix, false, slice_of("", 0));
 	if (!p) {
-		routes_take(w, node->exact);
+		if (node->exact.n)
+			routes_take(w, node->exact, false, slice_of("", 0));
 		return;
 	}
+	if (node->rest.n && p < w->end)
+		routes_take(w, node->rest, true, slice_of(p, (size_t)(w->end - p)));
 	if (w->depth == SEGMENTS_MAX)
 		return;
-	next = p < w->end ? memchr(p, '/', (size_t)(w->end - p)) : NULL;
-	segment = slice_of(p, (size_t)((next ? next : w->end) - p));
-	next = next ? next + 1 : NULL;
+	if (w->depth < memo->n) {
+		segment = memo->segment[w->depth];
+		next = segment.p + segment.n < w->end ? segment.p + segment.n + 1 : NULL;
+		child = memo->parent[w->depth] == index ? memo->child[w->depth]
+							: edge_find(w->s, index, segment, &memo->key[w->depth]);
+	} else {
+		struct routekey key;
 
+		segment = segment_cut(p, w->end, &next);
+		key = routekey_segment(segment);
+		child = edge_find(w->s, index, segment, &key);
+	}
 	w->depth++;
-	child = edge_find(w, index, segment);
 	if (child)
 		node_visit(w, child, next);
 	if (node->param && segment.n) {
@@ -97,21 +181,20 @@ static void node_visit(struct walk *w, uint32_t index, const char *p)
 	w->depth--;
 }
 
-static const struct snap_host *host_find(const struct snapshot *s, struct slice key)
+static const struct snap_host *host_find(const struct snapshot *s, struct slice key, uint64_t hash)
 {
 	const struct snap_host *hosts = snap_at(s, s->hosts);
 	uint32_t mask = s->hosts.n - 1;
-	uint64_t hash = hash64_lower(key.p, key.n);
 
 	for (uint32_t i = (uint32_t)hash & mask; hosts[i].used; i = (i + 1) & mask)
-		if (hosts[i].hash == hash && slice_ieq(snap_text(s, hosts[i].text), key))
+		if (hosts[i].hash == hash && routekey_host_eq(snap_host_text(s, &hosts[i]), key))
 			return &hosts[i];
 	return NULL;
 }
 
-static void host_visit(struct walk *w, struct slice key, const char *p)
+static void host_visit(struct walk *w, struct slice key, uint64_t hash, const char *p)
 {
-	const struct snap_host *h = host_find(w->s, key);
+	const struct snap_host *h = host_find(w->s, key, hash);
 
 	if (h)
 		node_visit(w, h->root, p);
@@ -128,53 +211,173 @@ static size_t suffixes_begin(struct slice host)
 	return i;
 }
 
-static void hosts_visit(struct walk *w, struct slice host, const char *p)
+// Without a trailing dot; empty where it can be no host of ours.
+static struct slice host_plain(struct slice host)
 {
 	if (host.n && host.p[host.n - 1] == '.')
 		host.n--;
-	if (host.n && host.n <= HOST_MAX) {
-		// A host that begins with a dot is none, and must not meet the key of a suffix.
-		if (host.p[0] != '.')
-			host_visit(w, host, p);
-		for (size_t i = suffixes_begin(host); w->s->host_suffixes && i < host.n; i++)
-			if (host.p[i] == '.' && i > 0)
-				host_visit(w, slice_of(host.p + i, host.n - i), p);
-	}
-	if (w->s->host_any)
-		host_visit(w, slice_of("", 0), p);
+	return host.n > HOST_MAX ? slice_of(host.p, 0) : host;
 }
 
-enum route_result route_find(const struct snapshot *s, uint32_t listener, struct slice host, struct slice path,
-			     enum http_method method, struct route_match *m)
+static void hosts_visit(struct walk *w, struct slice host, const char *p)
+{
+	if (host.n) {
+		// A host that begins with a dot is none, and must not meet the key of a suffix.
+		if (host.p[0] != '.')
+			host_visit(w, host, w->memo->host_hash, p);
+		for (size_t i = suffixes_begin(host); w->s->host_suffixes && i < host.n; i++)
+			if (host.p[i] == '.' && i > 0) {
+				struct slice key = slice_of(host.p + i, host.n - i);
+
+				host_visit(w, key, routekey_host(key), p);
+			}
+	}
+	if (w->s->host_any)
+		host_visit(w, slice_of("", 0), routekey_host(slice_of("", 0)), p);
+}
+
+static void memo_fill(struct route_memo *memo, const struct route_query *q)
+{
+	const char *end = q->path.p + q->path.n, *p = q->path.n && q->path.p[0] == '/' ? q->path.p + 1 : NULL;
+
+	memo->host_hash = routekey_host(host_plain(q->host));
+	for (memo->n = 0; p && memo->n < ROUTE_MEMO; memo->n++) {
+		memo->segment[memo->n] = segment_cut(p, end, &p);
+		memo->key[memo->n] = routekey_segment(memo->segment[memo->n]);
+		memo->parent[memo->n] = UNKNOWN;
+	}
+}
+
+static enum route_result find(const struct snapshot *s, const struct route_query *q,
+			      const struct route_memo *memo, struct route_match *m)
 {
 	struct walk w;
 
-	(void)listener;
 	w.s = s;
+	w.q = q;
+	w.memo = memo;
 	w.nodes = snap_at(s, s->nodes);
-	w.edges = snap_at(s, s->edges);
 	w.routes = snap_at(s, s->routes);
-	w.edge_mask = s->edges.n - 1;
-	w.method_bit = 1u << method;
+	w.method_bit = 1u << q->method;
 	w.best = UINT32_MAX;
 	w.allow = w.depth = w.n_params = 0;
 	w.m = m;
 	m->route = NULL;
-	m->index = m->allow = m->n_params = 0;
-	if (path.n == 0 || s->nodes.n == 0)
+	m->index = m->allow = m->n_params = m->n_offers = 0;
+	if (q->path.n == 0 || s->nodes.n == 0)
 		return ROUTE_NOT_FOUND;
-	w.end = path.p + path.n;
+	w.end = q->path.p + q->path.n;
 	// "*" (of OPTIONS) has no segments: only a prefix that takes all takes it.
-	if (path.p[0] != '/' && !(path.n == 1 && path.p[0] == '*'))
+	if (q->path.p[0] != '/' && !(q->path.n == 1 && q->path.p[0] == '*'))
 		return ROUTE_NOT_FOUND;
-	hosts_visit(&w, host, path.p[0] == '/' ? path.p + 1 : NULL);
+	hosts_visit(&w, host_plain(q->host), q->path.p[0] == '/' ? q->path.p + 1 : NULL);
 	if (w.best != UINT32_MAX) {
 		m->route = &w.routes[w.best];
 		m->index = w.best;
 		return ROUTE_FOUND;
 	}
+	if (m->n_offers)
+		return ROUTE_NOT_ACCEPTABLE;
 	m->allow = w.allow;
 	return w.allow ? ROUTE_NO_METHOD : ROUTE_NOT_FOUND;
+}
+
+enum route_result route_find(const struct snapshot *s, const struct route_query *q, struct route_match *m)
+{
+	struct route_memo memo;
+
+	memo_fill(&memo, q);
+	return find(s, q, &memo, m);
+}
+
+// Where a request of a burst stands on its way. Steps touch what the step before has fetched.
+struct advance {
+	uint32_t node;  // UNKNOWN: its way is over
+	uint32_t depth; // segments behind it
+};
+
+static void fetch_step(const struct snapshot *s, const struct route_memo *memo, const struct advance *a)
+{
+	const struct snap_edge *edges = snap_at(s, s->edges);
+
+	__builtin_prefetch((const struct snap_node *)snap_at(s, s->nodes) + a->node);
+	if (a->depth < memo->n) {
+		uint64_t hash = routekey_edge(memo->key[a->depth].hash, a->node);
+
+		__builtin_prefetch(&edges[(uint32_t)hash & (s->edges.n - 1)]);
+	}
+}
+
+static void enter_host(const struct snapshot *s, const struct route_query *q, const struct route_memo *memo,
+		       struct advance *a)
+{
+	struct slice host = host_plain(q->host), any = slice_of("", 0);
+	const struct snap_host *h = host.n && host.p[0] != '.' ? host_find(s, host, memo->host_hash) : NULL;
+
+	if (!h && s->host_any)
+		h = host_find(s, any, routekey_host(any));
+	a->depth = 0;
+	a->node = h ? h->root : UNKNOWN;
+	if (h)
+		fetch_step(s, memo, a);
+}
+
+// The list of routes at the end of the way, and the first of them.
+static void fetch_lists(const struct snapshot *s, const struct snap_node *n)
+{
+	__builtin_prefetch(snap_at(s, n->exact.n ? n->exact : n->prefix.n ? n->prefix : n->rest));
+}
+
+static void step(const struct snapshot *s, struct route_memo *memo, struct advance *a)
+{
+	const struct snap_node *n = (const struct snap_node *)snap_at(s, s->nodes) + a->node;
+	uint32_t child;
+
+	if (a->depth == memo->n) {
+		fetch_lists(s, n);
+		a->node = UNKNOWN;
+		return;
+	}
+	child = edge_find(s, a->node, memo->segment[a->depth], &memo->key[a->depth]);
+	memo->parent[a->depth] = a->node;
+	memo->child[a->depth] = child;
+	if (!child && memo->segment[a->depth].n)
+		child = n->param;
+	if (!child) {
+		fetch_lists(s, n);
+		a->node = UNKNOWN;
+		return;
+	}
+	a->node = child;
+	a->depth++;
+	fetch_step(s, memo, a);
+}
+
+void route_find_burst(const struct snapshot *s, const struct route_query *const *q,
+		      struct route_match *const *m, enum route_result *result, unsigned n)
+{
+	const struct snap_host *hosts = snap_at(s, s->hosts);
+	struct route_memo memo[ROUTE_BURST];
+	struct advance a[ROUTE_BURST];
+	bool going = true;
+
+	for (unsigned i = 0; i < n; i++) {
+		memo_fill(&memo[i], q[i]);
+		__builtin_prefetch(&hosts[(uint32_t)memo[i].host_hash & (s->hosts.n - 1)]);
+	}
+	for (unsigned i = 0; i < n; i++)
+		enter_host(s, q[i], &memo[i], &a[i]);
+	while (going) {
+		going = false;
+		for (unsigned i = 0; i < n; i++) {
+			if (a[i].node == UNKNOWN)
+				continue;
+			step(s, &memo[i], &a[i]);
+			going |= a[i].node != UNKNOWN;
+		}
+	}
+	for (unsigned i = 0; i < n; i++)
+		result[i] = find(s, q[i], &memo[i], m[i]);
 }
 
 int route_allow(char *dst, size_t room, uint32_t methods)

@@ -1,12 +1,26 @@
 // Which route takes a request: a walk over the snapshot's tables; pure, no state (safe on any thread).
-// The first matching route in the order of the file wins, whatever its kind of match.
+// The first matching route in the order of the file wins, whatever its kind of match. Host and path are matched
+// through tables; a route's further conditions (condition.h, negotiate.h) are looked at only where host, path
+// and method fit.
 #pragma once
 #include "contract/snapshot.h"
 #include "http/head.h"
 
-enum route_result { ROUTE_FOUND, ROUTE_NOT_FOUND, ROUTE_NO_METHOD };
+enum route_result { ROUTE_FOUND, ROUTE_NOT_FOUND, ROUTE_NO_METHOD, ROUTE_NOT_ACCEPTABLE };
 
 #define ROUTE_PARAMS 16
+#define ROUTE_OFFERS 16
+#define ROUTE_BURST  32
+
+struct route_query {
+	// host may be empty; a trailing dot is ignored and case does not matter. path begins with '/', or is
+	// "*".
+	struct slice host, path, query; // query: without '?'
+	enum http_method method;
+	uint32_t listener; // index
+	struct addr client;
+	const struct http_head *head; // fields; NULL: none
+};
 
 struct route_match {
 	const struct snap_route *route; // ROUTE_FOUND
@@ -14,12 +28,25 @@ struct route_match {
 	uint32_t allow; // ROUTE_NO_METHOD: methods that routes of this host and path take, bits of enum
 			// http_method
 	uint32_t n_params;
-	struct slice param[ROUTE_PARAMS]; // captures, in the order of the pattern
+	struct slice param[ROUTE_PARAMS]; // captures, in the order of the pattern; not decoded
+	uint32_t n_offers;                // ROUTE_NOT_ACCEPTABLE: routes that another request would get
+	uint32_t offer[ROUTE_OFFERS];
 };
 
-// listener: index, for routes bound to one (all are bound to every listener now). host may be empty; a
-// trailing dot is ignored and case does not matter. path begins with '/'.
-enum route_result route_find(const struct snapshot *s, uint32_t listener, struct slice host, struct slice path,
-			     enum http_method method, struct route_match *m);
+// What was computed of a request's host and path, and where the way led that it most likely goes.
+#define ROUTE_MEMO 8 // segments
+struct route_memo {
+	uint64_t host_hash;
+	uint32_t n; // segments
+	struct slice segment[ROUTE_MEMO];
+	struct routekey key[ROUTE_MEMO];
+	uint32_t parent[ROUTE_MEMO], child[ROUTE_MEMO]; // UINT32_MAX: not looked up
+};
+
+enum route_result route_find(const struct snapshot *s, const struct route_query *q, struct route_match *m);
+// The same for up to ROUTE_BURST requests at once: the tables' lines that they need are fetched side by side.
+void route_find_burst(const struct snapshot *s, const struct route_query *const *q,
+		      struct route_match *const *m, enum route_result *result, unsigned n);
+
 // The Allow field's value for a set of methods; returns its length.
 int route_allow(char *dst, size_t room, uint32_t methods);

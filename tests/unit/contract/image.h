@@ -8,7 +8,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-#define IMAGE_ROOM 8192
+#define IMAGE_ROOM 16384
 
 struct image {
 	_Alignas(64) unsigned char bytes[IMAGE_ROOM];
@@ -87,7 +87,7 @@ static struct snap_host *image_host(struct image *m, const char *key)
 {
 	struct snap_host *h = image_at(m, image_header(m)->hosts);
 
-	while (!h->used || h->text.n != strlen(key) || memcmp(m->bytes + h->text.off, key, h->text.n) != 0)
+	while (!h->used || h->n != strlen(key) || memcmp(h->text, key, h->n) != 0)
 		h++;
 	return h;
 }
@@ -96,8 +96,7 @@ static struct snap_edge *image_edge(struct image *m, const char *segment)
 {
 	struct snap_edge *e = image_at(m, image_header(m)->edges);
 
-	while (!e->child || e->text.n != strlen(segment) ||
-	       memcmp(m->bytes + e->text.off, segment, e->text.n) != 0)
+	while (!e->child || e->n != strlen(segment) || memcmp(e->w, segment, e->n) != 0)
 		e++;
 	return e;
 }
@@ -106,32 +105,67 @@ static void image_put_host(struct image *m, const char *key, uint32_t root)
 {
 	struct snap_ref table = image_header(m)->hosts;
 	struct snap_host *h = image_at(m, table);
-	uint64_t hash = hash64_lower(key, strlen(key));
+	uint64_t hash = routekey_host(slice_of(key, strlen(key)));
 	uint32_t at = (uint32_t)hash & (table.n - 1);
 
 	while (h[at].used)
 		at = (at + 1) & (table.n - 1);
-	h[at] = (struct snap_host){image_text(m, key), hash, root, 1};
+	h[at] = (struct snap_host){.hash = hash, .root = root, .used = 1, .n = (uint32_t)strlen(key)};
+	memcpy(h[at].text, key, h[at].n);
 }
 
 static void image_put_edge(struct image *m, uint32_t parent, const char *segment, uint32_t child)
 {
 	struct snap_ref table = image_header(m)->edges;
 	struct snap_edge *e = image_at(m, table);
-	uint64_t hash = snap_edge_hash(parent, slice_of(segment, strlen(segment)));
+	uint64_t hash = routekey_edge(routekey_segment(slice_of(segment, strlen(segment))).hash, parent);
 	uint32_t at = (uint32_t)hash & (table.n - 1);
 
 	while (e[at].child)
 		at = (at + 1) & (table.n - 1);
-	e[at] = (struct snap_edge){image_text(m, segment), hash, parent, child};
+	e[at] = (struct snap_edge){.parent = parent,
+				   .child = child,
+				   .tag = (uint32_t)(hash >> 32),
+				   .n = (uint32_t)strlen(segment)};
+	memcpy(e[at].w, segment, e[at].n);
 }
 
-static struct snap_ref image_index(struct image *m, uint32_t route)
+static struct snap_ref image_take(struct image *m, uint32_t route)
 {
-	struct snap_ref r = image_records(m, 1, sizeof(uint32_t));
+	struct snap_ref r = image_records(m, 1, sizeof(struct snap_take));
+	const struct snap_route *v = image_route(m, route);
+	struct snap_take t = {route, v->methods | (v->conditions.n ? SNAP_TAKE_CONDITIONS : 0)};
 
-	memcpy(image_at(m, r), &route, sizeof route);
+	memcpy(image_at(m, r), &t, sizeof t);
 	return r;
+}
+
+// Route 1 takes requests of listener 1, from 198.18.0.0/16, with a header and in version v2 of the API "shop".
+static void image_conditions(struct image *m)
+{
+	struct snap_condition *c;
+	struct snap_address *a;
+	struct snap_api *api;
+	struct snap_ref *v;
+
+	image_header(m)->apis = image_records(m, 1, sizeof *api);
+	api = image_at(m, image_header(m)->apis);
+	api->name = image_text(m, "shop");
+	api->header = image_text(m, "X-API-Version");
+	api->otherwise = image_text(m, "v2");
+	image_route(m, 1)->conditions = image_records(m, 4, sizeof *c);
+	c = image_at(m, image_route(m, 1)->conditions);
+	c[0] = (struct snap_condition){.kind = CONDITION_LISTENER, .value = image_records(m, 1, 4)};
+	*(uint32_t *)image_at(m, c[0].value) = 1;
+	c[1] = (struct snap_condition){.kind = CONDITION_CLIENT, .value = image_records(m, 1, sizeof *a)};
+	a = image_at(m, c[1].value);
+	*a = (struct snap_address){.addr = image_addr("198.18.0.0"), .prefix = 96 + 16};
+	c[2] = (struct snap_condition){.kind = CONDITION_HEADER, .test = TEST_EQUAL};
+	c[2].name = image_text(m, "X-Env");
+	c[2].value = image_text(m, "staging");
+	c[3] = (struct snap_condition){.kind = CONDITION_VERSION, .value = image_records(m, 1, sizeof *v)};
+	v = image_at(m, c[3].value);
+	*v = image_text(m, "v2");
 }
 
 // After damage done on purpose: it must then be found by other checks than the checksum.
@@ -287,9 +321,9 @@ static void image_tries(struct image *m)
 	for (unsigned i = 0; i < 7; i++)
 		image_node(m, i)->best = i < 4 ? 0 : i < 6 ? 1 : 2;
 	image_node(m, 2)->param = 3;
-	image_node(m, 3)->exact = image_index(m, 0);
-	image_node(m, 5)->exact = image_index(m, 1);
-	image_node(m, 6)->prefix = image_index(m, 2);
+	image_node(m, 3)->exact = image_take(m, 0);
+	image_node(m, 5)->exact = image_take(m, 1);
+	image_node(m, 6)->prefix = image_take(m, 2);
 	s->host_any = 1;
 	s->host_suffixes = 1;
 }
@@ -317,6 +351,7 @@ static void image_build(struct image *m)
 	image_listeners(m);
 	image_upstreams(m);
 	image_routes(m);
+	image_conditions(m);
 	image_tries(m);
 	m->used = (m->used + 7) & ~7u;
 	s->size = m->used;

@@ -88,6 +88,7 @@ static void a_wrong_size_is_refused(void **state)
 #define R  image_route(m, 0)
 #define R1 image_route(m, 1)
 #define R2 image_route(m, 2)
+#define C  ((struct snap_condition *)image_at(m, R1->conditions))
 #define T  ((struct snap_target *)image_at(m, R->targets))
 #define U  image_upstream(m, 0)
 #define E  image_endpoint(m, 0, 1)
@@ -135,15 +136,13 @@ static void every_field_out_of_range_is_refused(void **state)
 static unsigned references(struct image *m, struct snap_ref **ref)
 {
 	struct snapshot *s = image_header(m);
-	struct snap_ref *all[] = {&s->source,       &s->ports,         &s->listeners,
-				  &s->routes,       &s->upstreams,     &s->hosts,
-				  &s->nodes,        &s->edges,         &P->name,
-				  &P->device,       &P->addresses,     &P->routes,
-				  &L->name,         &R->name,          &R->targets,
-				  &R1->body,        &R1->content_type, &R2->location,
-				  &R->host_text,    &R->path_text,     &U->name,
-				  &U->endpoints,    &E->name,          &H->text,
-				  &D->text,         &N->exact,         &image_node(m, 6)->prefix,
+	struct snap_ref *all[] = {&s->source,        &s->ports,     &s->listeners, &s->routes,
+				  &s->upstreams,     &s->hosts,     &s->nodes,     &s->edges,
+				  &P->name,          &P->device,    &P->addresses, &P->routes,
+				  &L->name,          &R->name,      &R->targets,   &R1->body,
+				  &R1->content_type, &R2->location, &R->host_text, &R->path_text,
+				  &U->name,          &U->endpoints, &E->name,      &C[3].value,
+				  &C[2].name,        &C[0].value,   &N->exact,     &image_node(m, 6)->prefix,
 				  &R->stage_conf[0]};
 
 	memcpy(ref, all, sizeof all);
@@ -198,7 +197,7 @@ static void records_that_lie_on_each_other_are_refused_when_they_cost_more_than_
 	image_build(&m);
 	// Every node claims the whole second half as its list of routes.
 	for (unsigned i = 0; i < 7; i++)
-		image_node(&m, i)->exact = (struct snap_ref){m.used / 2 & ~7u, m.used / 2 / 4};
+		image_node(&m, i)->exact = (struct snap_ref){m.used / 2 & ~7u, m.used / 2 / 8};
 	image_sum(&m);
 	assert_false(passes(&m));
 }
@@ -211,6 +210,22 @@ static uint64_t sum(const struct snapshot *s, struct snap_ref r, size_t size)
 	for (size_t i = 0; i < r.n * size; i++)
 		n += p[i];
 	return n;
+}
+
+static uint64_t read_conditions(const struct snapshot *s, const struct snap_route *r)
+{
+	const struct snap_condition *c = snap_at(s, r->conditions);
+	uint64_t t = 0;
+
+	for (uint32_t i = 0; i < r->conditions.n; i++) {
+		static const size_t size[CONDITION_KINDS] = {4, sizeof(struct snap_address), 1, 1, 1, 8, 8, 8};
+		const struct snap_ref *v = snap_at(s, c[i].value);
+
+		t += sum(s, c[i].name, 1) + sum(s, c[i].value, size[c[i].kind]);
+		for (uint32_t k = 0; c[i].kind >= CONDITION_NEGOTIATED && k < c[i].value.n; k++)
+			t += sum(s, v[k], 1);
+	}
+	return t;
 }
 
 // Reads all that is referred to, as those do who trust it.
@@ -247,15 +262,24 @@ static uint64_t read_all(const struct snapshot *s)
 			t += sum(s, r[i].location, 1);
 		for (unsigned j = 0; j < 8; j++)
 			t += sum(s, r[i].stage_conf[j], 1);
+		t += read_conditions(s, &r[i]);
 	}
 	for (uint32_t i = 0; i < s->hosts.n; i++)
 		if (h[i].used)
-			t += sum(s, h[i].text, 1) + n[h[i].root].best;
+			t += sum(s,
+				 (struct snap_ref){(uint32_t)(snap_host_text(s, &h[i]).p - (const char *)s),
+						   h[i].n},
+				 1) +
+			     n[h[i].root].best;
 	for (uint32_t i = 0; i < s->nodes.n; i++)
-		t += sum(s, n[i].exact, 4) + sum(s, n[i].prefix, 4) + n[n[i].param].best;
+		t += sum(s, n[i].exact, 8) + sum(s, n[i].prefix, 8) + sum(s, n[i].rest, 8) + n[n[i].param].best;
 	for (uint32_t i = 0; i < s->edges.n; i++)
 		if (e[i].child)
-			t += sum(s, e[i].text, 1) + n[e[i].child].best + n[e[i].parent].best;
+			t += sum(s,
+				 (struct snap_ref){(uint32_t)(snap_edge_text(s, &e[i]).p - (const char *)s),
+						   e[i].n},
+				 1) +
+			     n[e[i].child].best + n[e[i].parent].best;
 	return t;
 }
 

@@ -14,32 +14,33 @@ static _Alignas(8) struct {
 	struct snap_host hosts[4];
 	struct snap_node nodes[4];
 	struct snap_edge edges[2];
-	uint32_t lists[4][2]; // one route each, 8-aligned
-	char text[16];
+	struct snap_take lists[4]; // one route each
 } t;
 
 #define REF(member, count) ((struct snap_ref){(uint32_t)((char *)(member) - (char *)&t), count})
 
 static int lay_down(void **state)
 {
-	uint64_t any = hash64_lower("", 0), suffix = hash64_lower(".t", 2), a = snap_edge_hash(0, SLICE("a"));
+	uint64_t any = routekey_host(SLICE("")), suffix = routekey_host(SLICE(".t"));
+	struct routekey key = routekey_segment(SLICE("a"));
+	uint64_t a = routekey_edge(key.hash, 0);
 	uint32_t slot;
 
 	(void)state;
 	memset(&t, 0, sizeof(t));
-	memcpy(t.text, ".ta", 3);
 	for (uint32_t i = 0; i < 3; i++)
-		t.lists[i][0] = i;
-	t.routes[2].methods = 1u << METHOD_GET;
-	t.nodes[0] = (struct snap_node){0, 1, {0, 0}, REF(t.lists[2], 1)};
-	t.nodes[1] = (struct snap_node){0, 1, REF(t.lists[1], 1), {0, 0}};
-	t.nodes[2] = (struct snap_node){3, 0, {0, 0}, {0, 0}};
-	t.nodes[3] = (struct snap_node){0, 0, REF(t.lists[0], 1), {0, 0}};
-	t.edges[a & 1] = (struct snap_edge){REF(t.text + 2, 1), a, 0, 1};
-	t.hosts[any & 3] = (struct snap_host){{0, 0}, any, 0, 1};
+		t.lists[i].route = i;
+	t.routes[2].methods = t.lists[2].methods = 1u << METHOD_GET;
+	t.nodes[0] = (struct snap_node){.best = 1, .prefix = REF(&t.lists[2], 1)};
+	t.nodes[1] = (struct snap_node){.best = 1, .exact = REF(&t.lists[1], 1)};
+	t.nodes[2] = (struct snap_node){.param = 3};
+	t.nodes[3] = (struct snap_node){.exact = REF(&t.lists[0], 1)};
+	t.edges[a & 1] = (struct snap_edge){
+		.parent = 0, .child = 1, .tag = (uint32_t)(a >> 32), .n = 1, .w = {key.w[0], key.w[1]}};
+	t.hosts[any & 3] = (struct snap_host){.hash = any, .root = 0, .used = 1};
 	for (slot = suffix & 3; t.hosts[slot].used;)
 		slot = (slot + 1) & 3;
-	t.hosts[slot] = (struct snap_host){REF(t.text, 2), suffix, 2, 1};
+	t.hosts[slot] = (struct snap_host){.hash = suffix, .root = 2, .used = 1, .n = 2, .text = ".t"};
 	t.s.routes = REF(t.routes, 3);
 	t.s.hosts = REF(t.hosts, 4);
 	t.s.nodes = REF(t.nodes, 4);
@@ -52,7 +53,10 @@ static struct route_match m;
 
 static int find(const char *host, const char *path, enum http_method method)
 {
-	switch (route_find(&t.s, 0, slice_of(host, strlen(host)), slice_of(path, strlen(path)), method, &m)) {
+	struct route_query q = {
+		.host = slice_of(host, strlen(host)), .path = slice_of(path, strlen(path)), .method = method};
+
+	switch (route_find(&t.s, &q, &m)) {
 	case ROUTE_FOUND:
 		return (int)m.index;
 	case ROUTE_NO_METHOD:

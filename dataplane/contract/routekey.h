@@ -1,0 +1,80 @@
+// Keys of the route tables: how hosts and path segments are hashed, eight bytes at a time, by those who build
+// the tables and those who read them. Unkeyed: what is in the tables comes from the configuration alone, and a
+// request can choose what it looks up, but not how long a search is.
+#pragma once
+#include "base/hash.h"
+
+#define ROUTEKEY_INLINE 16 // bytes of a segment that the key holds as they are
+
+struct routekey {
+	uint64_t w[2]; // the first ROUTEKEY_INLINE bytes, zeroes behind a shorter one
+	uint64_t hash;
+};
+
+// 0 to 8 bytes at p, in a word, zeroes behind them; reads nothing else.
+static inline uint64_t routekey_word(const char *p, size_t n)
+{
+	uint64_t v = 0;
+	uint32_t a, b;
+
+	if (n >= 8) {
+		memcpy(&v, p, 8);
+	} else if (n >= 4) {
+		memcpy(&a, p, 4);
+		memcpy(&b, p + n - 4, 4);
+		v = a | (uint64_t)b << (8 * (n - 4));
+	} else if (n) {
+		v = (uint8_t)p[0] | (uint64_t)(uint8_t)p[n / 2] << (8 * (n / 2)) |
+		    (uint64_t)(uint8_t)p[n - 1] << (8 * (n - 1));
+	}
+	return v;
+}
+
+static inline struct routekey routekey_segment(struct slice s)
+{
+	struct routekey k;
+
+	k.w[0] = routekey_word(s.p, s.n);
+	k.w[1] = s.n > 8 ? routekey_word(s.p + 8, s.n - 8) : 0;
+	k.hash = hash_mix(k.w[0] ^ s.n, k.w[1]);
+	for (size_t i = ROUTEKEY_INLINE; i < s.n; i += 8)
+		k.hash = hash_mix(k.hash, routekey_word(s.p + i, s.n - i));
+	return k;
+}
+
+// The segment's place under a node.
+static inline uint64_t routekey_edge(uint64_t segment_hash, uint32_t parent)
+{
+	return hash_mix(segment_hash, parent);
+}
+
+// Eight bytes in ASCII lower case.
+static inline uint64_t routekey_lower(uint64_t v)
+{
+	uint64_t low = v & 0x7f7f7f7f7f7f7f7full;
+	uint64_t letter =
+		((low + 0x3f3f3f3f3f3f3f3full) & ~(low + 0x2525252525252525ull) & ~v) & 0x8080808080808080ull;
+
+	return v | letter >> 2;
+}
+
+static inline uint64_t routekey_host(struct slice host)
+{
+	uint64_t hash = host.n + 1;
+
+	for (size_t i = 0; i < host.n; i += 8)
+		hash = hash_mix(hash, routekey_lower(routekey_word(host.p + i, host.n - i)));
+	return hash;
+}
+
+// The same host in any case.
+static inline bool routekey_host_eq(struct slice a, struct slice b)
+{
+	if (a.n != b.n)
+		return false;
+	for (size_t i = 0; i < a.n; i += 8)
+		if (routekey_lower(routekey_word(a.p + i, a.n - i)) !=
+		    routekey_lower(routekey_word(b.p + i, b.n - i)))
+			return false;
+	return true;
+}

@@ -1,0 +1,10 @@
+// A route's conditions on a request beside host, path and method: listener, client, header fields, query
+// parameters, cookies. Several fields, parameters or cookies of one name: a condition holds where one of them
+// fulfils it; "absent" where there is none. Values are compared byte by byte; those of query parameters (and
+// their names) after percent-decoding, '+' being a blank.
+#pragma once
+#include "route/route.h"
+
+// All those that are not negotiated (negotiate.h).
+bool conditions_hold(const struct snapshot *s, const struct snap_route *r, const struct route_query *q);
+bool condition_holds(const struct snapshot *s, const struct snap_condition *c, const struct route_query *q);
