@@ -19,6 +19,7 @@
 #define LABELS_MAX   16
 #define HOST_MAX     255
 #define UNKNOWN      UINT32_MAX
+#define NO_HOST      (UINT32_MAX - 1)
 
 struct walk {
 	const struct snapshot *s;
@@ -68,7 +69,8 @@ static void take(struct walk *w, uint32_t route, bool rest, struct slice left)
 {
 	w->best = route;
 	w->m->n_params = w->n_params;
-	memcpy(w->m->param, w->param, w->n_params * sizeof(w->param[0]));
+	for (uint32_t i = 0; i < w->n_params; i++)
+		w->m->param[i] = w->param[i];
 	if (rest && w->n_params < ROUTE_PARAMS)
 		w->m->param[w->m->n_params++] = left;
 }
@@ -156,10 +158,11 @@ static void node_visit(struct walk *w, uint32_t index, const char *p)
 	if (w->depth == SEGMENTS_MAX)
 		return;
 	if (w->depth < memo->n) {
-		segment = memo->segment[w->depth];
+		const struct route_memo_segment *known = &memo->segment[w->depth];
+
+		segment = slice_of(known->p, known->n);
 		next = segment.p + segment.n < w->end ? segment.p + segment.n + 1 : NULL;
-		child = memo->parent[w->depth] == index ? memo->child[w->depth]
-							: edge_find(w->s, index, segment, &memo->key[w->depth]);
+		child = known->parent == index ? known->child : edge_find(w->s, index, segment, &known->key);
 	} else {
 		struct routekey key;
 
@@ -219,12 +222,23 @@ static struct slice host_plain(struct slice host)
 	return host.n > HOST_MAX ? slice_of(host.p, 0) : host;
 }
 
-static void hosts_visit(struct walk *w, struct slice host, const char *p)
+// A host that begins with a dot is none, and must not meet the key of a suffix.
+static uint32_t exact_root(const struct snapshot *s, const struct route_memo *memo)
 {
+	const struct snap_host *h =
+		memo->host.n && memo->host.p[0] != '.' ? host_find(s, memo->host, memo->host_hash) : NULL;
+
+	return h ? h->root : NO_HOST;
+}
+
+static void hosts_visit(struct walk *w, const char *p)
+{
+	struct slice host = w->memo->host;
+	uint32_t root = w->memo->root == UNKNOWN ? exact_root(w->s, w->memo) : w->memo->root;
+
+	if (root != NO_HOST)
+		node_visit(w, root, p);
 	if (host.n) {
-		// A host that begins with a dot is none, and must not meet the key of a suffix.
-		if (host.p[0] != '.')
-			host_visit(w, host, w->memo->host_hash, p);
 		for (size_t i = suffixes_begin(host); w->s->host_suffixes && i < host.n; i++)
 			if (host.p[i] == '.' && i > 0) {
 				struct slice key = slice_of(host.p + i, host.n - i);
@@ -236,16 +250,42 @@ static void hosts_visit(struct walk *w, struct slice host, const char *p)
 		host_visit(w, slice_of("", 0), routekey_host(slice_of("", 0)), p);
 }
 
+static void memo_segment(struct route_memo *memo, const char *from, const char *to)
+{
+	struct route_memo_segment *g = &memo->segment[memo->n++];
+
+	g->p = from;
+	g->n = (uint32_t)(to - from);
+	g->parent = UNKNOWN;
+	g->key = routekey_segment(slice_of(from, g->n));
+}
+
+// The path's slashes, eight bytes at a time.
 static void memo_fill(struct route_memo *memo, const struct route_query *q)
 {
-	const char *end = q->path.p + q->path.n, *p = q->path.n && q->path.p[0] == '/' ? q->path.p + 1 : NULL;
+	const char *p = q->path.p + 1, *end = q->path.p + q->path.n, *from = p;
 
-	memo->host_hash = routekey_host(host_plain(q->host));
-	for (memo->n = 0; p && memo->n < ROUTE_MEMO; memo->n++) {
-		memo->segment[memo->n] = segment_cut(p, end, &p);
-		memo->key[memo->n] = routekey_segment(memo->segment[memo->n]);
-		memo->parent[memo->n] = UNKNOWN;
+	memo->host = host_plain(q->host);
+	memo->host_hash = routekey_host(memo->host);
+	memo->root = UNKNOWN;
+	memo->n = 0;
+	if (q->path.n == 0 || q->path.p[0] != '/')
+		return;
+	for (; p < end; p += 8) {
+		const uint64_t low = 0x7f7f7f7f7f7f7f7full;
+		uint64_t v = routekey_word(p, (size_t)(end - p)) ^ 0x2f2f2f2f2f2f2f2full;
+		uint64_t slashes = ~(((v & low) + low) | v | low);
+
+		for (; slashes; slashes &= slashes - 1) {
+			const char *at = p + __builtin_ctzll(slashes) / 8;
+
+			memo_segment(memo, from, at);
+			if (memo->n == ROUTE_MEMO)
+				return;
+			from = at + 1;
+		}
 	}
+	memo_segment(memo, from, end);
 }
 
 static enum route_result find(const struct snapshot *s, const struct route_query *q,
@@ -270,7 +310,7 @@ static enum route_result find(const struct snapshot *s, const struct route_query
 	// "*" (of OPTIONS) has no segments: only a prefix that takes all takes it.
 	if (q->path.p[0] != '/' && !(q->path.n == 1 && q->path.p[0] == '*'))
 		return ROUTE_NOT_FOUND;
-	hosts_visit(&w, host_plain(q->host), q->path.p[0] == '/' ? q->path.p + 1 : NULL);
+	hosts_visit(&w, q->path.p[0] == '/' ? q->path.p + 1 : NULL);
 	if (w.best != UINT32_MAX) {
 		m->route = &w.routes[w.best];
 		m->index = w.best;
@@ -302,23 +342,22 @@ static void fetch_step(const struct snapshot *s, const struct route_memo *memo, 
 
 	__builtin_prefetch((const struct snap_node *)snap_at(s, s->nodes) + a->node);
 	if (a->depth < memo->n) {
-		uint64_t hash = routekey_edge(memo->key[a->depth].hash, a->node);
+		uint64_t hash = routekey_edge(memo->segment[a->depth].key.hash, a->node);
 
 		__builtin_prefetch(&edges[(uint32_t)hash & (s->edges.n - 1)]);
 	}
 }
 
-static void enter_host(const struct snapshot *s, const struct route_query *q, const struct route_memo *memo,
-		       struct advance *a)
+static void enter_host(const struct snapshot *s, struct route_memo *memo, struct advance *a)
 {
-	struct slice host = host_plain(q->host), any = slice_of("", 0);
-	const struct snap_host *h = host.n && host.p[0] != '.' ? host_find(s, host, memo->host_hash) : NULL;
+	const struct snap_host *any = NULL;
 
-	if (!h && s->host_any)
-		h = host_find(s, any, routekey_host(any));
+	memo->root = exact_root(s, memo);
+	if (memo->root == NO_HOST && s->host_any)
+		any = host_find(s, slice_of("", 0), routekey_host(slice_of("", 0)));
 	a->depth = 0;
-	a->node = h ? h->root : UNKNOWN;
-	if (h)
+	a->node = memo->root != NO_HOST ? memo->root : any ? any->root : UNKNOWN;
+	if (a->node != UNKNOWN)
 		fetch_step(s, memo, a);
 }
 
@@ -331,6 +370,7 @@ static void fetch_lists(const struct snapshot *s, const struct snap_node *n)
 static void step(const struct snapshot *s, struct route_memo *memo, struct advance *a)
 {
 	const struct snap_node *n = (const struct snap_node *)snap_at(s, s->nodes) + a->node;
+	struct route_memo_segment *g;
 	uint32_t child;
 
 	if (a->depth == memo->n) {
@@ -338,10 +378,11 @@ static void step(const struct snapshot *s, struct route_memo *memo, struct advan
 		a->node = UNKNOWN;
 		return;
 	}
-	child = edge_find(s, a->node, memo->segment[a->depth], &memo->key[a->depth]);
-	memo->parent[a->depth] = a->node;
-	memo->child[a->depth] = child;
-	if (!child && memo->segment[a->depth].n)
+	g = &memo->segment[a->depth];
+	child = edge_find(s, a->node, slice_of(g->p, g->n), &g->key);
+	g->parent = a->node;
+	g->child = child;
+	if (!child && g->n)
 		child = n->param;
 	if (!child) {
 		fetch_lists(s, n);
@@ -366,7 +407,7 @@ void route_find_burst(const struct snapshot *s, const struct route_query *const 
 		__builtin_prefetch(&hosts[(uint32_t)memo[i].host_hash & (s->hosts.n - 1)]);
 	}
 	for (unsigned i = 0; i < n; i++)
-		enter_host(s, q[i], &memo[i], &a[i]);
+		enter_host(s, &memo[i], &a[i]);
 	while (going) {
 		going = false;
 		for (unsigned i = 0; i < n; i++) {

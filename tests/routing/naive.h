@@ -7,10 +7,10 @@
 #include <stdlib.h>
 
 struct naive {
-	int route;       // -1: none
-	int matching;    // routes that would match, were they alone
-	uint32_t allow;  // methods
-	bool offers;     // a variant was refused
+	int route;      // -1: none
+	int matching;   // routes that would match, were they alone
+	uint32_t allow; // methods
+	bool offers;    // a variant was refused
 	struct slice param[16];
 	uint32_t n_params;
 };
@@ -69,8 +69,7 @@ static bool naive_path(const struct conf_match *m, struct slice path, struct nai
 		if (i >= n_b)
 			return false;
 		if (braces && a[i].n >= 5 && memcmp(a[i].p + a[i].n - 4, "...", 3) == 0) {
-			found->param[found->n_params++] =
-				slice_of(b[i].p, (size_t)(path.p + path.n - b[i].p));
+			found->param[found->n_params++] = slice_of(b[i].p, (size_t)(path.p + path.n - b[i].p));
 			return b[i].p < path.p + path.n;
 		}
 		if (braces ? b[i].n == 0 : !slice_eq(a[i], b[i]))
@@ -175,7 +174,8 @@ static bool naive_tests(const struct list *l, const struct route_query *q, char 
 	return true;
 }
 
-static bool naive_conditions(const struct conf_root *root, const struct conf_match *m, const struct route_query *q)
+static bool naive_conditions(const struct conf_root *root, const struct conf_match *m,
+			     const struct route_query *q)
 {
 	const struct conf_listener *l = root->listeners.v;
 	const struct text *name = m->listeners.v;
@@ -198,8 +198,8 @@ static bool naive_conditions(const struct conf_root *root, const struct conf_mat
 	       naive_tests(&m->cookies, q, 'c');
 }
 
-// The weight that Accept or Accept-Language gives to one offer, in thousandths. Lists are of well-formed elements
-// here; what is malformed is for the table of cases.
+// The weight that Accept or Accept-Language gives to one offer, in thousandths. Lists are of well-formed
+// elements here; what is malformed is for the table of cases.
 static uint32_t naive_weight(const struct route_query *q, const char *field, struct slice offer, bool language)
 {
 	uint32_t rank = 0, weight = 0;
@@ -233,7 +233,8 @@ static uint32_t naive_weight(const struct route_query *q, const char *field, str
 			else if (offer.n >= n && strncasecmp(range, offer.p, n) == 0 &&
 				 (offer.n == n || offer.p[n] == '-'))
 				r = 10 + (uint32_t)n;
-			else if (n > offer.n && strncasecmp(range, offer.p, offer.n) == 0 && range[offer.n] == '-')
+			else if (n > offer.n && strncasecmp(range, offer.p, offer.n) == 0 &&
+				 range[offer.n] == '-')
 				r = 2;
 			if (r > rank || (r && r == rank && w > weight)) {
 				rank = r;
@@ -285,7 +286,8 @@ static struct slice naive_asked(const struct conf_api *a, const struct route_que
 	return asked;
 }
 
-static uint32_t naive_quality(const struct conf_root *root, const struct conf_match *m, const struct route_query *q)
+static uint32_t naive_quality(const struct conf_root *root, const struct conf_match *m,
+			      const struct route_query *q)
 {
 	const struct conf_api *a = root->apis.v;
 	const char *slash = m->version.s ? strchr(m->version.s, '/') : NULL;
@@ -294,7 +296,8 @@ static uint32_t naive_quality(const struct conf_root *root, const struct conf_ma
 		if (slice_eq(naive_text(&a[i].name), slice_of(m->version.s, (size_t)(slash - m->version.s))) &&
 		    !slice_ieq(naive_asked(&a[i], q), slice_of(slash + 1, strlen(slash + 1))))
 			return 0;
-	return naive_best(q, "Accept", &m->accept, false) * naive_best(q, "Accept-Language", &m->language, true);
+	return naive_best(q, "Accept", &m->accept, false) *
+	       naive_best(q, "Accept-Language", &m->language, true);
 }
 
 static bool naive_variant(const struct conf_match *m)

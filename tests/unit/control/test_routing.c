@@ -1,6 +1,7 @@
-// Routing as a whole, from the configuration's text to the route: the table of cases (tests/routing/cases.txt), and
-// random configurations and requests made to overlap, through the compiled snapshot (alone and in bursts) and
-// through a matcher that is written down a second time. ROUTING_PAIRS in the environment says how many pairs.
+// Routing as a whole, from the configuration's text to the route: the table of cases (tests/routing/cases.txt),
+// and random configurations and requests made to overlap, through the compiled snapshot (alone and in bursts)
+// and through a matcher that is written down a second time. ROUTING_PAIRS in the environment says how many
+// pairs.
 #include "base/random.h"
 #include "compile.h"
 #include "routing/naive.h"
@@ -84,8 +85,8 @@ static struct naive compare(const struct world *w, const struct ask *a, const ch
 		for (uint32_t k = 0; same && expect == ROUTE_FOUND && k < n.n_params; k++)
 			same = k < m[i].n_params && slice_eq(m[i].param[k], n.param[k]);
 		if (!same)
-			fail_msg("%s\n%s: result %d route %u, but naively %d route %d", w->config.text, what, r[i],
-				 m[i].index, expect, n.route);
+			fail_msg("%s\n%s: result %d route %u, but naively %d route %d", w->config.text, what,
+				 r[i], m[i].index, expect, n.route);
 	}
 	return n;
 }
@@ -206,8 +207,8 @@ static void the_table_of_cases_holds(void **state)
 				 (int)(brace - line - 7), line + 6, brace);
 		} else {
 			if (!w.built) {
-				snprintf(text, sizeof(text), "%s%s%sroutes:\n%s", preamble, *apis ? "apis:\n" : "",
-					 apis, routes);
+				snprintf(text, sizeof(text), "%s%s%sroutes:\n%s", preamble,
+					 *apis ? "apis:\n" : "", apis, routes);
 				world_build(&w, text);
 			}
 			snprintf(was, sizeof(was), "cases.txt:%u: %s", number, line);
@@ -292,10 +293,11 @@ static void random_config(struct random *r, char *text)
 	char path[128];
 	size_t at;
 
-	at = (size_t)snprintf(text, TEXT_ROOM,
-			      "%sapis:\n  - {name: x, header: X-V, media_type: \"application/vnd.x.{version}+json\", "
-			      "default: v1, versions: [v1, v2]}\nroutes:\n",
-			      preamble);
+	at = (size_t)snprintf(
+		text, TEXT_ROOM,
+		"%sapis:\n  - {name: x, header: X-V, media_type: \"application/vnd.x.{version}+json\", "
+		"default: v1, versions: [v1, v2]}\nroutes:\n",
+		preamble);
 	for (uint32_t i = 0; i < n; i++) {
 		const char *host = PICK(r, pattern_host);
 		uint32_t kind = random_below(r, 8);
@@ -319,7 +321,8 @@ static void random_ask(struct random *r, struct ask *a, char *path)
 {
 	static const char *const queries[] = {"", "", "p=1+2", "p=1%202&q", "p", "q=1"};
 	static const char *const clients[] = {"198.18.0.1", "198.18.0.200", "fd00:c6:12::7", "198.19.0.1"};
-	static const enum http_method method[] = {METHOD_GET, METHOD_GET, METHOD_POST, METHOD_PUT, METHOD_DELETE};
+	static const enum http_method method[] = {METHOD_GET, METHOD_GET, METHOD_POST, METHOD_PUT,
+						  METHOD_DELETE};
 	const char *host = PICK(r, hosts), *query = PICK(r, queries), *client = PICK(r, clients);
 
 	random_path(r, path, false);
