@@ -241,10 +241,14 @@ fuzz-planted: $(addprefix $(B)/fuzz/planted/fuzz_,packet options)
 			>$(B)/fuzz/planted/$$f.log 2>&1 && grep -q 'AddressSanitizer' $(B)/fuzz/planted/$$f.log && \
 			echo "fuzz $$f: the planted bug is found" || { echo "fuzz $$f: the planted bug is not found"; exit 1; }; done
 
+# A million random pairs of configuration and request through the compiled routes and through a naive matcher.
+routing-pairs: $(B)/tests/unit/control/test_routing
+	ROUTING_PAIRS=1000000 $<
+
 unit: $(TESTS) $(LINUX_TESTS)
 clean:
 	rm -rf build
-.PHONY: all unit clean demo run check fuzz-smoke fuzz-planted scripts
+.PHONY: all unit routing-pairs clean demo run check fuzz-smoke fuzz-planted scripts
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 

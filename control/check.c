@@ -6,6 +6,7 @@
 #include "ratelimits.h"
 #include "routetable.h"
 #include "stage.h"
+#include "versions.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -321,7 +322,8 @@ static bool text_clean(const struct text *t)
 
 static void check_action(struct config *c, struct conf_route *r, const struct names *upstreams)
 {
-	unsigned actions = (unsigned)(r->to.given + r->respond.head.given + r->redirect.head.given);
+	unsigned actions = (unsigned)(r->to.given + r->respond.head.given + r->redirect.head.given +
+				      (r->list_versions.s != NULL));
 	struct conf_target *t = r->to.v;
 	bool any = r->to.n == 0;
 
@@ -529,6 +531,7 @@ static void check_routes(struct config *c, const struct names *upstreams)
 	for (uint32_t i = 0; i < c->root.routes.n; i++) {
 		check_match(c, &r[i]);
 		check_conditions(c, &r[i].match);
+		check_versions(c, &r[i]);
 		check_action(c, &r[i], upstreams);
 		if (r[i].timeout.v && r[i].per_try.given && r[i].per_try.v > r[i].timeout.v)
 			diag_warning(&c->diag, r[i].per_try.mark, "per_try: longer than the whole timeout");
@@ -578,6 +581,7 @@ void check_config(struct config *c)
 	check_system_limits(c);
 	check_ports(c);
 	check_apis(c);
+	check_versions(c, NULL);
 	check_limits(&c->diag, root);
 	check_listeners(c, &ports);
 	check_upstreams(c, &ports);

@@ -7,6 +7,7 @@
 #include "ratelimits.h"
 #include "routetable.h"
 #include "stage.h"
+#include "versions.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -353,6 +354,11 @@ static void job_action(struct job *j, const struct conf_route *r, struct snap_ro
 		if (r->respond.body.n)
 			out->content_type = text_add(j, &r->respond.content_type);
 		out->body = text_add(j, &r->respond.body);
+	} else if (r->list_versions.s) {
+		out->action = ACTION_RESPOND;
+		out->status = 200;
+		out->content_type = blob_text(j->b, "application/json", 16);
+		out->body = versions_document(j->b, &j->c->root, &r->list_versions);
 	} else if (r->redirect.head.given) {
 		out->action = ACTION_REDIRECT;
 		out->status = (uint32_t)r->redirect.status.v;
@@ -415,13 +421,14 @@ static int job_route(struct job *j, const struct conf_route *r, struct snap_rout
 	if (out->action == ACTION_TO && job_targets(j, r, out) < 0)
 		return -1;
 	for (unsigned s = 0; s < STAGE_COUNT; s++) {
-		if (!r->stage[s] || !stage_compilers[s]->present(r->stage[s]))
+		if (!r->stage[s] ||
+		    !stage_compilers[s]->present(r->stage[s], &(struct stage_place){&j->c->root, r}))
 			continue;
 		out->stages |= 1u << s;
 		out->stage_conf[s] =
 			stage_compilers[s]->compile(j->b, r->stage[s], &(struct stage_place){&j->c->root, r});
 	}
-	if (out->action == ACTION_RESPOND && !edits_responses(out->stages))
+	if (r->respond.head.given && !edits_responses(out->stages))
 		job_answer(j, r, out);
 	return 0;
 }

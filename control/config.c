@@ -346,6 +346,10 @@ static const struct field route_fields[] = {
 	 .help = "one attempt, from the end of the request to the response head; 0s: none"},
 	{"attempts", KIND_NUMBER, F(conf_route, attempts), .min = 1, .max = 8, .def = "3",
 	 .help = "at most; again only where no byte was sent"},
+	{"api_version", KIND_TEXT, F(conf_route, api_version), .min = 3, .max = 127,
+	 .help = "API/VERSION that answers are of, where the path and not match.version names it"},
+	{"list_versions", KIND_NAME, F(conf_route, list_versions),
+	 .help = "answers with the versions of this API, as JSON"},
 };
 static const struct object *const route_parts[] = {
 #define STAGE(name, hooks, help) &name##_keys,

@@ -135,6 +135,7 @@ struct conf_route {
 	struct conf_respond respond;
 	struct conf_redirect redirect;
 	struct number timeout, per_try, attempts;
+	struct text api_version, list_versions;
 	void *stage[STAGE_COUNT]; // as the stages' tables say; each begins with struct object_head
 };
 struct conf_endpoint {

@@ -13,7 +13,7 @@ struct stage_place {
 
 struct stage_compiler {
 	// Is the stage configured in this route?
-	bool (*present)(const void *conf);
+	bool (*present)(const void *conf, const struct stage_place *place);
 	void (*check)(struct diag *d, const void *conf, const struct stage_place *place);
 	// Adds the record to the blob; its reference counts bytes. The check has found nothing.
 	struct snap_ref (*compile)(struct blob *b, const void *conf, const struct stage_place *place);

@@ -152,3 +152,69 @@ def test_route_test_explains_the_match(gw):
     assert "only-a" in gw.cgctl("route test GET http://a.test/whoami")
     assert "hello" in gw.cgctl("route test GET http://lab.test/hello")
     assert "get-only" in gw.cgctl("route test PUT http://lab.test/only")
+
+
+def greet(gw, **fields):
+    return ask(gw, "greet.test", "/greet", fields=[(k.replace("_", "-"), v) for k, v in fields.items()])
+
+
+def test_one_url_in_three_languages_and_three_forms(gw):
+    """RFC 9110 12.5: the weights of Accept and Accept-Language choose among the routes of one URL."""
+    assert greet(gw).json() == {"greeting": "hello"}
+    assert greet(gw, Accept_Language="hi-IN, en;q=0.5").json() == {"greeting": "नमस्ते"}
+    assert greet(gw, Accept_Language="fr, mr;q=0.4, en;q=0.3").json() == {"greeting": "नमस्कार"}
+    assert greet(gw, Accept="application/xml", Accept_Language="hi").get("Content-Type") == "application/xml"
+    assert greet(gw, Accept="application/json;q=0.4, text/plain;q=0.5").body == b"hello"
+
+
+def test_a_406_names_what_is_on_offer(gw):
+    body = own_error(greet(gw, Accept="image/png"), 406)
+    assert {"type": ["application/xml"], "language": ["en", "hi", "mr"]} in body["on_offer"], body
+    assert len(body["on_offer"]) == 5, body
+    own_error(greet(gw, Accept_Language="fr"), 406)
+
+
+def whoami(gw, *fields):
+    return ask(gw, "shop.test", "/whoami", fields=fields)
+
+
+def test_a_version_is_asked_for_by_header_or_media_type_or_path(gw):
+    answer = whoami(gw)
+    assert answer.body == b"b\n" and answer.get("X-API-Version") == "v2", answer
+    assert answer.get("Deprecation") is None and answer.get("Sunset") is None, answer
+    for field in (("X-API-Version-Preference", "v1"), ("Accept", "application/vnd.shop.v1+json")):
+        answer = whoami(gw, field)
+        assert answer.body == b"a\n" and answer.get("X-API-Version") == "v1", answer
+        assert answer.get("Deprecation") == "@1767225600", answer  # RFC 9745
+        assert answer.get("Sunset") == "Thu, 31 Dec 2026 00:00:00 GMT", answer  # RFC 8594
+        assert answer.get("Link") == '<https://shop.test/v1-to-v2>; rel="deprecation"', answer
+    assert whoami(gw, ("X-API-Version-Preference", "v3")).body == b"three"
+    answer = ask(gw, "shop.test", "/v1/anything")
+    assert answer.body == b"one" and answer.get("X-API-Version") == "v1" and answer.get("Sunset"), answer
+    body = own_error(whoami(gw, ("X-API-Version-Preference", "v9")), 406)
+    assert body["on_offer"] == [{"version": [v]} for v in ("v1", "v2", "v3")], body
+
+
+def test_versions_are_listed(gw):
+    body = ask(gw, "shop.test", "/versions").json()
+    assert body["default"] == "v2", body
+    assert [(v["version"], v["status"]) for v in body["versions"]] == [
+        ("v1", "deprecated"), ("v2", "stable"), ("v3", "beta")], body
+    assert body["versions"][0]["sunset"] == "2026-12-31", body
+
+
+def test_fields_queries_cookies_clients_and_listeners_choose_routes(gw):
+    assert ask(gw, "asked.test", "/", fields=[("x-env", "staging")]).body == b"header"
+    assert ask(gw, "asked.test", "/?q=a%20b").body == b"query"
+    assert ask(gw, "asked.test", "/?q=a+b&z").body == b"query"
+    assert ask(gw, "asked.test", "/", fields=[("Cookie", "a=b; canary=1")]).body == b"cookie"
+    assert ask(gw, "asked.test", "/files/a/b").body == b"rest"
+    own_error(ask(gw, "asked.test", "/files/"), 404)
+    own_error(ask(gw, "asked.test", "/"), 404)
+
+
+def test_route_test_explains_conditions(gw):
+    text = gw.cgctl("route test GET http://asked.test/ X-Env:prod client=198.18.77.5")
+    assert "asked-client" in text and "header X-Env equal" in text, text
+    assert "406" in gw.cgctl("route test GET http://greet.test/greet Accept:image/png")
+    assert "asked-listener" in gw.cgctl("route test GET http://asked.test/ listener=six")

@@ -1,7 +1,10 @@
 // request_headers and response_headers of a route, and how they become the stage's record.
 #include "control/stage.h"
+#include "control/versions.h"
 #include "policy/headers/conf.h"
 #include <string.h>
+
+#define VERSION_EDITS 4 // fields that a version adds
 
 struct direction {
 	struct object_head head;
@@ -102,21 +105,25 @@ static void check_direction(struct diag *d, const struct direction *dir)
 		diag_error(d, dir->head.mark, "more than %d edits", HEADERS_EDITS_MAX);
 }
 
-static bool present(const void *conf)
+static bool present(const void *conf, const struct stage_place *place)
 {
 	const struct headers_keys_conf *c = conf;
 	const struct direction *q = &c->request, *s = &c->response;
 
-	return q->set.n + q->add.n + q->remove.n + s->set.n + s->add.n + s->remove.n > 0;
+	return q->set.n + q->add.n + q->remove.n + s->set.n + s->add.n + s->remove.n > 0 ||
+	       version_of(place->root, place->route);
 }
 
 static void check(struct diag *d, const void *conf, const struct stage_place *place)
 {
 	const struct headers_keys_conf *c = conf;
 
-	(void)place;
 	check_direction(d, &c->request);
 	check_direction(d, &c->response);
+	if (version_of(place->root, place->route) &&
+	    c->response.set.n + c->response.add.n + c->response.remove.n + VERSION_EDITS > HEADERS_EDITS_MAX)
+		diag_error(d, c->response.head.mark, "more than %d edits beside those of the version",
+			   HEADERS_EDITS_MAX - VERSION_EDITS);
 }
 
 static struct headers_edit edit(struct blob *b, enum headers_op op, const struct text *name,
@@ -129,8 +136,17 @@ static struct headers_edit edit(struct blob *b, enum headers_op op, const struct
 	};
 }
 
-static struct snap_ref compile_direction(struct blob *b, const struct direction *d)
+static struct headers_edit edit_plain(struct blob *b, enum headers_op op, const char *name, const char *value)
 {
+	return edit(b, op, &(struct text){.s = name, .n = (uint32_t)strlen(name)},
+		    &(struct text){.s = value, .n = (uint32_t)strlen(value)});
+}
+
+// version: of the API, whose fields stand in place of those that the upstream may have set; NULL: none.
+static struct snap_ref compile_direction(struct blob *b, const struct direction *d,
+					 const struct conf_version *version)
+{
+	struct version_fields fields = {0};
 	struct headers_edit e[HEADERS_EDITS_MAX];
 	const struct pair *set = d->set.v, *add = d->add.v;
 	const struct text *remove = d->remove.v;
@@ -140,6 +156,16 @@ static struct snap_ref compile_direction(struct blob *b, const struct direction 
 		e[n++] = edit(b, HEADERS_REMOVE, &remove[i], NULL);
 	for (uint32_t i = 0; i < d->set.n && n < HEADERS_EDITS_MAX; i++)
 		e[n++] = edit(b, HEADERS_SET, &set[i].key, &set[i].value);
+	if (version) {
+		version_fields(version, &fields);
+		e[n++] = edit_plain(b, HEADERS_SET, "X-API-Version", version->name.s);
+		if (*fields.deprecation)
+			e[n++] = edit_plain(b, HEADERS_SET, "Deprecation", fields.deprecation);
+		if (*fields.sunset)
+			e[n++] = edit_plain(b, HEADERS_SET, "Sunset", fields.sunset);
+		if (*fields.link)
+			e[n++] = edit_plain(b, HEADERS_ADD, "Link", fields.link);
+	}
 	for (uint32_t i = 0; i < d->add.n && n < HEADERS_EDITS_MAX; i++)
 		e[n++] = edit(b, HEADERS_ADD, &add[i].key, &add[i].value);
 	return blob_add(b, e, n, sizeof(e[0]));
@@ -148,11 +174,11 @@ static struct snap_ref compile_direction(struct blob *b, const struct direction 
 static struct snap_ref compile(struct blob *b, const void *conf, const struct stage_place *place)
 {
 	const struct headers_keys_conf *c = conf;
-	struct headers_conf record = {.request = compile_direction(b, &c->request),
-				      .response = compile_direction(b, &c->response)};
+	struct headers_conf record = {
+		.request = compile_direction(b, &c->request, NULL),
+		.response = compile_direction(b, &c->response, version_of(place->root, place->route))};
 	struct snap_ref ref = blob_add(b, &record, 1, sizeof(record));
 
-	(void)place;
 	ref.n = sizeof(record); // stage records are counted in bytes
 	return ref;
 }

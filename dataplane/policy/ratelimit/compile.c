@@ -16,8 +16,9 @@ static const struct field ratelimit_fields[] = {
 const struct object ratelimit_keys = {"rate_limit", sizeof(struct ratelimit_keys_conf),
 				      OBJECT(ratelimit_fields)};
 
-static bool present(const void *conf)
+static bool present(const void *conf, const struct stage_place *place)
 {
+	(void)place;
 	return ((const struct ratelimit_keys_conf *)conf)->rate_limit.n > 0;
 }
 

@@ -61,13 +61,13 @@ static int find(const struct table *t, const char *host, const char *path, enum 
 	}
 }
 
-#define P(h, p)                                                                                          \
+#define P(h, p)                                                                                                \
 	{                                                                                                      \
-		.host = SLICE(h), .path = SLICE(p)                                                       \
+		.host = SLICE(h), .path = SLICE(p)                                                             \
 	}
-#define PP(h, p)                                                                                         \
+#define PP(h, p)                                                                                               \
 	{                                                                                                      \
-		.host = SLICE(h), .path = SLICE(p), .prefix = true                                       \
+		.host = SLICE(h), .path = SLICE(p), .prefix = true                                             \
 	}
 #define COUNT(a) (uint32_t)(sizeof(a) / sizeof((a)[0]))
 

@@ -345,7 +345,7 @@ static void random_pairs_that_overlap_are_matched_as_the_naive_matcher_says(void
 {
 	static char text[TEXT_ROOM];
 	const char *wanted = getenv("ROUTING_PAIRS");
-	unsigned long pairs = wanted ? strtoul(wanted, NULL, 10) : 40000, done = 0, some = 0, several = 0;
+	unsigned long pairs = wanted ? strtoul(wanted, NULL, 10) : 200000, done = 0, some = 0, several = 0;
 	struct world w = {0};
 	struct random r;
 	struct ask a;
