@@ -340,7 +340,8 @@ static void job_answer(struct job *j, const struct conf_route *r, struct snap_ro
 		n += (size_t)snprintf(text + n, sizeof(text) - n, "Content-Type: %s\r\n", a->content_type.s);
 	n += (size_t)snprintf(text + n, sizeof(text) - n, "Content-Length: %u\r\n\r\n", a->body.n);
 	head = n;
-	memcpy(text + n, a->body.s, a->body.n);
+	if (a->body.n)
+		memcpy(text + n, a->body.s, a->body.n);
 	out->answer_head = (uint16_t)head;
 	out->answer = blob_text(j->b, text, head + a->body.n);
 }
