@@ -90,6 +90,22 @@ class Tour:
         self.expect(" 405 " in text and re.search(r"(?im)^allow: .*GET", text) and '"request_id"' in text,
                     "405: a route takes this path, but not this method; Allow says which it takes")
 
+    def negotiation(self):
+        self.step("One URL in several languages and forms, and versions of an API")
+        text = self.curl("greet.lab", "/greeting", "-H", "Accept-Language: fr, hi;q=0.8, en;q=0.5")
+        self.expect("स्वागत" in text, "no French, but Hindi before English")
+        text = self.curl("greet.lab", "/greeting", "-H", "Accept: text/plain, application/json;q=0.1")
+        self.expect("आहे" in text, "plain text is there in Marathi")
+        text = self.curl("greet.lab", "/greeting", "-i", "-H", "Accept: image/png")
+        self.expect(" 406 " in text and "on_offer" in text, "406 names what is on offer")
+        text = self.curl("api.lab", "/whoami", "-i")
+        self.expect("X-API-Version: v2" in text, "v2 is the default")
+        text = self.curl("api.lab", "/whoami", "-i", "-H", "X-API-Version-Preference: v1")
+        self.expect("Sunset: Thu, 31 Dec 2026" in text and "Deprecation: @" in text,
+                    "v1 still answers, and says until when")
+        text = self.curl("api.lab", "/versions")
+        self.expect('"status":"beta"' in text, "the versions, listed")
+
     def limits(self):
         self.step("Rate limits: 100 a minute for a client, 10 for creating orders, 60 for each user and operation")
         text = self.shell("sh", "-c", f"for n in $(seq 12); do curl -s -o /dev/null -w '%{{http_code}} ' -X POST "
@@ -202,8 +218,8 @@ def demo(config):
         gw = pieces(space, config)
         tour = Tour(gw)
         print(f"lab: control {gw.control.pid}, data plane {gw.dataplane_pid()}, exporter {gw.exporter.pid}")
-        for part in (tour.local, tour.routing, tour.spread, tour.ipv6, tour.errors, tour.limits, tour.large, tour.weights,
-                     tour.reload, tour.load, tour.figures):
+        for part in (tour.local, tour.routing, tour.spread, tour.ipv6, tour.errors, tour.negotiation, tour.limits,
+                     tour.large, tour.weights, tour.reload, tour.load, tour.figures):
             part()
         tour.step("The end")
         status = gw.shutdown()
