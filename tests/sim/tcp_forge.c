@@ -99,7 +99,8 @@ void forge(struct side *h)
 		t.flags = random_below(&s->r, 2) ? TCP_SYN : TCP_SYN | TCP_ACK;
 		break;
 	case 2:
-		t.ack = d->max + 1 + random_below(&s->r, 1u << 20);
+		t.ack = d->max + (1u << 24) +
+			random_below(&s->r, 1u << 20); // nor will be by the time it is read
 		break;
 	case 3:
 		t.ack = d->isn - random_below(&s->r, 1u << 20);

@@ -71,7 +71,7 @@ static void window_law(struct sim *s, struct end *e, const struct tcp_info *now,
 			      was->flight, now->ssthresh);
 	if (now->retries <= was->retries || now->probing || was->probing)
 		return;
-	if (now->cwnd > mss)
+	if (now->cwnd > mss + bytes)
 		sim_violation(s, "side %u: a window of %u bytes after a timeout", e->side, now->cwnd);
 	// Where segments became smaller for the path's sake, what goes out again is no loss.
 	bool narrowed = s->link[0].too_big || s->link[1].too_big;
@@ -92,7 +92,8 @@ static void sending_law(struct sim *s, struct end *e, const struct tcp_info *now
 		return;
 	}
 	// One segment may exceed it as a probe for a lost tail, two by limited transmit (RFC 3042).
-	if (now->pipe > now->cwnd + 3 * mss)
+	// What went out before the window was reduced stays under way.
+	if (now->pipe > max32(max32(was->cwnd, now->cwnd), was->pipe) + 3 * mss)
 		sim_violation(s, "side %u: %u bytes under way with a window of %u", e->side, now->pipe,
 			      now->cwnd);
 	if (was->flight == 0 && established(was) && !was->probing && e->sample.sent_at &&

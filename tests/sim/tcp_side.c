@@ -6,6 +6,7 @@
 #define POOL_MEMORY  (8u << 20)
 #define STORM_WAKES  300 // turns without a frame or a byte within a second
 #define POLL_AGAIN   (20 * US)
+#define MUTED        (120 * SEC) // longer than any two retransmissions are apart
 #define ROUTER_FRAME 128
 
 bool side_pools(struct sim *s)
@@ -66,6 +67,7 @@ void side_start(struct side *h)
 	int err;
 
 	h->up = true;
+	h->muted = 0;
 	for (unsigned i = 0; i < h->n_cpus; i++) {
 		struct cpu *c = &h->cpu[i];
 
@@ -271,6 +273,8 @@ static void cpu_turn(struct side *h, struct cpu *c, bool due)
 	if (starve)
 		unhog(h, hogged);
 	busy |= transmit(h, c);
+	if (cg_unresolved(c->stack))
+		h->muted = s->now;
 	if ((why = cg_check(c->stack)))
 		sim_violation(s, "side %u: %s", h->id, why);
 	if (due)
@@ -354,9 +358,9 @@ bool side_idle(const struct side *h)
 bool side_mute(const struct side *h)
 {
 	for (unsigned i = 0; i < h->n_cpus && h->up; i++)
-		if (cg_unresolved(h->cpu[i].stack) || cg_counter(h->cpu[i].stack, CTR_neigh_unresolved))
+		if (cg_counter(h->cpu[i].stack, CTR_neigh_unresolved))
 			return true;
-	return false;
+	return h->muted && h->sim->now - h->muted < MUTED;
 }
 
 void side_down(struct side *h)

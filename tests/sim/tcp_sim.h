@@ -45,6 +45,7 @@ struct side {
 	struct steer steer;
 	struct cpu cpu[SIM_WORKERS];
 	bool up;
+	uint64_t muted; // when a packet last waited for its next hop, 0: never
 	struct pkt_pool *pool;
 	struct pkt **hog; // buffers taken away, so that the pool is short
 	uint32_t n_hog;
