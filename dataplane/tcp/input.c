@@ -144,7 +144,10 @@ static bool sequence_check(struct tcp *t, struct tcp_conn *c, const struct segme
 	if (s->len && seq_le(s->seq + s->len, c->rcv_nxt))
 		recvq_duplicate(c, s->seq, s->seq + s->len);
 	ack_unacceptable(t, c, s);
-	return false;
+	// RFC 9293 3.10.7.4: nothing is acceptable while the window is shut, but a valid ACK counts. A peer
+	// whose probe was taken, and that does not know it yet, sends such. Shut is what the field tells as 0.
+	return edge - c->rcv_nxt < 1u << c->rcv_wscale && segment_span(s) == 0 && seq_lt(s->seq, c->rcv_nxt) &&
+	       seq_ge(s->seq, c->rcv_nxt - c->mss);
 }
 
 // RFC 5961 3.2 and 4.2. False: dealt with; c may be gone.

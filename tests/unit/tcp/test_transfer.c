@@ -330,6 +330,29 @@ static void a_peer_that_answers_probes_may_keep_its_window_shut_for_hours(void *
 	bed_free(b);
 }
 
+// RFC 9293 3.10.7.4: no segment is acceptable while the window is shut, but a valid acknowledgement counts. A
+// peer that probed, and does not know yet that its byte was taken, numbers it so.
+static void rfc9293_3_10_7_4_an_ack_counts_although_the_window_is_shut(void **state)
+{
+	struct bed *b = bed_make((struct tcp_config){.rcv_buf = 2000});
+	struct tcp_conn *c = bed_accept(b);
+	struct tcp_info info;
+	char fill[2000] = {0};
+
+	(void)state;
+	bed_data(b, fill, 1000);
+	bed_data(b, fill, 1000);
+	bed_send(b, c, 100);
+	bed_drain(b);
+	bed_in(b, (struct in){.seq = b->seq - 1, .ack = b->ack + 100, .flags = TCP_ACK, .wnd = WND});
+	bed_run(b);
+	tcp_get_info(c, &info);
+	assert_int_equal(info.flight, 0);
+	assert_int_equal(bed_out(b)->wnd, 0); // and it is told, as a keep-alive probe looks the same
+	tcp_recv_skip(c, 2000);
+	bed_free(b);
+}
+
 static void a_probed_byte_that_was_taken_is_not_sent_again(void **state)
 {
 	struct bed *b = bed_make((struct tcp_config){0});
@@ -583,6 +606,7 @@ static const struct CMUnitTest tests[] = {
 	BED_TEST(rfc9293_3_8_6_2_1_a_sliver_of_window_is_not_used),
 	BED_TEST(rfc9293_3_8_6_1_a_shut_window_is_probed_with_growing_intervals),
 	BED_TEST(a_peer_that_answers_probes_may_keep_its_window_shut_for_hours),
+	BED_TEST(rfc9293_3_10_7_4_an_ack_counts_although_the_window_is_shut),
 	BED_TEST(a_probed_byte_that_was_taken_is_not_sent_again),
 	BED_TEST(the_owner_hears_when_a_full_send_queue_has_room_again),
 	BED_TEST(small_writes_share_a_buffer_and_a_segment),
