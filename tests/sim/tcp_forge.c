@@ -95,6 +95,8 @@ void forge(struct side *h)
 		t.flags = random_below(&s->r, 2) ? TCP_RST : TCP_RST | TCP_ACK;
 		break;
 	case 1:
+		if (peer->fin) // in TIME_WAIT it may be of a new connection (RFC 6191)
+			return;
 		t.seq = next + (room ? random_below(&s->r, room) : 0);
 		t.flags = random_below(&s->r, 2) ? TCP_SYN : TCP_SYN | TCP_ACK;
 		break;

@@ -74,7 +74,8 @@ static void window_law(struct sim *s, struct end *e, const struct tcp_info *now,
 	if (now->cwnd > mss + bytes)
 		sim_violation(s, "side %u: a window of %u bytes after a timeout", e->side, now->cwnd);
 	// Where segments became smaller for the path's sake, what goes out again is no loss.
-	bool narrowed = s->link[0].too_big || s->link[1].too_big;
+	const struct cg_stack *stack = s->side[e->side].cpu[e->cpu].stack;
+	bool narrowed = cg_counter(stack, CTR_tcp_path_mtu) || cg_counter(stack, CTR_tcp_black_hole);
 	if (e->sample.timeout_acked != una && now->ssthresh > max32(half, 2 * mss) && !narrowed)
 		sim_violation(s, "side %u: a timeout with %u bytes under way keeps %u", e->side, was->flight,
 			      now->ssthresh);

@@ -247,9 +247,10 @@ static void too_big_check(struct sim *s, struct dir *d, unsigned side)
 	const struct fate *fate = &s->fate[side];
 
 	d->again = 0; // it will be told, and sends at once
-	if (!d->told_at)
-		d->told_at = s->now + s->link[1 - side].impair.delay + 10 * MS;
-	else if (s->now > d->told_at && ++d->too_big == TOO_BIG_MAX && !fate->starve && !fate->short_leave)
+	if (s->now <= d->told_at)
+		return;
+	d->told_at = s->now + s->link[1 - side].impair.delay + 10 * MS;
+	if (++d->too_big > TOO_BIG_MAX && !fate->starve && !fate->short_leave)
 		sim_violation(s, "side %u sends what does not fit again and again", side);
 }
 
