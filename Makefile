@@ -107,21 +107,18 @@ below_gateway := $(ALL_LAYERS)
 TESTS :=
 define unit_rules
 TESTS += $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/$(1)/test_*.c))
-$(B)/tests/unit/$(1)/%: tests/unit/$(1)/%.c $(call libs,$(below_$(1)))
-	@mkdir -p $$(@D)
-	$$(say)$$(CC) $(CPPFLAGS) $(CFLAGS) $$(DPDK_CFLAGS) $(LDFLAGS) -o $$@ $$< $(call libs,$(below_$(1))) -lcmocka $$(if $$(filter port net tcp stack upstream gateway,$(1)),$$(DPDK_LIBS))
+$(B)/tests/unit/$(1)/%: $(B)/tests/unit/$(1)/%.o $(call libs,$(below_$(1)))
+	$$(say)$$(CC) $(LDFLAGS) -o $$@ $$^ -lcmocka $$(if $$(filter port net tcp stack upstream gateway,$(1)),$$(DPDK_LIBS))
 endef
 $(foreach l,$(LAYERS),$(eval $(call unit_rules,$(l))))
 CONTROL_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/control/test_*.c))
 TESTS += $(CONTROL_TESTS)
-$(B)/tests/unit/control/%: tests/unit/control/%.c $(filter-out %/main.o,$(CONTROL_OBJ)) $(call libs,policy route http contract base)
-	@mkdir -p $(@D)
-	$(say)$(CC) $(CPPFLAGS) $(CFLAGS) -march=$(MARCH) $(LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) -lcmocka $(CONTROL_LIBS)
+$(B)/tests/unit/control/%: $(B)/tests/unit/control/%.o $(filter-out %/main.o,$(CONTROL_OBJ)) $(call libs,policy route http contract base)
+	$(say)$(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) -lcmocka $(CONTROL_LIBS)
 EXPORTER_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/exporter/test_*.c))
 TESTS += $(EXPORTER_TESTS)
-$(B)/tests/unit/exporter/%: tests/unit/exporter/%.c $(filter-out %/main.o,$(EXPORTER_OBJ)) $(call libs,contract base)
-	@mkdir -p $(@D)
-	$(say)$(CC) $(CPPFLAGS) $(CFLAGS) -march=$(MARCH) $(LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) -lcmocka $(EXPORTER_LIBS)
+$(B)/tests/unit/exporter/%: $(B)/tests/unit/exporter/%.o $(filter-out %/main.o,$(EXPORTER_OBJ)) $(call libs,contract base)
+	$(say)$(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) -lcmocka $(EXPORTER_LIBS)
 
 # What the processes agree on, seen from outside: the programs themselves are run.
 CONTRACT_TESTS := $(patsubst tests/contract/%.c,$(B)/tests/contract/%,$(wildcard tests/contract/test_*.c))
@@ -183,9 +180,8 @@ $(B)/perf/loadgen/loadgen: $(B)/perf/loadgen/main.o $(B)/libloadgen.a $(call lib
 	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS)
 PERF_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/perf/test_*.c))
 TESTS += $(PERF_TESTS)
-$(B)/tests/unit/perf/%: tests/unit/perf/%.c $(B)/libloadgen.a $(call libs,port contract base)
-	@mkdir -p $(@D)
-	$(say)$(CC) $(CPPFLAGS) $(CFLAGS) $(DPDK_CFLAGS) $(LDFLAGS) -o $@ $(filter %.c %.a,$^) -lcmocka $(DPDK_LIBS)
+$(B)/tests/unit/perf/%: $(B)/tests/unit/perf/%.o $(B)/libloadgen.a $(call libs,port contract base)
+	$(say)$(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) -lcmocka $(DPDK_LIBS)
 
 # The worker and the generator in one thread: what a request costs (perf/instructions).
 $(B)/perf/instructions/instructions: $(patsubst %,$(B)/perf/%.o,instructions/main loadgen/backend loadgen/client loadgen/histogram loadgen/link loadgen/message) $(B)/dataplane/worker.o $(call libs,$(ALL_LAYERS))
