@@ -300,6 +300,7 @@ linux-goodput: $(LINUX_TESTS)
 	@LAB_BUILD=$(B) tests/linux/run --goodput
 
 # make bench SCENARIO=local     the scenarios of perf/scenarios, or one of them. Needs root and two CPUs.
+# Peers that are not installed (tools/setup bench) are left out.
 bench: all $(B)/perf/loadgen/loadgen
 	@BENCH_BUILD=$(B) perf/run $(SCENARIO)
 

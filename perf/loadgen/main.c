@@ -2,6 +2,7 @@
 // knows no more than a wire without loss needs, and sends again what got lost all the same.
 #include "backend.h"
 #include "client.h"
+#include "null.h"
 #include "options.h"
 #include "phase.h"
 #include <errno.h>
@@ -23,6 +24,7 @@
 #define FLOOD_MASK    0x7fffu // sources of the floods: 198.18.128.0/17, behind a router
 #define FLOOD_FROM    0xc6128000u
 #define ROUTER        0xc61200feu // 198.18.0.254
+#define NULL_FLIGHT   512         // frames under way
 #define HOSTILE_AFTER 256u        // addresses behind the first client's
 
 struct generator {
@@ -457,6 +459,19 @@ int main(int argc, char **argv)
 	err = pool ? messages(&g) : -ENOMEM;
 	if (!err)
 		err = link_start(&g.wan, "net_memif0", g.o.client, g.o.gateway, pool);
+	if (!err && g.o.null) {
+		struct null_conf null = {.bytes = g.o.null,
+					 .flight = NULL_FLIGHT,
+					 .runs = g.o.null_runs,
+					 .seconds = 1,
+					 .hz = g.hz};
+
+		err = null_play(&null, &g.wan);
+		link_stop(&g.wan);
+		if (err)
+			fprintf(stderr, "loadgen: null: %s\n", rte_strerror(-err));
+		return err ? 1 : 0;
+	}
 	if (!err && g.o.lan)
 		err = link_start(&g.lan, "net_memif1", g.o.backend, g.o.lan_gateway, pool);
 	conf = (struct client_conf){.server = g.o.gateway,

@@ -16,6 +16,7 @@ static const char usage[] =
 	"  --method M  --host H  --path P  --send BYTES (body of a request)\n"
 	"  --status N, --expect BYTES (what every answer must have)  --respond BYTES (of backends)\n"
 	"  --patience MS (for an answer)  --large P, --sink P (what hostile clients ask for, and send to)\n"
+	"  --null BYTES  --null-runs N (only frames of that size that somebody sends back, for N seconds)\n"
 	"Each line of standard input is a phase (phase.h), for which one line of JSON goes to standard output. "
 	"After\n"
 	"the line \"quiet\" it sends nothing more, and ends when its standard input does.\n";
@@ -81,7 +82,9 @@ enum {
 	RESPOND,
 	PATIENCE,
 	LARGE,
-	SINK
+	SINK,
+	NULL_LIMIT,
+	NULL_RUNS
 };
 static const struct option options[] = {
 	[WAN] = {"wan", 1, 0, WAN},
@@ -110,6 +113,8 @@ static const struct option options[] = {
 	[PATIENCE] = {"patience", 1, 0, PATIENCE},
 	[LARGE] = {"large", 1, 0, LARGE},
 	[SINK] = {"sink", 1, 0, SINK},
+	[NULL_LIMIT] = {"null", 1, 0, NULL_LIMIT},
+	[NULL_RUNS] = {"null-runs", 1, 0, NULL_RUNS},
 	{0},
 };
 
@@ -198,6 +203,12 @@ static void take(struct options *o, int which, const char *v)
 	case SINK:
 		o->sink = v;
 		break;
+	case NULL_LIMIT:
+		o->null = number(name, v, 60, 1514);
+		break;
+	case NULL_RUNS:
+		o->null_runs = number(name, v, 1, 100);
+		break;
 	default:
 		break;
 	}
@@ -220,7 +231,8 @@ void options_read(struct options *o, int argc, char **argv)
 			      .sink = "/",
 			      .status = 200,
 			      .open_rate = 200000,
-			      .patience = 10000};
+			      .patience = 10000,
+			      .null_runs = 5};
 	o->gateway = address("gateway", "198.18.0.1");
 	o->client = address("client", "198.18.1.0");
 	o->lan_gateway = address("lan-gateway", "198.19.0.1");

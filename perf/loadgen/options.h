@@ -13,7 +13,8 @@ struct options {
 	unsigned port, backends, backend_port;
 	unsigned connections;
 	double open_rate;
-	unsigned patience; // ms
+	unsigned patience;        // ms
+	unsigned null, null_runs; // bytes of a frame, and how often: nothing but the null limit is measured
 	const char *method, *host, *path, *large, *sink;
 	unsigned send, expect, status,
 		respond; // bytes of bodies: of requests, of answers, of backends' responses

@@ -1,0 +1,186 @@
+"""nginx and HAProxy do a scenario's work over the kernel: the gateway's part on the same CPU, wrk and a backend on the
+generator's; and the null limit, what dpdk-testpmd sends back over memif. In network namespaces of their own."""
+import contextlib
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+NAMES = ("nginx", "haproxy")
+NEEDED = {"nginx": "nginx", "haproxy": "haproxy", "null": "dpdk-testpmd"}
+# On one machine: over loopback; where frames matter, over a veth whose frames are those of a wire.
+GATEWAY, CLIENT = "198.18.0.1", "198.18.0.2"
+
+
+class PeerError(Exception):
+    """The text is for the person at the terminal."""
+
+
+def run(*argv):
+    done = subprocess.run([str(x) for x in argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, start_new_session=True, check=False)
+    if done.returncode:
+        raise PeerError(f"{' '.join(map(str, argv))}: {done.stdout.strip()}")
+    return done.stdout
+
+
+def first(args):
+    """In front of what takes part in the measurement: where the gateway runs before others, so do its peers."""
+    nice = f'echo {args.nice} >/proc/self/autogroup; exec nice -n {args.nice} "$@"'
+    return ["sh", "-c", nice, "sh"] if args.nice else []
+
+
+def program(name):
+    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin:/usr/local/sbin")
+
+
+def busy_ticks(cpu):
+    with open("/proc/stat", encoding="ascii") as file:
+        for line in file:
+            if line.startswith(f"cpu{cpu} "):
+                v = [int(x) for x in line.split()[1:]]
+                return sum(v) - v[3] - v[4], sum(v)
+    return 0, 1
+
+
+class Place(contextlib.ExitStack):
+    """The namespaces, and what runs in them; all of it goes at the end."""
+
+    def __init__(self, folder, frames, args):
+        super().__init__()
+        self.folder, self.args = folder, args
+        self.gateway_ns = f"cgp{os.getpid()}g"
+        self.client_ns = f"cgp{os.getpid()}c" if frames else self.gateway_ns
+        self.gateway, self.backend = ("127.0.0.1:8080", "127.0.0.1:8081")
+        for ns in {self.gateway_ns, self.client_ns}:
+            run("ip", "netns", "add", ns)
+            self.callback(run, "ip", "netns", "del", ns)
+            run("ip", "-n", ns, "link", "set", "lo", "up")
+            run("ip", "netns", "exec", ns, "sysctl", "-qw", "net.ipv4.ip_local_port_range=1024 65535",
+                "net.core.somaxconn=65535", "net.ipv4.tcp_max_syn_backlog=65535")
+        if frames:
+            self.gateway, self.backend = f"{GATEWAY}:8080", f"{CLIENT}:8081"
+            run("ip", "-n", self.gateway_ns, "link", "add", "wire", "mtu", 1500, "type", "veth", "peer", "name", "wire",
+                "mtu", 1500, "netns", self.client_ns)
+            for ns, address in ((self.gateway_ns, GATEWAY), (self.client_ns, CLIENT)):
+                run("ip", "netns", "exec", ns, "ethtool", "-K", "wire", "gso", "off", "tso", "off", "gro", "off")
+                run("ip", "-n", ns, "address", "add", address + "/24", "dev", "wire")
+                run("ip", "-n", ns, "link", "set", "wire", "up")
+
+    def config(self, name, answer=""):
+        with open(os.path.join(HERE, name), encoding="utf-8") as file:
+            text = file.read()
+        for key, value in (("@LISTEN@", self.gateway), ("@BACKEND@", self.backend), ("@ANSWER@", answer)):
+            text = text.replace(key, value)
+        path = os.path.join(self.folder, name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return path
+
+    def start(self, ns, cpu, address, argv):
+        """A server, which is there when it accepts connections."""
+        log = self.enter_context(open(os.path.join(self.folder, os.path.basename(argv[0]) + ".log"), "w", encoding="utf-8"))
+        child = subprocess.Popen([*first(self.args), "ip", "netns", "exec", ns, "taskset", "-c", str(cpu), *argv], cwd=self.folder,
+                                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        self.callback(self.stop, child)
+        host, port = address.split(":")
+        end = time.monotonic() + 10
+        probe = f"import socket; socket.create_connection(('{host}', {port}), 1).close()"
+        while subprocess.run(["ip", "netns", "exec", ns, "python3", "-c", probe], stderr=subprocess.DEVNULL, check=False).returncode:
+            if child.poll() is not None or time.monotonic() > end:
+                with open(log.name, encoding="utf-8", errors="replace") as file:
+                    raise PeerError(f"{argv[0]} does not start: {file.read().strip()}")
+            time.sleep(0.05)
+        return child
+
+    @staticmethod
+    def stop(child):
+        child.terminate()
+        try:
+            child.wait(5)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def backend_answer(scenario, folder):
+    size = scenario.get("respond", 0)
+    if size > 4096:  # from the page cache
+        with open(os.path.join(folder, "answer"), "wb") as file:
+            file.write(b"x" * size)
+        return "try_files /answer =404;"
+    return f'return 200 "{"x" * size}";'
+
+
+def wrk(place, scenario, args, seconds):
+    argv = [*first(args), "ip", "netns", "exec", place.client_ns, "taskset", "-c", str(args.generator_cpu), program("wrk"), "-t", "1",
+            "-c", str(scenario["connections"]), "-d", f"{max(1, round(seconds))}s", "-s", os.path.join(HERE, "wrk.lua"),
+            f"http://{place.gateway}{scenario['path']}", "--", scenario.get("method", "GET"),
+            str(scenario.get("send", 0)), "close" if scenario.get("close") else "keep"]
+    begin = [busy_ticks(x) for x in (args.gateway_cpu, args.generator_cpu)]
+    r = json.loads(run(*argv).strip().splitlines()[-1])
+    end = [busy_ticks(x) for x in (args.gateway_cpu, args.generator_cpu)]
+    r["busy"] = [(b[0] - a[0]) / max(1, b[1] - a[1]) for a, b in zip(begin, end)]
+    r["rps"] = r["requests"] * 1e6 / r["us"]
+    if r["errors"]:
+        raise PeerError(f"wrk: {r['errors']} errors")
+    return r
+
+
+def measure(name, scenario, args, folder):
+    """Medians of what the peer does, or None where it is not installed."""
+    if not program(NEEDED[name]) or not program("wrk"):
+        return None
+    folder = os.path.join(folder, name)
+    os.makedirs(folder)
+    with Place(folder, scenario.get("frames", False), args) as place:
+        if "upstreams" in scenario:
+            place.start(place.client_ns, args.generator_cpu, place.backend,
+                        [program("nginx"), "-p", folder, "-c", place.config("backend.conf", backend_answer(scenario, folder))])
+        argv = {"nginx": lambda: [program("nginx"), "-p", folder, "-c", place.config("nginx.conf")],
+                "haproxy": lambda: [program("haproxy"), "-db", "-f", place.config("haproxy.cfg")]}[name]()
+        place.start(place.gateway_ns, args.gateway_cpu, place.gateway, argv)
+        wrk(place, scenario, args, 1)
+        runs = [wrk(place, scenario, args, args.seconds or 2) for _ in range(args.runs or 5)]
+    return {"rps": statistics.median(r["rps"] for r in runs), "rps_min": min(r["rps"] for r in runs),
+            "rps_max": max(r["rps"] for r in runs), "p50_us": statistics.median(r["p50_us"] for r in runs),
+            "p99_us": statistics.median(r["p99_us"] for r in runs),
+            "gateway_busy": statistics.median(r["busy"][0] for r in runs),
+            "generator_busy": statistics.median(r["busy"][1] for r in runs)}
+
+
+def null(size, args, folder, loadgen, huge):
+    """Frames a second that testpmd sends back over memif, itself on the gateway's CPU; None: not installed."""
+    if not program(NEEDED["null"]):
+        return None
+    path = os.path.join(folder, "null.sock")
+    size = max(60, min(1514, size))
+    memory = ["--in-memory", "--single-file-segments"] if huge else ["--no-huge", "--no-shconf", "-m", "512"]
+    generator = subprocess.Popen([*first(args), loadgen, "--cpu", str(args.generator_cpu), "--wan", path, "--null", str(size), "--null-runs",
+                                  str(args.runs or 5)] + (["--hugepages"] if huge else []), stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    end = time.monotonic() + 10
+    while not os.path.exists(path) and generator.poll() is None and time.monotonic() < end:
+        time.sleep(0.05)
+    pmd = subprocess.Popen([*first(args), program("dpdk-testpmd"), f"--lcores=0@{args.gateway_cpu},1@{args.gateway_cpu}", "--no-pci",
+                            "--no-telemetry", "--log-level=error", *memory,
+                            f"--vdev=net_memif0,role=client,id=0,socket-abstract=no,zero-copy={args.zero_copy},socket={path}", "--",
+                            "--forward-mode=macswap", "--port-topology=loop", "--nb-cores=1", "--burst=32", "--auto-start",
+                            "--total-num-mbufs=16384", "--no-mlockall"],
+                           stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                           start_new_session=True)
+    try:
+        out, err = generator.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        generator.kill()
+        out, err = generator.communicate()
+    finally:
+        pmd.kill()
+        _, pmd_err = pmd.communicate()
+    if generator.returncode or not out:
+        raise PeerError(f"null limit: {err.strip()} {pmd_err.strip()[-300:]}")
+    return statistics.median(json.loads(out)["runs"])
+
