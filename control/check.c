@@ -260,6 +260,9 @@ static void check_listeners(struct config *c, const struct names *ports)
 		if (l[i].accept_burst.given && l[i].accept_rate.v == 0)
 			diag_error(&c->diag, l[i].accept_burst.mark,
 				   "accept_burst: means nothing without accepts_per_second");
+		if (l[i].client_from.given && !l[i].trusted_proxies.n)
+			diag_error(&c->diag, l[i].client_from.mark,
+				   "client_address: means nothing without trusted_proxies");
 		if (!l[i].bind.given || l[i].port_index == UINT32_MAX)
 			continue;
 		struct mark at = l[i].bind.text.mark;

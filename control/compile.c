@@ -188,6 +188,25 @@ static int job_limits(struct job *j)
 	return 0;
 }
 
+static struct snap_ref networks_add(struct blob *b, const struct list *l)
+{
+	struct snap_address out[SNAP_TRUSTED_MAX] = {0};
+	const struct address *a = l->v;
+
+	for (uint32_t i = 0; i < l->n && i < SNAP_TRUSTED_MAX; i++)
+		out[i] = (struct snap_address){.addr = a[i].addr, .prefix = a[i].prefix};
+	return blob_add(b, out, l->n, sizeof(out[0]));
+}
+
+static uint8_t forwarded_bits(const struct list *l)
+{
+	unsigned bits = l->given ? 0 : 1u << FORWARDED_FOR | 1u << FORWARDED_PROTO;
+
+	for (uint32_t i = 0; i < l->n; i++)
+		bits |= 1u << ((const struct number *)l->v)[i].v;
+	return (uint8_t)bits;
+}
+
 static int job_listeners(struct job *j)
 {
 	const struct list *l = &j->c->root.listeners;
@@ -223,6 +242,9 @@ static int job_listeners(struct job *j)
 			.max_fields = (uint16_t)from->max_fields.v,
 			.lenient_lf = (uint8_t)from->lenient_lf.v,
 			.max_body = from->max_body.v,
+			.forwarded = forwarded_bits(&from->forwarded_headers),
+			.client_from = (uint8_t)from->client_from.v,
+			.trusted = networks_add(j->b, &from->trusted_proxies),
 		};
 	}
 	j->head.listeners = blob_add(j->b, out, l->n, sizeof(*out));

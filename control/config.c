@@ -220,6 +220,11 @@ static const struct field limit_fields[] = {
 };
 static const struct object limit_object = {"rate_limits", sizeof(struct conf_limit), OBJECT(limit_fields)};
 
+static const char *const client_from_words[] = {
+	[CLIENT_FROM_X_FORWARDED_FOR] = "x_forwarded_for", [CLIENT_FROM_FORWARDED] = "forwarded", NULL};
+static const char *const forwarded_words[] = {
+	[FORWARDED_FOR] = "for",   [FORWARDED_PROTO] = "proto",     [FORWARDED_HOST] = "host",
+	[FORWARDED_PORT] = "port", [FORWARDED_RFC7239] = "rfc7239", NULL};
 static const struct field listener_fields[] = {
 	{"name", KIND_NAME, F(conf_listener, name), .flags = FIELD_REQUIRED},
 	{"port", KIND_NAME, F(conf_listener, port),
@@ -264,6 +269,17 @@ static const struct field listener_fields[] = {
 	 .help = "of a request's body, beyond it 413; 0: no bound"},
 	{"lenient_lf", KIND_WORD, F(conf_listener, lenient_lf), .def = "false", .words = conf_booleans,
 	 .help = "a lone LF ends a line of a request's head"},
+	{"trusted_proxies", KIND_LIST, KIND_PREFIX, F(conf_listener, trusted_proxies), .flags = FIELD_ONE,
+	 .min = 1, .max = SNAP_TRUSTED_MAX,
+	 .help = "networks of proxies that are believed what they say of the client; what others say is "
+		 "replaced"},
+	{"client_address", KIND_WORD, F(conf_listener, client_from), .def = "x_forwarded_for",
+	 .words = client_from_words,
+	 .help = "field of a trusted proxy that names the client; what the other one says is replaced"},
+	{"forwarded_headers", KIND_LIST, KIND_WORD, F(conf_listener, forwarded_headers), .flags = FIELD_ONE,
+	 .max = FORWARDED_FIELDS, .words = forwarded_words,
+	 .help = "what upstreams are told of the client: X-Forwarded-For, -Proto, -Host, -Port, and Forwarded "
+		 "(RFC 7239); [for, proto] when not given"},
 };
 static const struct object listener_object = {"listeners", sizeof(struct conf_listener),
 					      OBJECT(listener_fields)};

@@ -81,8 +81,11 @@ struct conf_listener {
 	struct number head_timeout, idle_timeout, max_head, max_requests, congestion, ecn;
 	struct number syn_cookies, refuse, max_per_address, client_prefix6, accept_rate, accept_burst;
 	struct number max_request_line, max_uri, max_fields, max_body, lenient_lf;
-	struct list rate_limit; // struct conf_limit_use
-	uint32_t port_index;    // set by the check
+	struct number client_from;     // enum snap_client_from
+	struct list trusted_proxies;   // struct address
+	struct list forwarded_headers; // struct number, enum snap_forwarded
+	struct list rate_limit;        // struct conf_limit_use
+	uint32_t port_index;           // set by the check
 };
 struct conf_match {
 	struct object_head head;

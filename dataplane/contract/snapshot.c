@@ -296,6 +296,23 @@ static bool limits(struct check *c)
 	return true;
 }
 
+static bool listener_trusted(struct check *c, const struct snap_listener *l, uint32_t i)
+{
+	const struct snap_address *a;
+
+	if (l->forwarded >> FORWARDED_FIELDS || l->client_from > CLIENT_FROM_FORWARDED)
+		return fail(c, "listener %u: unknown fields of the client", i);
+	if (l->trusted.n > SNAP_TRUSTED_MAX)
+		return fail(c, "listener %u: %u trusted networks", i, l->trusted.n);
+	if (!records(c, l->trusted, sizeof *a, "trusted proxies of a listener"))
+		return false;
+	a = snap_at(c->s, l->trusted);
+	for (uint32_t k = 0; k < l->trusted.n; k++)
+		if (!prefix_fits(a[k].addr, a[k].prefix) || a[k].pad)
+			return fail(c, "listener %u: trusted network %u is not usable", i, k);
+	return true;
+}
+
 static bool listeners(struct check *c)
 {
 	const struct snap_listener *l;
@@ -334,8 +351,10 @@ static bool listeners(struct check *c)
 		if (l[i].max_fields == 0 || l[i].max_fields > SNAP_FIELDS_MAX)
 			return fail(c, "listener %u: %u fields, but 1 to %u are possible", i, l[i].max_fields,
 				    SNAP_FIELDS_MAX);
-		if (l[i].lenient_lf > 1 || memcmp(l[i].pad3, (uint8_t[5]){0}, 5) != 0)
+		if (l[i].lenient_lf > 1 || memcmp(l[i].pad3, (uint8_t[3]){0}, 3) != 0)
 			return fail(c, "listener %u: lenient_lf %u, or padding in use", i, l[i].lenient_lf);
+		if (!listener_trusted(c, &l[i], i))
+			return false;
 	}
 	return true;
 }

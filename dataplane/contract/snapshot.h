@@ -112,9 +112,23 @@ struct snap_listener {
 	uint32_t max_uri;    // bytes of a request target
 	uint16_t max_fields; // field lines of a request, 1..SNAP_FIELDS_MAX
 	uint8_t lenient_lf;  // 1: a lone LF ends a line of a request's head
-	uint8_t pad3[5];
-	uint64_t max_body; // bytes of a request's body; 0: no bound
+	// What is said of the client to upstreams, and whom we believe what was said of it before.
+	uint8_t forwarded;   // bits 1 << enum snap_forwarded: fields that are sent
+	uint8_t client_from; // enum snap_client_from: field of a trusted proxy that names the client
+	uint8_t pad3[3];
+	uint64_t max_body;       // bytes of a request's body; 0: no bound
+	struct snap_ref trusted; // snap_address, at most SNAP_TRUSTED_MAX: proxies that are believed
 };
+#define SNAP_TRUSTED_MAX 64
+enum snap_forwarded {
+	FORWARDED_FOR,
+	FORWARDED_PROTO,
+	FORWARDED_HOST,
+	FORWARDED_PORT,
+	FORWARDED_RFC7239,
+	FORWARDED_FIELDS
+};
+enum snap_client_from { CLIENT_FROM_X_FORWARDED_FOR, CLIENT_FROM_FORWARDED };
 #define SNAP_HEAD_MAX   16384
 #define SNAP_FIELDS_MAX 100
 #define SNAP_ACCEPT_MAX 100000000u

@@ -178,6 +178,7 @@ static struct exchange *exchange_begin(struct gateway *g, struct tcp_conn *c, co
 		return NULL;
 	*x = (struct exchange){.g = g,
 			       .client = c,
+			       .remote = tcp_remote(c),
 			       .started = g->now,
 			       .served = served,
 			       .method = g->head.method,
@@ -243,7 +244,7 @@ static bool exchange_stages(struct exchange *x, uint32_t stages, uint32_t head_l
 	struct stage_ctx ctx = {.snapshot = x->snapshot,
 				.now = g->now,
 				.head = &g->head,
-				.client = tcp_remote(x->client),
+				.client = x->remote,
 				.route = x->route,
 				.listener = x->listener,
 				.capture = g->match.param,
@@ -279,13 +280,16 @@ static void exchange_route(struct exchange *x, uint32_t head_length)
 {
 	struct gateway *g = x->g;
 	struct http_head *h = &g->head;
+
+	g->peer_trusted = x->listener->trusted.n && forwarded_client(x);
+
 	const struct snap_listener *first = snap_at(x->snapshot, x->snapshot->listeners);
 	struct route_query query = {.host = h->host,
 				    .path = h->path,
 				    .query = h->query,
 				    .method = h->method,
 				    .listener = (uint32_t)(x->listener - first),
-				    .client = tcp_remote(x->client),
+				    .client = x->remote,
 				    .head = h};
 	enum route_result found = route_find(x->snapshot, &query, &g->match);
 	// The listener's limits hold for what no route takes, too.
@@ -301,6 +305,11 @@ static void exchange_route(struct exchange *x, uint32_t head_length)
 		stat_add(&g->conf.route_stats[x->route_slot].started, 1);
 	// Before policy, so that a client cannot name a field in Connection that a stage is about to set.
 	http_drop_hop_by_hop(h);
+	if (x->route && x->route->action == ACTION_TO && !forwarded_fields(x)) {
+		tcp_recv_skip(x->client, head_length);
+		reply_error(x, 431, "the request cannot be forwarded", 0);
+		return;
+	}
 	if (stages && !exchange_stages(x, stages, head_length))
 		return;
 	if (found != ROUTE_FOUND) {

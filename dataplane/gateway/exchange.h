@@ -17,6 +17,7 @@
 #include "base/slab.h"
 #include "gateway/gateway.h"
 #include "http/body.h"
+#include "http/forwarded.h"
 #include "http/parse.h"
 #include "http/write.h"
 #include "policy/stage.h"
@@ -55,6 +56,7 @@ struct exchange {
 	struct exchange *next, **pprev; // all that live
 	struct gateway *g;
 	struct tcp_conn *client;
+	struct addr remote; // the client: who holds the connection, or asked the trusted proxy that does
 	struct attempt *attempt;
 	const struct snapshot *snapshot; // pinned; NULL once the response head went out
 	const struct snap_route *route;  // as snapshot
@@ -131,6 +133,9 @@ struct gateway {
 	// Scratch of the request in hand: never kept over a return to the worker.
 	struct http_head head;
 	struct route_match match;
+	struct forwarded forwarded;             // what was said of the client
+	const struct forwarded_hop *client_hop; // the part of it that names it; NULL: none
+	bool peer_trusted;                      // who holds the connection is believed
 	uint32_t text_used;
 	char text[4096];                    // values of fields that we add
 	char in[SNAP_HEAD_MAX + 64];        // a head that came in several buffers
@@ -163,6 +168,16 @@ static inline enum counter fault_counter(enum http_fault fault)
 
 // client.c
 tcp_event_fn client_event;
+// Who holds the client's connection.
+static inline struct addr client_peer(const struct exchange *x)
+{
+	return tcp_remote(x->client);
+}
+// The port that it was asked for.
+static inline unsigned client_port_asked(const struct exchange *x)
+{
+	return x->listener->tcp_port;
+}
 // Something moves: the client's idle time of a body begins anew.
 void client_progress(struct exchange *x);
 // Ends a connection: what is queued is still sent.
@@ -203,9 +218,18 @@ tcp_event_fn upstream_event;
 // Takes what the upstream has sent as far as it goes; false: the exchange has ended and is gone.
 bool attempt_pump(struct attempt *a);
 
+// forwarded.c: who asks
+// Finds x->remote. true where who holds the connection is trusted to say what the forwarded fields say.
+bool forwarded_client(struct exchange *x);
+// The forwarded fields as the upstream gets them. false: no room left.
+bool forwarded_fields(struct exchange *x);
+
 // forward.c: heads on their way through
 // Builds x->head from g->head. 0, or the status to answer with.
 uint16_t forward_request(struct exchange *x);
+// Adds to a list-based field; several fields of the name become one. false: no room left.
+bool forward_append(struct gateway *g, struct http_head *h, enum http_header id, struct slice name,
+		    struct slice value);
 // Sends the response head in g->head to the client. 0, or -ENOBUFS.
 int forward_response(struct exchange *x, enum http_framing out, uint64_t length);
 int forward_interim(struct exchange *x); // 1xx

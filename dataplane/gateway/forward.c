@@ -93,8 +93,8 @@ static bool plain_id(struct slice id)
 }
 
 // Replaces all fields of this name by one whose value is theirs, joined, and one more.
-static bool append_list(struct gateway *g, struct http_head *h, enum http_header id, struct slice name,
-			struct slice value)
+bool forward_append(struct gateway *g, struct http_head *h, enum http_header id, struct slice name,
+		    struct slice value)
 {
 	uint32_t start = g->text_used;
 	bool ok = true;
@@ -124,23 +124,11 @@ static struct slice version_text(uint8_t minor)
 	return minor ? SLICE("1.1 " VIA_NAME) : SLICE("1.0 " VIA_NAME);
 }
 
-static struct slice local_authority(const struct exchange *x)
-{
-	struct tcp_info info;
-	char text[ADDR_TEXT_MAX];
-	const char *format;
-
-	tcp_get_info(x->client, &info);
-	format = addr_is_v4(info.local) ? "%s:%u" : "[%s]:%u";
-	return text_printf(x->g, format, addr_text(info.local, text), info.local_port);
-}
-
-// Connection-level fields are gone already (exchange_route()).
+// Connection-level fields are gone already, and those of the client are set (exchange_route()).
 uint16_t forward_request(struct exchange *x)
 {
 	struct gateway *g = x->g;
 	struct http_head *h = &g->head;
-	char addr[ADDR_TEXT_MAX];
 	struct http_field *id;
 	struct slice target = h->path;
 	struct pkt *p;
@@ -150,18 +138,11 @@ uint16_t forward_request(struct exchange *x)
 
 	if (h->method == METHOD_CONNECT)
 		return 501;
-	g->text_used = 0;
 	if (h->query.p && h->query.p == h->path.p + h->path.n + 1)
 		target.n += 1 + h->query.n;
 	else if (h->query.p)
 		target = text_printf(g, "%.*s?%.*s", (int)h->path.n, h->path.p, (int)h->query.n, h->query.p);
-	addr_text(tcp_remote(x->client), addr);
-	if (h->authority.n == 0) // HTTP/1.0 may leave Host out, 1.1 may not (RFC 9112 3.2): where it came to
-		h->authority = local_authority(x);
-	ok = append_list(g, h, HDR_x_forwarded_for, SLICE("X-Forwarded-For"), slice_of(addr, strlen(addr)));
-	http_drop_id(h, HDR_x_forwarded_proto);
-	ok = ok && http_add(h, SLICE("X-Forwarded-Proto"), SLICE("http"));
-	ok = ok && append_list(g, h, HDR_via, SLICE("Via"), version_text(x->minor));
+	ok = forward_append(g, h, HDR_via, SLICE("Via"), version_text(x->minor));
 	id = http_find_id(h, HDR_x_request_id);
 	if (!id || !plain_id(id->value)) {
 		http_drop_id(h, HDR_x_request_id);
@@ -227,8 +208,7 @@ int forward_response(struct exchange *x, enum http_framing out, uint64_t length)
 {
 	struct gateway *g = x->g;
 	struct http_head *h = &g->head;
-	struct stage_ctx ctx = {
-		.snapshot = x->snapshot, .now = g->now, .head = h, .client = tcp_remote(x->client)};
+	struct stage_ctx ctx = {.snapshot = x->snapshot, .now = g->now, .head = h, .client = x->remote};
 	enum stage at;
 	// What the upstream said of a body that HEAD and 304 leave out is passed on.
 	bool keep_length = out == FRAMING_NONE && (x->method == METHOD_HEAD || h->status == 304);
@@ -246,7 +226,7 @@ int forward_response(struct exchange *x, enum http_framing out, uint64_t length)
 			stated = f->value;
 	}
 	http_drop_hop_by_hop(h);
-	ok = append_list(g, h, HDR_via, SLICE("Via"), version_text(1));
+	ok = forward_append(g, h, HDR_via, SLICE("Via"), version_text(h->minor));
 	if (!http_find_id(h, HDR_date))
 		ok = ok && http_add(h, SLICE("Date"), gateway_date(g));
 	if (!http_find_id(h, HDR_x_request_id))

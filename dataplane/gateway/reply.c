@@ -329,7 +329,7 @@ void reply_route(struct exchange *x, struct pkt *spare)
 	// Response stages edit a head view; what they leave is written as field lines.
 	struct gateway *g = x->g;
 	struct http_head *h = &g->head;
-	struct stage_ctx ctx = {.snapshot = s, .now = g->now, .head = h, .client = tcp_remote(x->client)};
+	struct stage_ctx ctx = {.snapshot = s, .now = g->now, .head = h, .client = x->remote};
 	enum stage at;
 	size_t n = 0;
 

@@ -226,7 +226,7 @@ def test_forwarded_fields_via_and_request_id_are_added(gw):
     echoed = get(gw, "python.test", "/echo", fields=[("X-Forwarded-For", "203.0.113.9")]).json()
     fields = {name.lower(): value for name, value in echoed["fields"]}
     assert fields["host"] == "python.test"
-    assert fields["x-forwarded-for"] == "203.0.113.9, 198.18.0.2", fields
+    assert fields["x-forwarded-for"] == "198.18.0.2", fields
     assert fields["x-forwarded-proto"] == "http", fields
     assert re.match(r"1\.1 \S+", fields["via"]), fields
     assert len(fields["x-request-id"]) >= 16, fields

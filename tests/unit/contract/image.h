@@ -235,6 +235,10 @@ static void image_listeners(struct image *m)
 		l->name = image_text(m, i ? "inside" : "http");
 		if (i == 0)
 			continue;
+		l->trusted = image_records(m, 1, sizeof(struct snap_address));
+		*(struct snap_address *)image_at(m, l->trusted) =
+			(struct snap_address){.addr = image_addr("198.18.0.0"), .prefix = 112};
+		l->forwarded = 3;
 		l->limits = image_records(m, 1, sizeof(struct snap_limit_use));
 		*(struct snap_limit_use *)image_at(m, l->limits) = (struct snap_limit_use){.cost = 1};
 	}

@@ -29,9 +29,11 @@ static void snapshot_of_version_4_has_its_layout(void **state)
 	SIZE(snap_port, 40);
 	AT(snap_port, vlan, 32);
 	AT(snap_system, limit_memory, 32);
-	SIZE(snap_listener, 104);
+	SIZE(snap_listener, 112);
 	AT(snap_listener, max_line, 80);
+	AT(snap_listener, forwarded, 91);
 	AT(snap_listener, max_body, 96);
+	AT(snap_listener, trusted, 104);
 	AT(snap_listener, limits, 72);
 	SIZE(snap_limit_part, 16);
 	SIZE(snap_limit, 96);

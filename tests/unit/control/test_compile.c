@@ -24,7 +24,9 @@ static const char system_part[] =
 	"listeners:\n"
 	"  - {name: http, port: wan, bind: \":80\", max_head: 8KiB, accepts_per_second: 500}\n"
 	"  - {name: strict, port: wan, bind: \":81\", syn_cookies: always, max_connections_per_address: 9, "
-	"client_prefix6: 56, accepts_per_second: 7, accept_burst: 70, refuse: reset}\n";
+	"client_prefix6: 56, accepts_per_second: 7, accept_burst: 70, refuse: reset,\n"
+	"     trusted_proxies: [10.0.0.0/8, \"fd00::/8\"], client_address: forwarded, forwarded_headers: "
+	"rfc7239}\n";
 
 static const char first[] =
 	"routes:\n"
@@ -124,6 +126,12 @@ static void snapshot_verifies_and_says_what_the_file_says(void **state)
 	assert_int_equal(l[0].max_fields, 100);
 	assert_int_equal(l[0].max_body, 0);
 	assert_int_equal(l[0].lenient_lf, 0);
+	assert_int_equal(l[0].forwarded, 1u << FORWARDED_FOR | 1u << FORWARDED_PROTO);
+	assert_int_equal(l[0].trusted.n, 0);
+	assert_int_equal(l[1].forwarded, 1u << FORWARDED_RFC7239);
+	assert_int_equal(l[1].client_from, CLIENT_FROM_FORWARDED);
+	assert_int_equal(l[1].trusted.n, 2);
+	assert_int_equal(((const struct snap_address *)snap_at(m.s, l[1].trusted))->prefix, 96 + 8);
 	const struct snap_route *route = snap_at(m.s, m.s->routes);
 
 	assert_int_equal(m.s->routes.n, 3);

@@ -117,6 +117,13 @@ static const struct {
 	{"30s", "30s, client_prefix6: 129", "test.yaml:9:77: client_prefix6: 129 is not in 16..128"},
 	{"30s", "30s, accept_burst: 10",
 	 "test.yaml:9:75: accept_burst: means nothing without accepts_per_second"},
+	{"30s", "30s, trusted_proxies: 10.0.0.0",
+	 "test.yaml:9:78: trusted_proxies: \"10.0.0.0\" needs a prefix length: address/bits"},
+	{"30s", "30s, client_address: forwarded",
+	 "test.yaml:9:77: client_address: means nothing without trusted_proxies"},
+	{"30s", "30s, forwarded_headers: [for, prot]",
+	 "test.yaml:9:86: forwarded_headers: \"prot\" is not one of for, proto, host, port or rfc7239; did you "
+	 "mean \"proto\"?"},
 	{"64MiB}\n", "64MiB}\n  limits: {connections: 100, upstream_reserve: 100}\n",
 	 "test.yaml:5:48: upstream_reserve: nothing of 100 connections is left for clients"},
 	{"\":80\"", "\":20000\"", "test.yaml:9:35: bind: port 20000 is not in 1..16383"},
