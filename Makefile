@@ -108,7 +108,7 @@ TESTS :=
 define unit_rules
 TESTS += $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/$(1)/test_*.c))
 $(B)/tests/unit/$(1)/%: $(B)/tests/unit/$(1)/%.o $(call libs,$(below_$(1)))
-	$$(say)$$(CC) $(LDFLAGS) -o $$@ $$^ -lcmocka $$(if $$(filter port net tcp stack upstream gateway,$(1)),$$(DPDK_LIBS))
+	$$(say)$$(CC) $(LDFLAGS) -o $$@ $$(filter %.o %.a,$$^) -lcmocka $$(if $$(filter port net tcp stack upstream gateway,$(1)),$$(DPDK_LIBS))
 endef
 $(foreach l,$(LAYERS),$(eval $(call unit_rules,$(l))))
 CONTROL_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/control/test_*.c))
