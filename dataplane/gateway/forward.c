@@ -1,4 +1,5 @@
 // Heads on their way through: what a proxy adds and takes away (RFC 9110 7.6).
+#include "base/copy.h"
 #include "gateway/exchange.h"
 #include <errno.h>
 #include <stdarg.h>
@@ -20,17 +21,6 @@ struct slice text_printf(struct gateway *g, const char *format, ...)
 		return (struct slice){NULL, 0};
 	g->text_used += (uint32_t)n;
 	return (struct slice){at, (size_t)n};
-}
-
-// Appends s to what was put together since start. false: no room left.
-static bool text_add(struct gateway *g, struct slice s)
-{
-	if (s.n > sizeof(g->text) - g->text_used)
-		return false;
-	if (s.n) // an empty value may stand nowhere
-		memcpy(g->text + g->text_used, s.p, s.n);
-	g->text_used += (uint32_t)s.n;
-	return true;
 }
 
 struct slice gateway_date(struct gateway *g)
@@ -93,18 +83,57 @@ static bool plain_id(struct slice id)
 }
 
 // Replaces all fields of this name by one whose value is theirs, joined, and one more.
+// What is added stands in g->text as the lines that are written, one behind the other, so that they are copied
+// all at once.
 bool forward_append(struct gateway *g, struct http_head *h, enum http_header id, struct slice name,
 		    struct slice value)
 {
-	uint32_t start = g->text_used;
-	bool ok = true;
+	char *line = g->text + g->text_used, *at = line, *end = g->text + sizeof(g->text);
 
-	for (unsigned i = 0; i < h->n; i++)
-		if (h->field[i].id == id && !h->field[i].dropped)
-			ok = ok && text_add(g, h->field[i].value) && text_add(g, SLICE(", "));
-	ok = ok && text_add(g, value);
-	http_drop_id(h, id);
-	return ok && http_add(h, name, slice_of(g->text + start, g->text_used - start));
+	if (name.n + value.n + 4 > (size_t)(end - at))
+		return false;
+	copy_short(at, name.p, name.n);
+	at += name.n;
+	memcpy(at, ": ", 2);
+	at += 2;
+	if (http_has(h, id)) {
+		for (unsigned i = 0; i < h->n; i++) {
+			struct http_field *f = &h->field[i];
+
+			if (f->id != id || f->dropped)
+				continue;
+			if (f->value.n + value.n + 4 > (size_t)(end - at))
+				return false;
+			copy_short(at, f->value.p, f->value.n);
+			at += f->value.n;
+			memcpy(at, ", ", 2);
+			at += 2;
+			f->dropped = true;
+		}
+	}
+	copy_short(at, value.p, value.n);
+	at += value.n;
+	memcpy(at, "\r\n", 2);
+	at += 2;
+	g->text_used += (uint32_t)(at - line);
+	return http_add_line(h, id, line, name.n, (size_t)(at - line));
+}
+
+// The same where there mostly is no such field, with the lengths known to the compiler.
+static inline __attribute__((always_inline)) bool
+append(struct gateway *g, struct http_head *h, enum http_header id, struct slice name, struct slice value)
+{
+	char *line = g->text + g->text_used;
+	size_t n = name.n + value.n + 4;
+
+	if (http_has(h, id) || n > sizeof(g->text) - g->text_used)
+		return forward_append(g, h, id, name, value);
+	memcpy(line, name.p, name.n);
+	memcpy(line + name.n, ": ", 2);
+	copy_short(line + name.n + 2, value.p, value.n);
+	memcpy(line + n - 2, "\r\n", 2);
+	g->text_used += (uint32_t)n;
+	return http_add_line(h, id, line, name.n, n);
 }
 
 // A fresh buffer, all of it open for writing; what is not used is trimmed by the caller.
@@ -119,7 +148,7 @@ static struct pkt *buffer_open(struct gateway *g, uint32_t *room)
 	return p;
 }
 
-static struct slice version_text(uint8_t minor)
+static inline struct slice version_text(uint8_t minor)
 {
 	return minor ? SLICE("1.1 " VIA_NAME) : SLICE("1.0 " VIA_NAME);
 }
@@ -142,11 +171,12 @@ uint16_t forward_request(struct exchange *x)
 		target.n += 1 + h->query.n;
 	else if (h->query.p)
 		target = text_printf(g, "%.*s?%.*s", (int)h->path.n, h->path.p, (int)h->query.n, h->query.p);
-	ok = forward_append(g, h, HDR_via, SLICE("Via"), version_text(x->minor));
+	ok = append(g, h, HDR_via, SLICE("Via"), version_text(x->minor));
 	id = http_find_id(h, HDR_x_request_id);
 	if (!id || !plain_id(id->value)) {
 		http_drop_id(h, HDR_x_request_id);
-		ok = ok && http_add(h, SLICE("X-Request-Id"), slice_of(x->request_id, sizeof(x->request_id)));
+		ok = ok && append(g, h, HDR_x_request_id, SLICE("X-Request-Id"),
+				  slice_of(x->request_id, sizeof(x->request_id)));
 	}
 	if (!ok || !target.p)
 		return 431;
@@ -226,11 +256,12 @@ int forward_response(struct exchange *x, enum http_framing out, uint64_t length)
 			stated = f->value;
 	}
 	http_drop_hop_by_hop(h);
-	ok = forward_append(g, h, HDR_via, SLICE("Via"), version_text(h->minor));
+	ok = append(g, h, HDR_via, SLICE("Via"), version_text(h->minor));
 	if (!http_find_id(h, HDR_date))
-		ok = ok && http_add(h, SLICE("Date"), gateway_date(g));
+		ok = ok && append(g, h, HDR_date, SLICE("Date"), gateway_date(g));
 	if (!http_find_id(h, HDR_x_request_id))
-		ok = ok && http_add(h, SLICE("X-Request-Id"), slice_of(x->request_id, sizeof(x->request_id)));
+		ok = ok && append(g, h, HDR_x_request_id, SLICE("X-Request-Id"),
+				  slice_of(x->request_id, sizeof(x->request_id)));
 	if (policy_run(HOOK_RESPONSE, x->route->stages, x->route->stage_conf, &ctx, 0, &at) != VERDICT_PASS ||
 	    !ok)
 		return -EMSGSIZE;

@@ -173,11 +173,13 @@ static enum http_fault fields_conclude(struct http_head *h, const struct fields_
 }
 
 // One field line at l->p. The caller's lex is a copy that never leaves its registers.
-static inline __attribute__((always_inline)) int
-field_parse(struct lex *l, struct http_head *h, struct fields_seen *seen, bool request, unsigned max)
+static inline __attribute__((always_inline)) int field_parse(struct lex *l, struct http_head *h,
+							     struct fields_seen *seen, bool request,
+							     unsigned max, uint32_t *have)
 {
 	const char *name = l->p, *colon, *value, *end, *cr, *next;
 	struct http_field *f = &h->field[h->n];
+	uint32_t line;
 
 	colon = scan_token(l->begin, name, l->end);
 	if (colon == l->end)
@@ -198,12 +200,14 @@ field_parse(struct lex *l, struct http_head *h, struct fields_seen *seen, bool r
 		if (cr[1] != '\n')
 			return -FAULT_bad_line_end;
 		next = cr + 2;
+		line = (uint32_t)(next - name);
 	} else {
 		if (*cr != '\n')
 			return -FAULT_bad_field_value;
 		if (!l->lenient_lf)
 			return -FAULT_bad_line_end;
 		next = cr + 1;
+		line = 0;
 	}
 	while (end > value && (end[-1] == ' ' || end[-1] == '\t'))
 		end--;
@@ -211,6 +215,8 @@ field_parse(struct lex *l, struct http_head *h, struct fields_seen *seen, bool r
 	f->value = slice_of(value, (size_t)(end - value));
 	f->id = (uint8_t)http_header_of(f->name);
 	f->dropped = false;
+	f->line = line;
+	*have |= 1u << f->id;
 	if (f->id != HDR_OTHER) {
 		enum http_fault fault = field_note(h, seen, f, request);
 
@@ -226,6 +232,7 @@ int fields_parse(struct lex *from, struct http_head *h, struct fields_seen *seen
 		 const struct http_limits *limits)
 {
 	struct lex l = *from;
+	uint32_t have = 0;
 	int step;
 
 	for (;;) {
@@ -233,11 +240,12 @@ int fields_parse(struct lex *from, struct http_head *h, struct fields_seen *seen
 			return STEP_MORE;
 		if (*l.p == '\r' || *l.p == '\n')
 			break;
-		step = field_parse(&l, h, seen, request, limits->fields);
+		step = field_parse(&l, h, seen, request, limits->fields, &have);
 		if (step != STEP_DONE)
 			return step;
 	}
 	from->p = l.p;
+	h->have = have;
 	step = line_end_parse(from, FAULT_bad_line_end);
 	return step == STEP_DONE ? -(int)fields_conclude(h, seen, limits->body) ?: STEP_DONE : step;
 }

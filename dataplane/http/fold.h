@@ -7,9 +7,18 @@
 static inline __attribute__((always_inline)) bool folded_eq(const char *s, const char *literal, size_t n)
 {
 	uint64_t a, b, differ = 0;
+	uint32_t c, d;
 	size_t i = 0;
 
-	if (n < 8) {
+	if (n >= 4 && n < 8) {
+		memcpy(&c, s, 4);
+		memcpy(&d, literal, 4);
+		differ = (c | 0x20202020u) ^ d;
+		memcpy(&c, s + n - 4, 4);
+		memcpy(&d, literal + n - 4, 4);
+		return (differ | ((c | 0x20202020u) ^ d)) == 0;
+	}
+	if (n < 4) {
 		for (; i < n; i++)
 			differ |= (uint64_t)((s[i] | 0x20) ^ literal[i]);
 		return differ == 0;

@@ -42,24 +42,62 @@ enum http_method http_method_of(struct slice text)
 	}
 }
 
-// Length, first and last letter tell our names apart but for a few; the compiler makes a search tree of it.
-#define NAME_KEY(n, first, last)                                                                               \
-	((uint32_t)(n) << 16 | (uint32_t)((first) | 0x20) << 8 | (uint32_t)((last) | 0x20))
-
-enum http_header http_header_of(struct slice name)
+// Those of our names that have n bytes, a constant: a word or two are compared for each.
+static inline __attribute__((always_inline)) enum http_header of_length(const char *name, size_t n)
 {
-	uint32_t key;
-
-	if (name.n == 0 || name.n > 255)
-		return HDR_OTHER;
-	key = NAME_KEY(name.n, (uint8_t)name.p[0], (uint8_t)name.p[name.n - 1]);
 #define HEADER(id, text)                                                                                       \
-	if (key == NAME_KEY(sizeof(text) - 1, (text)[0], (text)[sizeof(text) - 2]) && FOLDED(name, text))      \
+	if (sizeof(text) - 1 == n && folded_eq(name, text, n))                                                 \
 		return HDR_##id;
 #include "http/headers.def"
 #undef HEADER
 	return HDR_OTHER;
 }
+
+enum http_header http_header_of(struct slice name)
+{
+	switch (name.n) {
+#define LENGTH(n)                                                                                              \
+	case n:                                                                                                \
+		return of_length(name.p, n);
+		LENGTH(2)
+		LENGTH(3)
+		LENGTH(4)
+		LENGTH(5)
+		LENGTH(6)
+		LENGTH(7)
+		LENGTH(8)
+		LENGTH(9)
+		LENGTH(10)
+		LENGTH(11)
+		LENGTH(12)
+		LENGTH(13)
+		LENGTH(14)
+		LENGTH(15)
+		LENGTH(16)
+		LENGTH(17)
+		LENGTH(18)
+		LENGTH(19)
+		LENGTH(20)
+		LENGTH(21)
+		LENGTH(22)
+		LENGTH(23)
+		LENGTH(24)
+		LENGTH(25)
+		LENGTH(26)
+		LENGTH(27)
+		LENGTH(28)
+		LENGTH(29)
+		LENGTH(30)
+		LENGTH(31)
+		LENGTH(32)
+#undef LENGTH
+	default:
+		return HDR_OTHER;
+	}
+}
+#define HEADER(id, text) _Static_assert(sizeof(text) - 1 >= 2 && sizeof(text) - 1 <= 32, "a case above");
+#include "http/headers.def"
+#undef HEADER
 
 struct http_field *http_find(struct http_head *h, struct slice name)
 {
@@ -71,6 +109,8 @@ struct http_field *http_find(struct http_head *h, struct slice name)
 
 struct http_field *http_find_id(struct http_head *h, enum http_header id)
 {
+	if (!http_has(h, id))
+		return NULL;
 	for (unsigned i = 0; i < h->n; i++)
 		if (h->field[i].id == id && !h->field[i].dropped)
 			return &h->field[i];
@@ -81,7 +121,10 @@ bool http_add(struct http_head *h, struct slice name, struct slice value)
 {
 	if (h->n == HTTP_FIELDS_ROOM)
 		return false;
-	h->field[h->n++] = (struct http_field){name, value, (uint8_t)http_header_of(name), false};
+	enum http_header id = http_header_of(name);
+
+	h->have |= 1u << id;
+	h->field[h->n++] = (struct http_field){name, value, (uint8_t)id, false, 0};
 	return true;
 }
 
@@ -94,6 +137,8 @@ void http_drop(struct http_head *h, struct slice name)
 
 void http_drop_id(struct http_head *h, enum http_header id)
 {
+	if (!http_has(h, id))
+		return;
 	for (unsigned i = 0; i < h->n; i++)
 		if (h->field[i].id == id)
 			h->field[i].dropped = true;
@@ -116,23 +161,20 @@ bool http_list_next(struct slice *list, struct slice *element)
 
 // RFC 9110 7.6.1, and Proxy-Authorization, which is spent at the first proxy that asks (11.7.2).
 // Proxy-Authenticate stays: only the client can answer it.
-static bool hop_by_hop(enum http_header id)
-{
-	const uint32_t set = 1u << HDR_connection | 1u << HDR_keep_alive | 1u << HDR_proxy_connection |
-			     1u << HDR_te | 1u << HDR_trailer | 1u << HDR_upgrade |
-			     1u << HDR_transfer_encoding | 1u << HDR_content_length |
-			     1u << HDR_proxy_authorization;
-
-	return set >> id & 1;
-}
+#define HOP_BY_HOP                                                                                             \
+	(1u << HDR_connection | 1u << HDR_keep_alive | 1u << HDR_proxy_connection | 1u << HDR_te |             \
+	 1u << HDR_trailer | 1u << HDR_upgrade | 1u << HDR_transfer_encoding | 1u << HDR_content_length |      \
+	 1u << HDR_proxy_authorization)
 _Static_assert(HDR_COUNT <= 32, "sets of headers are 32-bit words");
 
 void http_drop_hop_by_hop(struct http_head *h)
 {
+	if (!(h->have & HOP_BY_HOP))
+		return;
 	for (unsigned i = 0; i < h->n; i++) {
 		struct http_field *f = &h->field[i];
 
-		if (!hop_by_hop((enum http_header)f->id))
+		if (!(HOP_BY_HOP >> f->id & 1))
 			continue;
 		if (f->id == HDR_connection) {
 			struct slice list = f->value, option;

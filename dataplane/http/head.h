@@ -36,6 +36,9 @@ struct http_field {
 	struct slice name, value; // value without surrounding blanks
 	uint8_t id;               // enum http_header
 	bool dropped;             // is not written
+	// Bytes at name.p through the line end CR LF; 0: no such line stands there. As long as value begins 2
+	// bytes behind the name and ends 2 before its end, they are the field as it is to be written.
+	uint32_t line;
 };
 
 enum http_framing {
@@ -62,6 +65,7 @@ struct http_head {
 	// p is NULL where the target has none.
 	struct slice path, query;
 	struct slice reason; // responses
+	uint32_t have;       // bits of enum http_header: of one that is not set there is no field
 	uint16_t n;
 	struct http_field field[HTTP_FIELDS_ROOM];
 };
@@ -77,6 +81,28 @@ struct http_field *http_find(struct http_head *h, struct slice name);
 struct http_field *http_find_id(struct http_head *h, enum http_header id);
 // false when there is no room for another field.
 bool http_add(struct http_head *h, struct slice name, struct slice value);
+// The same for a line that stands somewhere as it is to be written, "name: value" CR LF, and whose name is
+// known.
+static inline bool http_add_line(struct http_head *h, enum http_header id, const char *line, size_t name,
+				 size_t n)
+{
+	struct http_field *f = &h->field[h->n];
+
+	if (h->n == HTTP_FIELDS_ROOM)
+		return false;
+	h->n++;
+	h->have |= 1u << id;
+	f->name = slice_of(line, name);
+	f->value = slice_of(line + name + 2, n - name - 4);
+	f->id = (uint8_t)id;
+	f->dropped = false;
+	f->line = (uint32_t)n;
+	return true;
+}
+static inline bool http_has(const struct http_head *h, enum http_header id)
+{
+	return h->have >> id & 1;
+}
 void http_drop(struct http_head *h, struct slice name);
 void http_drop_id(struct http_head *h, enum http_header id);
 // Drops connection-level fields and those that Connection names (RFC 9110 7.6.1), Content-Length and

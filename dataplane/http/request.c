@@ -311,6 +311,7 @@ int http_parse_request_within(const char *p, size_t n, const struct http_limits 
 	int step;
 
 	h->n = h->status = 0;
+	h->have = 0;
 	h->method = METHOD_OTHER; // where the line is malformed
 	h->expect_continue = false;
 	h->length = 0;

@@ -52,6 +52,7 @@ int http_parse_response_within(const char *p, size_t n, const struct http_limits
 	int step;
 
 	h->n = 0;
+	h->have = 0;
 	h->method = METHOD_GET;
 	h->expect_continue = false;
 	h->length = 0;

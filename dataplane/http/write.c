@@ -1,4 +1,5 @@
 #include "http/write.h"
+#include "base/copy.h"
 #include "http/parse.h"
 
 // p stays where it is once a piece found no room; `full` remembers it, so that only the end looks.
@@ -7,74 +8,71 @@ struct out {
 	bool full;
 };
 
-static inline void put(struct out *o, const char *s, size_t n)
+static inline __attribute__((always_inline)) void put(struct out *o, const char *s, size_t n)
 {
 	if ((size_t)(o->end - o->p) < n || o->full) {
 		o->full = true;
 		return;
 	}
-	memcpy(o->p, s, n);
+	copy_short(o->p, s, n);
 	o->p += n;
 }
 #define PUT(o, literal) put(o, literal, sizeof(literal) - 1)
 
-static void put_slice(struct out *o, struct slice s)
+static inline __attribute__((always_inline)) void put_slice(struct out *o, struct slice s)
 {
-	if (s.n)
-		put(o, s.p, s.n);
+	put(o, s.p, s.n);
 }
 
 static void put_number(struct out *o, uint64_t v)
 {
-	char digits[20];
-	unsigned at = sizeof(digits);
+	char digits[20], *p = digits + sizeof(digits);
 
 	do
-		digits[--at] = (char)('0' + v % 10);
+		*--p = (char)('0' + v % 10);
 	while (v /= 10);
-	put(o, digits + at, sizeof(digits) - at);
+	for (; p < digits + sizeof(digits) && o->p < o->end; p++)
+		*o->p++ = *p;
+	o->full |= p < digits + sizeof(digits);
 }
 
-static bool written(const struct http_field *f)
+static inline bool written(const struct http_field *f)
 {
 	const uint32_t not = 1u << HDR_host | 1u << HDR_content_length | 1u << HDR_transfer_encoding;
 
 	return !f->dropped && !(not >> f->id & 1);
 }
 
-// "name: value", as it stands in the bytes that were received: can be copied in one piece.
-static bool tidy(const struct http_field *f)
+// The bytes at its name are the line still: a value that was set since stands elsewhere, or is shorter.
+static inline bool whole(const struct http_field *f)
 {
-	return f->value.p == f->name.p + f->name.n + 2 && memcmp(f->value.p - 2, ": ", 2) == 0;
+	return f->line && f->value.p == f->name.p + f->name.n + 2 && f->line == f->name.n + f->value.n + 4;
 }
 
-static bool follows(const struct http_field *f, const struct http_field *next)
-{
-	const char *end = f->value.p + f->value.n;
-
-	return next->name.p == end + 2 && memcmp(end, "\r\n", 2) == 0;
-}
-
-// Fields that stand behind one another in the received bytes go as one run.
+// Lines that stand behind one another in the received bytes go as one run.
 static void put_fields(struct out *o, const struct http_head *h)
 {
-	for (unsigned i = 0; i < h->n; i++) {
-		const struct http_field *f = &h->field[i], *last = f;
+	const struct http_field *f = h->field, *end = f + h->n;
 
-		if (!written(f))
-			continue;
-		if (tidy(f)) {
-			while (i + 1 < h->n && written(last + 1) && follows(last, last + 1) && tidy(last + 1)) {
-				last++;
-				i++;
-			}
-			put(o, f->name.p, (size_t)(last->value.p + last->value.n - f->name.p));
+	while (f < end) {
+		const char *from = f->name.p, *to;
+
+		if (!written(f)) {
+			f++;
+		} else if (whole(f)) {
+			to = from;
+			do {
+				to += f->line;
+				f++;
+			} while (f < end && f->name.p == to && written(f) && whole(f));
+			put(o, from, (size_t)(to - from));
 		} else {
 			put_slice(o, f->name);
 			PUT(o, ": ");
 			put_slice(o, f->value);
+			PUT(o, "\r\n");
+			f++;
 		}
-		PUT(o, "\r\n");
 	}
 }
 
@@ -116,9 +114,12 @@ int http_write_response(char *dst, size_t room, const struct http_head *h, enum 
 {
 	struct out o = {dst, dst, dst + room, false};
 
-	PUT(&o, "HTTP/1.1 ");
-	put_number(&o, h->status);
-	PUT(&o, " ");
+	char line[] = "HTTP/1.1 000 ";
+
+	line[9] = (char)('0' + h->status / 100);
+	line[10] = (char)('0' + h->status / 10 % 10);
+	line[11] = (char)('0' + h->status % 10);
+	put(&o, line, sizeof(line) - 1);
 	put_slice(&o, h->reason);
 	PUT(&o, "\r\n");
 	put_fields(&o, h);
