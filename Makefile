@@ -30,9 +30,10 @@ endif
 DPDK_CFLAGS = $(patsubst -I%,-isystem %,$(filter-out -march=% -mrtm,$(shell $(PKG) --cflags libdpdk))) \
 	-march=$(MARCH)
 DPDK_LIBS = $(shell $(PKG) --libs libdpdk) -lrte_net_memif -lrte_net_ring
-CONTROL_LIBS = $(shell $(PKG) --libs liburing yaml-0.1 jansson libbpf libcrypto) -ljemalloc
+ROUTE_LIBS := -lpcre2-8
+CONTROL_LIBS = $(shell $(PKG) --libs liburing yaml-0.1 jansson libbpf libcrypto) -ljemalloc $(ROUTE_LIBS)
 EXPORTER_LIBS = $(shell $(PKG) --libs libbpf) -lcap-ng
-DATAPLANE_LIBS = $(DPDK_LIBS) $(shell $(PKG) --libs libseccomp) -lcap-ng -lpthread
+DATAPLANE_LIBS = $(DPDK_LIBS) $(ROUTE_LIBS) $(shell $(PKG) --libs libseccomp) -lcap-ng -lpthread
 
 # V=1 shows whole commands.
 say = $(if $(V),,@echo '  $(if $(filter %.o,$@),CC,LINK) $@';)
@@ -108,7 +109,7 @@ TESTS :=
 define unit_rules
 TESTS += $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/$(1)/test_*.c))
 $(B)/tests/unit/$(1)/%: $(B)/tests/unit/$(1)/%.o $(call libs,$(below_$(1)))
-	$$(say)$$(CC) $(LDFLAGS) -o $$@ $$(filter %.o %.a,$$^) -lcmocka $$(if $$(filter port net tcp stack upstream gateway,$(1)),$$(DPDK_LIBS))
+	$$(say)$$(CC) $(LDFLAGS) -o $$@ $$(filter %.o %.a,$$^) -lcmocka $$(if $$(filter port net tcp stack upstream gateway,$(1)),$$(DPDK_LIBS)) $$(if $$(filter route gateway,$(1)),$$(ROUTE_LIBS))
 endef
 $(foreach l,$(LAYERS),$(eval $(call unit_rules,$(l))))
 CONTROL_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/control/test_*.c))
@@ -146,7 +147,7 @@ sim-linked:
 GATEWAY_SIMS := $(addprefix $(B)/tests/sim/,gateway_sim gateway_rough)
 $(B)/tests/sim/gateway_rough: $(patsubst %,$(B)/%.o,tests/sim/rough_client tests/sim/rough_backend)
 $(GATEWAY_SIMS): $(B)/tests/sim/%: $(B)/tests/sim/%.o $(patsubst %,$(B)/%.o,tests/sim/world tests/sim/wire dataplane/worker control/blob control/routetable) $(call libs,$(ALL_LAYERS))
-	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS)
+	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) $(ROUTE_LIBS)
 
 # The conformance table, through the parser alone and through a whole gateway in simulation.
 CONFORMANCE := $(addprefix $(B)/tests/conformance/,parser gateway)
@@ -154,7 +155,7 @@ $(B)/tests/conformance/parser: $(patsubst %,$(B)/tests/conformance/%.o,parser ca
 	$(say)$(CC) $(LDFLAGS) -o $@ $^
 $(B)/tests/conformance/gateway: $(patsubst %,$(B)/tests/conformance/%.o,gateway bed cases reader) \
 	$(patsubst %,$(B)/%.o,tests/sim/world tests/sim/wire dataplane/worker control/blob control/routetable) $(call libs,$(ALL_LAYERS))
-	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS)
+	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) $(ROUTE_LIBS)
 conformance: $(CONFORMANCE)
 	@status=0; for run in $^; do $$run $(addprefix tests/conformance/,requests.txt responses.txt) || status=1; done; exit $$status
 .PHONY: conformance
@@ -185,12 +186,12 @@ $(B)/tests/unit/perf/%: $(B)/tests/unit/perf/%.o $(B)/libloadgen.a $(call libs,p
 
 # The worker and the generator in one thread: what a request costs (perf/instructions).
 $(B)/perf/instructions/instructions: $(patsubst %,$(B)/perf/%.o,instructions/main loadgen/backend loadgen/client loadgen/histogram loadgen/link loadgen/message) $(B)/dataplane/worker.o $(call libs,$(ALL_LAYERS))
-	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS)
+	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) $(ROUTE_LIBS)
 # What one operation costs, without a network: build/release/perf/micro/ratelimit
 $(B)/perf/micro/route: $(patsubst %,$(B)/control/%.o,blob routetable) $(call libs,route http)
 $(B)/perf/micro/%: perf/micro/%.c $(call libs,contract base)
 	@mkdir -p $(@D)
-	$(say)$(CC) $(CPPFLAGS) $(CFLAGS) -march=$(MARCH) $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(filter-out %/libcontract.a %/libbase.a,$(filter %.a,$^)) $(call libs,contract base) -lm
+	$(say)$(CC) $(CPPFLAGS) $(CFLAGS) -march=$(MARCH) $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(filter-out %/libcontract.a %/libbase.a,$(filter %.a,$^)) $(call libs,contract base) $(ROUTE_LIBS) -lm
 
 # Fuzz targets: tests/fuzz/fuzz_<name>.c with seeds in tests/fuzz/corpus/<name>/. The smoke runs each for a bounded
 # number of inputs; `make fuzz-request FUZZ_RUNS=-1` goes on until it is stopped.
@@ -212,7 +213,7 @@ $(foreach l,stack tcp net port,$(B)/fuzz/dataplane/$(l)/%.o) $(FUZZ_PACKET:$(B)/
 $(FUZZ_PACKET): $(B)/fuzz/fuzz_%: $(B)/fuzz/tests/fuzz/fuzz_%.o $(FUZZ_STACK_OBJ)
 	$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(DPDK_LIBS)
 $(B)/fuzz/fuzz_%: $(B)/fuzz/tests/fuzz/fuzz_%.o $(patsubst %.c,$(B)/fuzz/%.o,$(FUZZ_SRC))
-	$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^
+	$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(ROUTE_LIBS)
 # Says how much was reached: edges of the control flow of all that is linked.
 fuzz-packet: FUZZ_RUNS := $(or $(filter-out 50000,$(FUZZ_RUNS)),4000)
 fuzz-%: $(B)/fuzz/fuzz_%

@@ -5,6 +5,7 @@
 #include "command.h"
 #include "route/condition.h"
 #include "route/negotiate.h"
+#include "route/regex.h"
 #include "route/route.h"
 #include "routetable.h"
 #include <stdio.h>
@@ -75,7 +76,7 @@ static json_t *conditions(const struct snapshot *s, const struct snap_route *r, 
 		[CONDITION_HEADER] = "header",     [CONDITION_QUERY] = "query",
 		[CONDITION_COOKIE] = "cookie",     [CONDITION_VERSION] = "version",
 		[CONDITION_ACCEPT] = "accept",     [CONDITION_LANGUAGE] = "language"};
-	static const char *const tests[TESTS] = {"present", "absent", "equal", "prefix"};
+	static const char *const tests[TESTS] = {"present", "absent", "equal", "prefix", "regex"};
 	const struct snap_condition *c = snap_at(s, r->conditions);
 	json_t *list = json_array();
 
@@ -210,40 +211,30 @@ static json_t *offers(const struct snapshot *s, const struct route_match *m)
 	return list;
 }
 
-void command_route_test(struct request *rq)
+// A matcher of control's own, made once; commands run one at a time.
+static struct regex_matcher *matcher(void)
+{
+	static struct regex_matcher *m;
+	static struct arena a;
+
+	if (!m && (a.base || arena_init(&a, regex_matcher_memory()) == 0))
+		m = regex_matcher_create(&a, NULL);
+	return m;
+}
+
+static json_t *explain(struct request *rq, const struct snapshot *s, const struct target *t,
+		       const struct route_query *q)
 {
 	static const char *const results[] = {"found", "404: no route matches",
 					      "405: a route matches but for its method",
 					      "406: routes match but for what the client accepts"};
-	const struct snapshot *s = rq->control->dataplane.running.snapshot;
 	const struct snap_route *r = snap_at(s, s->routes);
 	struct route_match m = {0};
-	struct target t;
-	static struct http_head head; // one command at a time
-	struct route_query q = {0};
-	enum route_result result;
-	const char *why;
-	json_t *j, *tried;
+	enum route_result result = route_find(s, q, &m);
+	json_t *tried = json_array(), *j;
 
-	if (rq->argc < 2 || !url_parse(rq->argv[1], &t)) {
-		request_error(rq,
-			      "route test METHOD URL [\"Name: value\"|client=ADDRESS|listener=NAME]..., for "
-			      "example: route test GET http://api.example.com/orders");
-		return;
-	}
-	head.n = 0;
-	why = query_parse(rq, s, &head, &q);
-	if (why) {
-		request_error(rq, "%s", why);
-		return;
-	}
-	q.host = t.host;
-	q.path = t.path;
-	q.query = t.query;
-	tried = json_array();
-	result = route_find(s, &q, &m);
-	j = json_pack("{s:s, s:o, s:o, s:s}", "method", rq->argv[0], "host", slice_json(t.host), "path",
-		      slice_json(t.path), "result", results[result]);
+	j = json_pack("{s:s, s:o, s:o, s:s}", "method", rq->argv[0], "host", slice_json(t->host), "path",
+		      slice_json(t->path), "result", results[result]);
 	if (result == ROUTE_FOUND) {
 		json_object_set_new(j, "route", slice_json(snap_text(s, m.route->name)));
 		explain_action(j, s, m.route, rq->control->instance.region);
@@ -263,10 +254,46 @@ void command_route_test(struct request *rq)
 	for (uint32_t i = 0; i < s->routes.n && i < CANDIDATES_MAX; i++) {
 		bool all;
 
-		json_array_append_new(tried, candidate(s, &r[i], &t, &q, &all));
+		json_array_append_new(tried, candidate(s, &r[i], t, q, &all));
 		if (result == ROUTE_FOUND && i == m.index)
 			break; // the first one that matches takes it
 	}
 	json_object_set_new(j, "tried", tried);
-	request_answer(rq, j);
+	return j;
+}
+
+void command_route_test(struct request *rq)
+{
+	const struct snapshot *s = rq->control->dataplane.running.snapshot;
+	static struct http_head head; // one command at a time
+	struct route_query q = {0};
+	struct regex_set *regexes;
+	struct target t;
+	const char *why;
+	char message[240];
+
+	if (rq->argc < 2 || !url_parse(rq->argv[1], &t)) {
+		request_error(rq,
+			      "route test METHOD URL [\"Name: value\"|client=ADDRESS|listener=NAME]..., for "
+			      "example: route test GET http://api.example.com/orders");
+		return;
+	}
+	head.n = 0;
+	why = query_parse(rq, s, &head, &q);
+	if (why) {
+		request_error(rq, "%s", why);
+		return;
+	}
+	regexes = regex_set_create(s, message, sizeof(message));
+	if (!regexes) {
+		request_error(rq, "%s", message);
+		return;
+	}
+	q.host = t.host;
+	q.path = t.path;
+	q.query = t.query;
+	q.regexes = regexes;
+	q.matcher = matcher();
+	request_answer(rq, explain(rq, s, &t, &q));
+	regex_set_free(regexes);
 }

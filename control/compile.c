@@ -19,6 +19,7 @@ struct job {
 	const struct config *c;
 	struct region *r;
 	struct snapshot head;
+	struct expressions *expressions;
 	char *why;
 	size_t why_size;
 };
@@ -438,7 +439,7 @@ static int job_route(struct job *j, const struct conf_route *r, struct snap_rout
 		.attempts = (uint32_t)r->attempts.v,
 		.host_text = text_add(j, &m->host),
 		.path_text = path_text(j, m),
-		.conditions = conditions_add(j->b, &j->c->root, m),
+		.conditions = conditions_add(j->b, &j->c->root, m, j->expressions),
 	};
 	job_action(j, r, out);
 	if (out->action == ACTION_TO && job_targets(j, r, out) < 0)
@@ -485,7 +486,8 @@ static int job_routes(struct job *j)
 	struct route_pattern *p = calloc(l->n + 1, sizeof(*p));
 	int err = -1;
 
-	if (!out || !p) {
+	j->expressions = calloc(1, sizeof(*j->expressions));
+	if (!out || !p || !j->expressions) {
 		fail(j, "no memory left");
 		goto done;
 	}
@@ -510,10 +512,13 @@ static int job_routes(struct job *j)
 	for (uint32_t i = 0; i < l->n; i++)
 		out[i].host = host_index(j, &r[i].match.host);
 	j->head.routes = blob_add(j->b, out, l->n, sizeof(*out));
-	err = 0;
+	j->head.regexes = expressions_add(j->b, j->expressions);
+	err = j->expressions->full ? fail(j, "more than 4096 different regular expressions") : 0;
 done:
 	free(out);
 	free(p);
+	free(j->expressions);
+	j->expressions = NULL;
 	return err;
 }
 

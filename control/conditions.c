@@ -1,4 +1,6 @@
 #include "conditions.h"
+#include "route/regex.h"
+#include <stdlib.h>
 #include <string.h>
 
 static bool token(const struct text *t) // RFC 9110 5.6.2
@@ -21,20 +23,34 @@ static bool plain(const struct text *t)
 	return true;
 }
 
+static void check_regex(struct config *c, const struct text *t)
+{
+	char why[160];
+	size_t at = 0;
+
+	if (!plain(t))
+		diag_error(&c->diag, t->mark, "regex: control characters in it; write \\t and the like");
+	else if (!regex_check(slice_of(t->s, t->n), why, sizeof(why), &at))
+		diag_error(&c->diag, t->mark, "regex: \"%s\": %s, at its character %zu", t->s, why, at + 1);
+}
+
 static void check_tests(struct config *c, const struct list *l, const char *key, bool tokens)
 {
 	const struct conf_condition *v = l->v;
 
 	for (uint32_t i = 0; i < l->n; i++) {
-		unsigned tests = (unsigned)((v[i].equal.s != NULL) + (v[i].prefix.s != NULL) + v[i].is.given);
+		unsigned tests = (unsigned)((v[i].equal.s != NULL) + (v[i].prefix.s != NULL) +
+					    (v[i].regex.s != NULL) + v[i].is.given);
 
 		if (v[i].name.s && (tokens ? !token(&v[i].name) : !plain(&v[i].name)))
 			diag_error(&c->diag, v[i].name.mark, "%s: \"%s\" is no name", key, v[i].name.s);
 		if (tests > 1)
-			diag_error(&c->diag, v[i].head.mark, "%s: one of equal, prefix and is, not several",
-				   key);
+			diag_error(&c->diag, v[i].head.mark,
+				   "%s: one of equal, prefix, regex and is, not several", key);
 		if (!plain(&v[i].equal) || !plain(&v[i].prefix))
 			diag_error(&c->diag, v[i].head.mark, "%s: control characters in a value", key);
+		if (v[i].regex.s)
+			check_regex(c, &v[i].regex);
 	}
 }
 
@@ -137,7 +153,8 @@ static bool tests_cover(const struct list *a, const struct list *b)
 		uint32_t k = 0;
 
 		while (k < b->n && !(text_same(&x[i].name, &y[k].name) && text_same(&x[i].equal, &y[k].equal) &&
-				     text_same(&x[i].prefix, &y[k].prefix) && x[i].is.v == y[k].is.v))
+				     text_same(&x[i].prefix, &y[k].prefix) &&
+				     text_same(&x[i].regex, &y[k].regex) && x[i].is.v == y[k].is.v))
 			k++;
 		if (k == b->n)
 			return false;
@@ -163,8 +180,37 @@ static struct snap_ref texts_add(struct blob *b, const struct list *l)
 	return blob_add(b, v, n, sizeof(v[0]));
 }
 
+static uint32_t expression_index(struct expressions *e, const struct text *t)
+{
+	uint32_t i = 0;
+
+	while (i < e->n && !text_same(e->v[i], t))
+		i++;
+	if (i == SNAP_REGEXES_MAX) {
+		e->full = true;
+		return 0;
+	}
+	if (i == e->n)
+		e->v[e->n++] = t;
+	return i;
+}
+
+struct snap_ref expressions_add(struct blob *b, const struct expressions *e)
+{
+	struct snap_ref *v = calloc(e->n + 1, sizeof(*v)), list = {0, 0};
+
+	for (uint32_t i = 0; v && i < e->n; i++)
+		v[i] = blob_text(b, e->v[i]->s, e->v[i]->n);
+	if (v)
+		list = blob_add(b, v, e->n, sizeof(*v));
+	else
+		b->failed = true;
+	free(v);
+	return list;
+}
+
 static uint32_t tests_add(struct blob *b, enum snap_condition_kind kind, const struct list *l,
-			  struct snap_condition *out)
+			  struct expressions *e, struct snap_condition *out)
 {
 	const struct conf_condition *v = l->v;
 
@@ -174,9 +220,11 @@ static uint32_t tests_add(struct blob *b, enum snap_condition_kind kind, const s
 		out[i] = (struct snap_condition){
 			.kind = (uint16_t)kind,
 			.test = v[i].equal.s    ? TEST_EQUAL
+				: v[i].regex.s  ? TEST_REGEX
 				: v[i].prefix.s ? TEST_PREFIX
 				: v[i].is.v     ? TEST_ABSENT
 						: TEST_PRESENT,
+			.number = v[i].regex.s ? expression_index(e, &v[i].regex) : 0,
 			.name = blob_text(b, v[i].name.s, v[i].name.n),
 			.value = value->s ? blob_text(b, value->s, value->n) : (struct snap_ref){0, 0},
 		};
@@ -184,7 +232,8 @@ static uint32_t tests_add(struct blob *b, enum snap_condition_kind kind, const s
 	return l->n;
 }
 
-struct snap_ref conditions_add(struct blob *b, const struct conf_root *root, const struct conf_match *m)
+struct snap_ref conditions_add(struct blob *b, const struct conf_root *root, const struct conf_match *m,
+			       struct expressions *e)
 {
 	struct snap_condition v[SNAP_CONDITIONS_MAX];
 	uint32_t n = 0, index[SNAP_VALUES_MAX];
@@ -205,9 +254,9 @@ struct snap_ref conditions_add(struct blob *b, const struct conf_root *root, con
 		v[n++] = (struct snap_condition){.kind = CONDITION_CLIENT,
 						 .value = blob_add(b, client, m->clients.n, sizeof(client[0]))};
 	}
-	n += tests_add(b, CONDITION_HEADER, &m->headers, v + n);
-	n += tests_add(b, CONDITION_QUERY, &m->query, v + n);
-	n += tests_add(b, CONDITION_COOKIE, &m->cookies, v + n);
+	n += tests_add(b, CONDITION_HEADER, &m->headers, e, v + n);
+	n += tests_add(b, CONDITION_QUERY, &m->query, e, v + n);
+	n += tests_add(b, CONDITION_COOKIE, &m->cookies, e, v + n);
 	if (m->version.s) {
 		uint32_t api;
 		const struct conf_version *version = version_find(root, &m->version, &api);

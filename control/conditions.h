@@ -4,8 +4,16 @@
 #include "config.h"
 
 void check_conditions(struct config *c, const struct conf_match *m);
+// Regular expressions met so far, none twice.
+struct expressions {
+	const struct text *v[SNAP_REGEXES_MAX];
+	uint32_t n;
+	bool full; // another one was met
+};
 // The records, by kind; n = 0: none. The check has found nothing.
-struct snap_ref conditions_add(struct blob *b, const struct conf_root *root, const struct conf_match *m);
+struct snap_ref conditions_add(struct blob *b, const struct conf_root *root, const struct conf_match *m,
+			       struct expressions *e);
+struct snap_ref expressions_add(struct blob *b, const struct expressions *e);
 bool conditions_any(const struct conf_match *m);
 // Whether whatever fulfils b's fulfils a's, as far as that is easily said.
 bool conditions_cover(const struct conf_match *a, const struct conf_match *b);

@@ -290,6 +290,8 @@ static const struct field condition_fields[] = {
 	{"equal", KIND_TEXT, F(conf_condition, equal), .max = 4096, .help = "its whole value"},
 	{"prefix", KIND_TEXT, F(conf_condition, prefix), .min = 1, .max = 4096,
 	 .help = "what its value begins with"},
+	{"regex", KIND_TEXT, F(conf_condition, regex), .min = 1, .max = SNAP_REGEX_MAX,
+	 .help = "a regular expression (PCRE2) that its value matches somewhere; ^ and $ anchor it"},
 	{"is", KIND_WORD, F(conf_condition, is), .words = presence_words,
 	 .help = "whether it is there; with a name alone: present"},
 };

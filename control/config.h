@@ -99,7 +99,7 @@ struct conf_match {
 };
 struct conf_condition { // of a header field, query parameter or cookie; with a name alone: it is there
 	struct object_head head;
-	struct text name, equal, prefix;
+	struct text name, equal, prefix, regex;
 	struct number is; // 0 present, 1 absent
 };
 enum conf_version_status { VERSION_STABLE, VERSION_BETA, VERSION_DEPRECATED };

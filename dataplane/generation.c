@@ -1,5 +1,6 @@
 #include "generation.h"
 #include "policy/stage.h"
+#include "route/regex.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -35,7 +36,14 @@ static int snapshot_map(struct generation *g, int fd, char *why, size_t why_size
 		return -EINVAL;
 	}
 	*g = (struct generation){.snapshot = at, .fd = fd};
-	return 0;
+	if (g->snapshot->regexes.n == 0)
+		return 0;
+	g->regexes = regex_set_create(at, why, why_size);
+	if (g->regexes)
+		return 0;
+	munmap(at, (size_t)sb.st_size);
+	*g = (struct generation){.fd = -1};
+	return -EINVAL;
 }
 
 int generation_open(struct generation *g, int fd, char *why, size_t why_size)
@@ -51,6 +59,7 @@ void generation_close(struct generation *g)
 {
 	if (!g->snapshot)
 		return;
+	regex_set_free(g->regexes);
 	munmap((void *)(uintptr_t)g->snapshot, g->snapshot->size);
 	close(g->fd);
 	*g = (struct generation){.fd = -1};

@@ -2,13 +2,16 @@
 #pragma once
 #include "contract/snapshot.h"
 
+struct regex_set;
+
 struct generation {
 	const struct snapshot *snapshot; // NULL: free
 	int fd;
+	struct regex_set *regexes; // compiled from it; NULL: it has none
 };
 
 // Takes over fd (closed on failure). Checks the seals, maps it read-only and verifies all of it, the policy
-// stages' records too. 0, or -errno with a sentence in why.
+// stages' records too, and compiles its regular expressions. 0, or -errno with a sentence in why.
 int generation_open(struct generation *g, int fd, char *why, size_t why_size);
 void generation_close(struct generation *g);
 // Whether `next` may run in a data plane that was started under `running`: what is fixed for its life is the

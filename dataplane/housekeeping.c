@@ -260,8 +260,10 @@ static void publish(struct housekeeping *h, int fd)
 	d->running = g;
 	h->telling = true;
 	h->tell = g->snapshot->generation;
-	for (unsigned i = 0; i < d->n_workers; i++)
+	for (unsigned i = 0; i < d->n_workers; i++) {
+		atomic_store_explicit(&d->worker[i]->next_regexes, g->regexes, memory_order_release);
 		atomic_store_explicit(&d->worker[i]->next_snapshot, g->snapshot, memory_order_release);
+	}
 }
 
 static void drain(struct housekeeping *h, uint64_t within)

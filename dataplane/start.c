@@ -160,6 +160,7 @@ static int worker_make(struct dataplane *d, unsigned id, const struct net_port *
 	struct worker_config conf = {.id = id,
 				     .n_workers = d->n_workers,
 				     .snapshot = d->running->snapshot,
+				     .regexes = d->running->regexes,
 				     .stats = &d->stats,
 				     .region = d->region,
 				     .limits = d->limits.head ? &d->limits : NULL,

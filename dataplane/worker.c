@@ -3,6 +3,7 @@
 #include "base/random.h"
 #include "contract/record.h"
 #include "gateway/gateway.h"
+#include "route/regex.h"
 #include "tcp/tcp.h"
 #include <errno.h>
 
@@ -227,9 +228,13 @@ static void gauges(struct worker *w)
 static void take_snapshot(struct worker *w)
 {
 	const struct snapshot *s = atomic_load_explicit(&w->next_snapshot, memory_order_acquire);
+	const struct regex_set *r = atomic_load_explicit(&w->next_regexes, memory_order_acquire);
 
+	// Those of a newer snapshot, which is about to be written: both are taken the next time.
+	if (s && s->regexes.n && (!r || regex_set_snapshot(r) != s))
+		s = NULL;
 	if (s && s->generation != atomic_load_explicit(&w->running_generation, memory_order_relaxed) &&
-	    gateway_configure(w->gateway, s)) {
+	    gateway_configure(w->gateway, s, s->regexes.n ? r : NULL)) {
 		net_configure(&w->net, s);
 		atomic_store_explicit(&w->stats->generation, s->generation, memory_order_relaxed);
 		atomic_store_explicit(&w->running_generation, s->generation, memory_order_release);
@@ -361,6 +366,7 @@ int worker_init(struct worker *w, const struct worker_config *conf)
 	err = gateway_start(w->gateway, &w->arena, w->tcp);
 	if (err)
 		goto fail;
+	atomic_store_explicit(&w->next_regexes, conf->regexes, memory_order_relaxed);
 	atomic_store_explicit(&w->next_snapshot, s, memory_order_relaxed);
 	take_snapshot(w);
 	return 0;

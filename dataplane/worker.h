@@ -10,6 +10,7 @@
 #include "port/steer.h"
 
 struct gateway;
+struct regex_set;
 struct tcp;
 
 #define WORKER_HANDOVER    1024 // packets in each ring from worker to worker
@@ -31,6 +32,8 @@ struct worker {
 	struct ptr_ring *to[SNAP_WORKERS_MAX];
 	uint64_t turns, housekept;
 	// Written by the housekeeping thread with release, read with acquire at the top of the loop.
+	// The snapshot's regular expressions (NULL where it has none) are written before it.
+	const struct regex_set *_Atomic next_regexes;
 	const struct snapshot *_Atomic next_snapshot;
 	// Written by the worker, read by the housekeeping thread.
 	_Atomic uint64_t running_generation;
@@ -41,6 +44,7 @@ struct worker {
 struct worker_config {
 	unsigned id, n_workers;
 	const struct snapshot *snapshot; // verified
+	const struct regex_set *regexes; // of it; NULL: it has none
 	struct stats *stats;
 	struct region *region;
 	const struct limit_table *limits; // of requests, shared by all workers; NULL: none

@@ -453,6 +453,13 @@ static bool condition_values(struct check *c, const struct snap_condition *d, ui
 	}
 }
 
+static bool condition_number(const struct check *c, const struct snap_condition *d)
+{
+	if (d->test == TEST_REGEX)
+		return d->number < c->s->regexes.n && d->value.n == 0;
+	return d->kind == CONDITION_VERSION ? d->number < c->s->apis.n : d->number == 0;
+}
+
 static bool route_conditions(struct check *c, const struct snap_route *r, uint32_t i)
 {
 	const struct snap_condition *d = snap_at(c->s, r->conditions);
@@ -468,12 +475,10 @@ static bool route_conditions(struct check *c, const struct snap_route *r, uint32
 		    (k && d[k].kind < d[k - 1].kind))
 			return fail(c, "route %u: condition %u of kind %u, test %u", i, k, d[k].kind,
 				    d[k].test);
-		if (d[k].number && (d[k].kind != CONDITION_VERSION || d[k].number >= c->s->apis.n))
-			return fail(c, "route %u: condition %u names API %u", i, k, d[k].number);
+		if (!condition_number(c, &d[k]))
+			return fail(c, "route %u: condition %u names API or expression %u", i, k, d[k].number);
 		if (!named && d[k].name.n)
 			return fail(c, "route %u: condition %u has a name", i, k);
-		if (d[k].kind == CONDITION_VERSION && c->s->apis.n == 0)
-			return fail(c, "route %u: condition %u without an API", i, k);
 		if (named ? !text(c, d[k].name, 1, SNAP_TEXT_MAX, "name in a condition") ||
 				    !text(c, d[k].value, 0, SNAP_TEXT_MAX, "text of a condition")
 			  : !condition_values(c, &d[k], i))
@@ -495,6 +500,20 @@ static bool apis(struct check *c)
 		    !text(c, a[i].header, 0, SNAP_NAME_MAX, "header of an API") ||
 		    !text(c, a[i].media_prefix, 0, SNAP_TEXT_MAX, "media type") ||
 		    !text(c, a[i].media_suffix, 0, SNAP_TEXT_MAX, "media type"))
+			return false;
+	return true;
+}
+
+static bool regexes(struct check *c)
+{
+	const struct snap_ref *t = snap_at(c->s, c->s->regexes);
+
+	if (c->s->regexes.n > SNAP_REGEXES_MAX)
+		return fail(c, "%u regular expressions", c->s->regexes.n);
+	if (!records(c, c->s->regexes, sizeof(*t), "regular expressions"))
+		return false;
+	for (uint32_t i = 0; i < c->s->regexes.n; i++)
+		if (!text(c, t[i], 1, SNAP_REGEX_MAX, "regular expression"))
 			return false;
 	return true;
 }
@@ -774,5 +793,6 @@ bool snapshot_verify(const void *s, size_t size, char *why, size_t why_size)
 	// whoever comes later in this list finds them checked, or only compares with their numbers.
 	return header(&c) && system_part(&c) && text(&c, c.s->source, 0, SNAP_TEXT_MAX, "source") &&
 	       bytes(&c, c.s->text, UINT32_MAX, "configuration text") && ports(&c) && limits(&c) &&
-	       listeners(&c) && upstreams(&c) && apis(&c) && routes(&c) && hosts(&c) && tries(&c);
+	       listeners(&c) && upstreams(&c) && apis(&c) && regexes(&c) && routes(&c) && hosts(&c) &&
+	       tries(&c);
 }

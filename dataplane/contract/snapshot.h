@@ -317,18 +317,20 @@ enum snap_condition_kind {
 	CONDITION_KINDS
 };
 #define CONDITION_NEGOTIATED CONDITION_VERSION
-enum snap_condition_test { TEST_PRESENT, TEST_ABSENT, TEST_EQUAL, TEST_PREFIX, TESTS };
+enum snap_condition_test { TEST_PRESENT, TEST_ABSENT, TEST_EQUAL, TEST_PREFIX, TEST_REGEX, TESTS };
 
 struct snap_condition {
 	uint16_t kind;         // enum snap_condition_kind, rising within a route
 	uint16_t test;         // enum snap_condition_test; HEADER, QUERY, COOKIE
-	uint32_t number;       // VERSION: index in apis
+	uint32_t number;       // VERSION: index in apis; TEST_REGEX: index in regexes
 	struct snap_ref name;  // HEADER, QUERY, COOKIE; text
 	struct snap_ref value; // HEADER, QUERY, COOKIE: text that is compared with; others: values
 };
 #define SNAP_CONDITIONS_MAX 32 // of a route
 #define SNAP_VALUES_MAX     64 // of a condition
 #define SNAP_APIS_MAX       64
+#define SNAP_REGEXES_MAX    4096
+#define SNAP_REGEX_MAX      1024 // bytes of one
 
 // An API with versions: how a request names one that its path does not.
 struct snap_api {
@@ -353,12 +355,13 @@ struct snapshot {
 	struct snap_ref ports, listeners, routes, upstreams;
 	struct snap_ref
 		hosts; // snap_host, open addressing, linear probing; n a power of two, at least one empty
-	struct snap_ref nodes;  // snap_node
-	struct snap_ref edges;  // snap_edge, like hosts
-	uint32_t host_any;      // 1 where a host with an empty key is in the table
-	uint32_t host_suffixes; // 1 where any key begins with '.'
-	struct snap_ref limits; // snap_limit
-	struct snap_ref apis;   // snap_api
+	struct snap_ref nodes;   // snap_node
+	struct snap_ref edges;   // snap_edge, like hosts
+	uint32_t host_any;       // 1 where a host with an empty key is in the table
+	uint32_t host_suffixes;  // 1 where any key begins with '.'
+	struct snap_ref limits;  // snap_limit
+	struct snap_ref apis;    // snap_api
+	struct snap_ref regexes; // snap_ref of text: regular expressions, none twice (route/regex.h)
 };
 
 static inline const void *snap_at(const struct snapshot *s, struct snap_ref r)

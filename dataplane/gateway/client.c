@@ -290,7 +290,9 @@ static void exchange_route(struct exchange *x, uint32_t head_length)
 				    .method = h->method,
 				    .listener = (uint32_t)(x->listener - first),
 				    .client = x->remote,
-				    .head = h};
+				    .head = h,
+				    .regexes = g->generation[x->generation].regexes,
+				    .matcher = g->matcher};
 	enum route_result found = route_find(x->snapshot, &query, &g->match);
 	// The listener's limits hold for what no route takes, too.
 	uint32_t stages = x->listener->limits.n ? 1u << STAGE_ratelimit : 0;

@@ -97,6 +97,7 @@ struct exchange {
 // A generation in use.
 struct generation {
 	const struct snapshot *snapshot; // NULL: free
+	const struct regex_set *regexes;
 	uint64_t number;
 	uint32_t pins;
 };
@@ -116,6 +117,7 @@ struct gateway {
 	struct upstream_pool upstreams;
 	struct random random;
 	struct ratelimit *ratelimit;
+	struct regex_matcher *matcher;
 	struct generation generation[GENERATIONS];
 	uint32_t current; // index
 	uint32_t n_listener_tags;

@@ -1,6 +1,7 @@
 // The gateway's life: memory, generations, listeners, timers.
 #include "gateway/exchange.h"
 #include "policy/ratelimit/ratelimit.h"
+#include "route/regex.h"
 #include <errno.h>
 
 static uint32_t exchanges_for(uint32_t max_connections)
@@ -14,7 +15,7 @@ size_t gateway_memory(uint32_t max_connections)
 
 	return sizeof(struct gateway) + n * (sizeof(struct exchange) + sizeof(struct attempt) + 128) +
 	       STATS_UPSTREAMS * sizeof(struct pending) + upstream_memory(max_connections) +
-	       ratelimit_memory() + 65536;
+	       ratelimit_memory() + regex_matcher_memory() + 65536;
 }
 
 struct gateway *gateway_create(struct arena *a, const struct gateway_config *conf)
@@ -30,7 +31,8 @@ struct gateway *gateway_create(struct arena *a, const struct gateway_config *con
 	g->ratelimit = ratelimit_create(a, &(struct ratelimit_config){.worker = conf->worker,
 								      .region = conf->region,
 								      .table = conf->limits});
-	if (!g->pending || !g->ratelimit)
+	g->matcher = regex_matcher_create(a, &conf->stats->c[CTR_http_regex_beyond]);
+	if (!g->pending || !g->ratelimit || !g->matcher)
 		return NULL;
 	g->due = UINT32_MAX;
 	for (uint32_t i = 0; i < STATS_UPSTREAMS; i++)
@@ -172,14 +174,14 @@ static void rates_configure(struct gateway *g, const struct snapshot *s)
 	}
 }
 
-bool gateway_configure(struct gateway *g, const struct snapshot *s)
+bool gateway_configure(struct gateway *g, const struct snapshot *s, const struct regex_set *regexes)
 {
 	for (uint32_t i = 0; i < GENERATIONS; i++) {
 		struct generation *n = &g->generation[i], *old = &g->generation[g->current];
 
 		if (n->snapshot)
 			continue;
-		*n = (struct generation){.snapshot = s, .number = s->generation};
+		*n = (struct generation){.snapshot = s, .regexes = regexes, .number = s->generation};
 		if (old != n && old->pins == 0)
 			old->snapshot = NULL;
 		g->current = i;

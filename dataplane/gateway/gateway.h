@@ -12,6 +12,7 @@
 #include "tcp/tcp.h"
 
 struct gateway;
+struct regex_set;
 
 struct gateway_config {
 	unsigned worker;
@@ -37,8 +38,9 @@ void gateway_stop(struct gateway *g);
 bool gateway_listen(void *gateway, uint16_t port, struct addr local, uint16_t local_port,
 		    struct tcp_accept *out);
 void gateway_set_now(struct gateway *g, uint64_t now);
-// Takes a verified snapshot into use for new requests. false: too many older ones are still in use; try again.
-bool gateway_configure(struct gateway *g, const struct snapshot *s);
+// Takes a verified snapshot into use for new requests, with its regular expressions (NULL: it has none). false:
+// too many older ones are still in use; try again.
+bool gateway_configure(struct gateway *g, const struct snapshot *s, const struct regex_set *regexes);
 // The oldest generation that any exchange here still runs under.
 uint64_t gateway_oldest(const struct gateway *g);
 bool gateway_owns_timer(const struct gateway *g, const struct timer *t);

@@ -1,4 +1,5 @@
 #include "route/condition.h"
+#include "route/regex.h"
 
 static int hex(char c)
 {
@@ -8,7 +9,6 @@ static int hex(char c)
 				      : -1;
 }
 
-// Takes the next byte off the front: of a query as what it stands for. What is no escape stands for itself.
 static unsigned char byte_take(struct slice *s, bool decode)
 {
 	char c = *s->p;
@@ -24,6 +24,11 @@ static unsigned char byte_take(struct slice *s, bool decode)
 	return (unsigned char)c;
 }
 
+unsigned char query_byte_take(struct slice *s)
+{
+	return byte_take(s, true);
+}
+
 static bool value_is(struct slice value, struct slice text, bool decode, bool prefix)
 {
 	for (; text.n; text = slice_of(text.p + 1, text.n - 1))
@@ -32,13 +37,24 @@ static bool value_is(struct slice value, struct slice text, bool decode, bool pr
 	return prefix || value.n == 0;
 }
 
-static bool value_passes(const struct snapshot *s, const struct snap_condition *c, struct slice value,
-			 bool decode)
+static bool expression_matches(const struct snap_condition *c, const struct route_query *q, struct slice value,
+			       bool decode)
+{
+	if (!q->regexes || !q->matcher)
+		return false;
+	return (decode ? regex_match_decoded : regex_match)(q->regexes, c->number, q->matcher, value) ==
+	       REGEX_MATCHES;
+}
+
+static bool value_passes(const struct snapshot *s, const struct snap_condition *c, const struct route_query *q,
+			 struct slice value, bool decode)
 {
 	switch ((enum snap_condition_test)c->test) {
 	case TEST_EQUAL:
 	case TEST_PREFIX:
 		return value_is(value, snap_text(s, c->value), decode, c->test == TEST_PREFIX);
+	case TEST_REGEX:
+		return expression_matches(c, q, value, decode);
 	case TEST_PRESENT:
 	case TEST_ABSENT:
 	case TESTS:
@@ -58,15 +74,15 @@ static bool header_holds(const struct snapshot *s, const struct snap_condition *
 		if (f->dropped || !slice_ieq(f->name, name))
 			continue;
 		seen = true;
-		if (value_passes(s, c, f->value, false))
+		if (value_passes(s, c, q, f->value, false))
 			return c->test != TEST_ABSENT;
 	}
 	return c->test == TEST_ABSENT && !seen;
 }
 
 // name=value pairs; blanks before a name do not count.
-static bool pairs_hold(const struct snapshot *s, const struct snap_condition *c, struct slice list,
-		       char separator, bool decode, bool *seen)
+static bool pairs_hold(const struct snapshot *s, const struct snap_condition *c, const struct route_query *q,
+		       struct slice list, char separator, bool decode, bool *seen)
 {
 	const char *p = list.p, *end = list.p + list.n;
 
@@ -84,7 +100,7 @@ static bool pairs_hold(const struct snapshot *s, const struct snap_condition *c,
 		if (!value_is(name, snap_text(s, c->name), decode, false))
 			continue;
 		*seen = true;
-		if (value_passes(s, c, value, decode))
+		if (value_passes(s, c, q, value, decode))
 			return true;
 	}
 	return false;
@@ -92,7 +108,7 @@ static bool pairs_hold(const struct snapshot *s, const struct snap_condition *c,
 
 static bool query_holds(const struct snapshot *s, const struct snap_condition *c, const struct route_query *q)
 {
-	bool seen = false, passes = q->query.n && pairs_hold(s, c, q->query, '&', true, &seen);
+	bool seen = false, passes = q->query.n && pairs_hold(s, c, q, q->query, '&', true, &seen);
 
 	return c->test == TEST_ABSENT ? !seen : passes;
 }
@@ -105,7 +121,7 @@ static bool cookie_holds(const struct snapshot *s, const struct snap_condition *
 		const struct http_field *f = &q->head->field[i];
 
 		if (!f->dropped && slice_ieq(f->name, SLICE("cookie")))
-			passes = pairs_hold(s, c, f->value, ';', false, &seen);
+			passes = pairs_hold(s, c, q, f->value, ';', false, &seen);
 	}
 	return c->test == TEST_ABSENT ? !seen : passes;
 }

@@ -12,6 +12,9 @@ enum route_result { ROUTE_FOUND, ROUTE_NOT_FOUND, ROUTE_NO_METHOD, ROUTE_NOT_ACC
 #define ROUTE_OFFERS 16
 #define ROUTE_BURST  32
 
+struct regex_set;
+struct regex_matcher;
+
 struct route_query {
 	// host may be empty; a trailing dot is ignored and case does not matter. path begins with '/', or is
 	// "*".
@@ -20,6 +23,9 @@ struct route_query {
 	uint32_t listener; // index
 	struct addr client;
 	const struct http_head *head; // fields; NULL: none
+	// What expressions in conditions are matched with (route/regex.h); NULL: no such condition holds.
+	const struct regex_set *regexes;
+	struct regex_matcher *matcher;
 };
 
 struct route_match {

@@ -213,6 +213,27 @@ def test_fields_queries_cookies_clients_and_listeners_choose_routes(gw):
     own_error(ask(gw, "asked.test", "/"), 404)
 
 
+def test_regular_expressions_choose_routes(gw):
+    fields = [("X-Env", "stag17"), ("Cookie", "a=b; user=00c0ffee")]
+    assert ask(gw, "asked.test", "/regex?q=a+b%20c", fields=fields).body == b"regex"
+    for path, wrong in (("/regex?q=ab", fields), ("/regex", fields),
+                        ("/regex?q=a+b", [("X-Env", "stag17x"), fields[1]]),
+                        ("/regex?q=a+b", [fields[0], ("Cookie", "user=00c0ffeex")])):
+        own_error(ask(gw, "asked.test", path, fields=wrong), 404)
+    text = gw.cgctl("route test GET 'http://asked.test/regex?q=a+b' X-Env:stag17 Cookie:user=xyz")
+    assert "header X-Env regex" in text and "cookie user regex" in text, text
+
+
+def test_an_expression_that_would_take_for_ever_ends_and_is_counted(gw):
+    before = gw.drops().get("http_regex_beyond", 0)
+    with Conn(gw.address) as conn:
+        for _ in range(10):
+            answer = conn.request("GET", "/hard", "asked.test", fields=[("X-Hard", "a" * 3000 + "!")])
+            assert answer.body == b"not matched", answer
+        assert conn.request("GET", "/hard", "asked.test", fields=[("X-Hard", "aaaa")]).body == b"matched"
+    assert gw.drops().get("http_regex_beyond", 0) == before + 10
+
+
 def test_route_test_explains_conditions(gw):
     text = gw.cgctl("route test GET http://asked.test/ X-Env:prod client=198.18.77.5")
     assert "asked-client" in text and "header X-Env equal" in text, text

@@ -140,7 +140,8 @@ static struct snap_ref image_take(struct image *m, uint32_t route)
 	return r;
 }
 
-// Route 1 takes requests of listener 1, from 198.18.0.0/16, with a header and in version v2 of the API "shop".
+// Route 1 takes requests of listener 1, from 198.18.0.0/16, with a header and a cookie that matches, and in
+// version v2 of the API "shop".
 static void image_conditions(struct image *m)
 {
 	struct snap_condition *c;
@@ -153,7 +154,7 @@ static void image_conditions(struct image *m)
 	api->name = image_text(m, "shop");
 	api->header = image_text(m, "X-API-Version");
 	api->otherwise = image_text(m, "v2");
-	image_route(m, 1)->conditions = image_records(m, 4, sizeof *c);
+	image_route(m, 1)->conditions = image_records(m, 5, sizeof *c);
 	c = image_at(m, image_route(m, 1)->conditions);
 	c[0] = (struct snap_condition){.kind = CONDITION_LISTENER, .value = image_records(m, 1, 4)};
 	*(uint32_t *)image_at(m, c[0].value) = 1;
@@ -163,8 +164,14 @@ static void image_conditions(struct image *m)
 	c[2] = (struct snap_condition){.kind = CONDITION_HEADER, .test = TEST_EQUAL};
 	c[2].name = image_text(m, "X-Env");
 	c[2].value = image_text(m, "staging");
-	c[3] = (struct snap_condition){.kind = CONDITION_VERSION, .value = image_records(m, 1, sizeof *v)};
-	v = image_at(m, c[3].value);
+	c[3] = (struct snap_condition){.kind = CONDITION_COOKIE, .test = TEST_REGEX, .number = 1};
+	c[3].name = image_text(m, "user");
+	image_header(m)->regexes = image_records(m, 2, sizeof *v);
+	v = image_at(m, image_header(m)->regexes);
+	v[0] = image_text(m, "^a");
+	v[1] = image_text(m, "^(alice|bob)$");
+	c[4] = (struct snap_condition){.kind = CONDITION_VERSION, .value = image_records(m, 1, sizeof *v)};
+	v = image_at(m, c[4].value);
 	*v = image_text(m, "v2");
 }
 

@@ -65,9 +65,10 @@ static void snapshot_of_version_4_has_its_layout(void **state)
 	SIZE(snap_node, 32);
 	SIZE(snap_edge, 32);
 	AT(snap_edge, w, 16);
-	SIZE(snapshot, 488);
+	SIZE(snapshot, 496);
 	AT(snapshot, limits, 472);
 	AT(snapshot, apis, 480);
+	AT(snapshot, regexes, 488);
 	AT(snapshot, checksum, 32);
 	AT(snapshot, system, 48);
 	AT(snapshot, ports, 408);

@@ -142,7 +142,7 @@ static unsigned references(struct image *m, struct snap_ref **ref)
 				  &P->name,          &P->device,    &P->addresses, &P->routes,
 				  &L->name,          &R->name,      &R->targets,   &R1->body,
 				  &R1->content_type, &R2->location, &R->host_text, &R->path_text,
-				  &U->name,          &U->endpoints, &E->name,      &C[3].value,
+				  &U->name,          &U->endpoints, &E->name,      &C[4].value,
 				  &C[2].name,        &C[0].value,   &N->exact,     &image_node(m, 6)->prefix,
 				  &R->stage_conf[0]};
 

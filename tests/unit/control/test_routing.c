@@ -4,6 +4,7 @@
 // pairs.
 #include "base/random.h"
 #include "compile.h"
+#include "route/regex.h"
 #include "routing/naive.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,6 +24,7 @@ struct world {
 	struct config config;
 	struct blob blob;
 	const struct snapshot *s;
+	struct regex_set *regexes;
 	bool built;
 };
 
@@ -42,6 +44,9 @@ static void world_build(struct world *w, const char *text)
 	if (compile_snapshot(&w->blob, &w->config, w->region, 1, why, sizeof(why)) < 0)
 		fail_msg("%s: %s", why, text);
 	w->s = (const void *)w->blob.p;
+	w->regexes = regex_set_create(w->s, why, sizeof(why));
+	if (!w->regexes)
+		fail_msg("%s", why);
 	w->built = true;
 }
 
@@ -49,6 +54,7 @@ static void world_end(struct world *w)
 {
 	if (!w->built)
 		return;
+	regex_set_free(w->regexes);
 	config_free(&w->config);
 	blob_free(&w->blob);
 	w->built = false;
@@ -59,13 +65,24 @@ struct ask {
 	struct route_query q;
 };
 
+static struct regex_matcher *matcher(void)
+{
+	static struct regex_matcher *m;
+	static struct arena a;
+
+	if (!m && arena_init(&a, regex_matcher_memory()) == 0)
+		m = regex_matcher_create(&a, NULL);
+	assert_non_null(m);
+	return m;
+}
+
 static void ask_field(struct ask *a, struct slice name, struct slice value)
 {
 	assert_true(http_add(&a->head, name, value));
 }
 
 // Both matchers; fails where they differ. Returns what the naive one found.
-static struct naive compare(const struct world *w, const struct ask *a, const char *what)
+static struct naive compare(const struct world *w, struct ask *a, const char *what)
 {
 	struct naive n = naive_find(&w->config.root, &a->q);
 	const struct route_query *qs[3] = {&a->q, &a->q, &a->q};
@@ -130,7 +147,8 @@ static void request_parse(const struct world *w, char *line, struct ask *a)
 	struct slice part = slice_of(line, (size_t)(space - line));
 
 	a->head.n = 0;
-	a->q = (struct route_query){.method = http_method_of(part), .head = &a->head};
+	a->q = (struct route_query){
+		.method = http_method_of(part), .head = &a->head, .regexes = w->regexes, .matcher = matcher()};
 	addr_parse("198.18.0.100", 12, &a->q.client);
 	line = space + 1;
 	target_parse(part_next(&line), &a->q);
@@ -151,7 +169,6 @@ static void request_parse(const struct world *w, char *line, struct ask *a)
 			ask_field(a, slice_of(part.p, (size_t)(colon - part.p)), value);
 		}
 	}
-	(void)w;
 }
 
 static void outcome(const struct world *w, const struct ask *a, char *out, size_t room)
@@ -257,6 +274,10 @@ static const char *const conditions[] = {
 	"query: p",
 	"cookies: s",
 	"cookies: {name: s, equal: \"1\"}",
+	"cookies: {name: s, regex: \"^[12]$\"}",
+	"headers: {name: X-A, regex: \"^1(2|3)?$\"}",
+	"headers: [{name: X-B, regex: \"^$\"}, {name: X-A, regex: \"2\"}]",
+	"query: {name: p, regex: \"^1 [0-9]+$\"}",
 	"listeners: inside",
 	"clients: 198.18.0.0/25",
 	"clients: [198.18.0.128/25, \"fd00:c6:12::/48\"]",
@@ -311,13 +332,13 @@ static void random_config(struct random *r, char *text)
 			at += (size_t)snprintf(text + at, TEXT_ROOM - at, ", host: \"%s\"", host);
 		if (random_below(r, 3) == 0)
 			at += (size_t)snprintf(text + at, TEXT_ROOM - at, ", methods: %s", PICK(r, methods));
-		if (random_below(r, 2))
+		if (random_below(r, 5) < 2)
 			at += (size_t)snprintf(text + at, TEXT_ROOM - at, ", %s", PICK(r, conditions));
 		at += (size_t)snprintf(text + at, TEXT_ROOM - at, "}, respond: {status: 200}}\n");
 	}
 }
 
-static void random_ask(struct random *r, struct ask *a, char *path)
+static void random_ask(struct random *r, const struct world *w, struct ask *a, char *path)
 {
 	static const char *const queries[] = {"", "", "p=1+2", "p=1%202&q", "p", "q=1"};
 	static const char *const clients[] = {"198.18.0.1", "198.18.0.200", "fd00:c6:12::7", "198.19.0.1"};
@@ -332,7 +353,9 @@ static void random_ask(struct random *r, struct ask *a, char *path)
 				    .query = slice_of(query, strlen(query)),
 				    .method = PICK(r, method),
 				    .listener = random_below(r, 2),
-				    .head = &a->head};
+				    .head = &a->head,
+				    .regexes = w->regexes,
+				    .matcher = matcher()};
 	addr_parse(client, strlen(client), &a->q.client);
 	for (uint32_t n = random_below(r, 4); n; n--) {
 		const char *const *f = PICK(r, fields);
@@ -359,7 +382,7 @@ static void random_pairs_that_overlap_are_matched_as_the_naive_matcher_says(void
 			char path[128];
 			struct naive n;
 
-			random_ask(&r, &a, path);
+			random_ask(&r, &w, &a, path);
 			n = compare(&w, &a, path);
 			some += n.matching > 0;
 			several += n.matching > 1;
