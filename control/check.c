@@ -527,6 +527,19 @@ static void check_shadows(struct config *c)
 		}
 }
 
+static void check_tunnels(struct config *c, const struct conf_route *r)
+{
+	if (r->upgrade.n && !r->to.n)
+		diag_error(&c->diag, r->upgrade.mark, "upgrade: means nothing without to");
+	if (r->connect.v && !r->to.n)
+		diag_error(&c->diag, r->connect.mark, "connect: means nothing without to");
+	if (r->connect.v && r->match.methods.n)
+		diag_error(&c->diag, r->connect.mark, "connect: match.methods leaves CONNECT out");
+	if (r->tunnel_idle.given && !r->upgrade.n && !r->connect.v)
+		diag_error(&c->diag, r->tunnel_idle.mark,
+			   "tunnel_idle: means nothing without upgrade or connect");
+}
+
 static void check_routes(struct config *c, const struct names *upstreams)
 {
 	struct conf_route *r = c->root.routes.v;
@@ -538,6 +551,7 @@ static void check_routes(struct config *c, const struct names *upstreams)
 		check_action(c, &r[i], upstreams);
 		if (r[i].timeout.v && r[i].per_try.given && r[i].per_try.v > r[i].timeout.v)
 			diag_warning(&c->diag, r[i].per_try.mark, "per_try: longer than the whole timeout");
+		check_tunnels(c, &r[i]);
 		for (unsigned s = 0; s < STAGE_COUNT; s++)
 			if (r[i].stage[s] && stage_compilers[s]->check)
 				stage_compilers[s]->check(&c->diag, r[i].stage[s],

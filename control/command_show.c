@@ -181,15 +181,26 @@ void command_show_drops(struct request *rq)
 	request_answer(rq, json_pack("{s:o}", "drops", rows));
 }
 
-void command_show_tcp(struct request *rq)
+// All of two groups, drops or not.
+static void show_groups(struct request *rq, const char *name, unsigned one, unsigned other)
 {
 	const struct stats *st = &rq->control->instance.stats;
 	json_t *rows = json_array();
 
 	for (unsigned i = 0; i < CTR_COUNT; i++)
-		if (counter_info[i].group == GROUP_tcp)
+		if (counter_info[i].group == one || counter_info[i].group == other)
 			json_array_append_new(rows, counter_row(st, i));
-	request_answer(rq, json_pack("{s:o}", "tcp", rows));
+	request_answer(rq, json_pack("{s:o}", name, rows));
+}
+
+void command_show_tcp(struct request *rq)
+{
+	show_groups(rq, "tcp", GROUP_tcp, GROUP_tcp);
+}
+
+void command_show_http(struct request *rq)
+{
+	show_groups(rq, "http", GROUP_http, GROUP_upstream);
 }
 
 static void pool_row(json_t *rows, const char *what, int worker, json_t *used, json_t *high, json_t *size)

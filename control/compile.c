@@ -440,7 +440,12 @@ static int job_route(struct job *j, const struct conf_route *r, struct snap_rout
 		.host_text = text_add(j, &m->host),
 		.path_text = path_text(j, m),
 		.conditions = conditions_add(j->b, &j->c->root, m, j->expressions),
+		.connect = (uint8_t)r->connect.v,
+		.tunnel_idle = r->tunnel_idle.v,
 	};
+
+	for (uint32_t i = 0; i < r->upgrade.n; i++)
+		out->upgrade |= (uint8_t)(1u << ((const struct number *)r->upgrade.v)[i].v);
 	job_action(j, r, out);
 	if (out->action == ACTION_TO && job_targets(j, r, out) < 0)
 		return -1;

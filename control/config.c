@@ -350,6 +350,7 @@ static const struct field redirect_fields[] = {
 static const struct object redirect_object = {"redirect", sizeof(struct conf_redirect),
 					      OBJECT(redirect_fields)};
 
+static const char *const upgrade_words[] = {[UPGRADE_WEBSOCKET] = "websocket", NULL};
 static const struct field route_fields[] = {
 	{"name", KIND_NAME, F(conf_route, name), .flags = FIELD_REQUIRED},
 	{"match", KIND_OBJECT, F(conf_route, match), .object = &match_object, .help = "none: every request"},
@@ -364,6 +365,12 @@ static const struct field route_fields[] = {
 	 .help = "one attempt, from the end of the request to the response head; 0s: none"},
 	{"attempts", KIND_NUMBER, F(conf_route, attempts), .min = 1, .max = 8, .def = "3",
 	 .help = "at most; again only where no byte was sent"},
+	{"upgrade", KIND_LIST, KIND_WORD, F(conf_route, upgrade), .flags = FIELD_ONE, .min = 1, .max = 4,
+	 .words = upgrade_words, .help = "protocols that a request may switch to"},
+	{"connect", KIND_WORD, F(conf_route, connect), .def = "false", .words = conf_booleans,
+	 .help = "CONNECT opens a tunnel to an endpoint: the one named, or one of the named port"},
+	{"tunnel_idle", KIND_TIME, F(conf_route, tunnel_idle), .min = 0, .max = 7 * 86400 * SECOND, .def = "5m",
+	 .help = "a tunnel ends after this time without a byte either way; 0s: never"},
 	{"api_version", KIND_TEXT, F(conf_route, api_version), .min = 3, .max = 127,
 	 .help = "API/VERSION that answers are of, where the path and not match.version names it"},
 	{"list_versions", KIND_NAME, F(conf_route, list_versions),

@@ -137,7 +137,8 @@ struct conf_route {
 	struct list to; // struct conf_target
 	struct conf_respond respond;
 	struct conf_redirect redirect;
-	struct number timeout, per_try, attempts;
+	struct number timeout, per_try, attempts, connect, tunnel_idle;
+	struct list upgrade; // struct number, enum snap_upgrade
 	struct text api_version, list_versions;
 	void *stage[STAGE_COUNT]; // as the stages' tables say; each begins with struct object_head
 };

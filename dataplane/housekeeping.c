@@ -18,6 +18,7 @@
 #define LOOK_DRAIN_MS   10
 #define DRAIN_BY_SIGNAL 10000000000ull         // ns, for requests in flight after SIGTERM
 #define DRAIN_MAX       (3600ull * 1000000000) // ns
+#define DRAIN_LAST      200000000ull           // ns beyond it in which tunnels are closed
 #define QUIET           250000000ull           // ns without any request in flight, then a drain is over
 
 static void control_close(struct housekeeping *h)
@@ -275,7 +276,8 @@ static void drain(struct housekeeping *h, uint64_t within)
 		return;
 	}
 	log_print(LOG_INFO, "finishing requests in flight");
-	atomic_store(&h->dataplane->region->draining, 1);
+	h->draining = DRAIN_ON;
+	atomic_store(&h->dataplane->region->draining, h->draining);
 	h->deadline = now + (within < DRAIN_MAX ? within : DRAIN_MAX);
 	h->busy_seen = now;
 }
@@ -286,7 +288,7 @@ static void drain_look(struct housekeeping *h)
 	uint64_t conns = 0, exchanges = 0, now = clock_kernel();
 
 	// A control that attaches meanwhile calls off what its predecessor began, but this end is certain.
-	atomic_store(&d->region->draining, 1);
+	atomic_store(&d->region->draining, h->draining);
 	for (unsigned i = 0; i < d->n_workers; i++) {
 		conns += stat_get(&d->stats.worker[i].conns_used);
 		exchanges += stat_get(&d->stats.worker[i].exchanges_used);
@@ -295,10 +297,12 @@ static void drain_look(struct housekeeping *h)
 		h->busy_seen = now;
 	if (conns == 0 || now - h->busy_seen > QUIET) {
 		h->stop = true;
-	} else if (now > h->deadline) {
-		log_print(LOG_WARNING, "%llu requests were still in flight at the deadline",
-			  (unsigned long long)exchanges);
+	} else if (now > h->deadline + DRAIN_LAST) {
 		h->stop = true;
+	} else if (now > h->deadline && h->draining != DRAIN_END) {
+		log_print(LOG_WARNING, "%llu requests and tunnels were still in flight at the deadline",
+			  (unsigned long long)exchanges);
+		h->draining = DRAIN_END;
 	}
 }
 

@@ -11,9 +11,10 @@ struct housekeeping {
 	bool running; // START has been obeyed
 	bool stop;
 	int exit_code;
-	bool telling;       // control waits for the answer to a PUBLISH
-	uint64_t tell;      // of this generation
-	uint64_t deadline;  // of a drain; 0: none
+	bool telling;      // control waits for the answer to a PUBLISH
+	uint64_t tell;     // of this generation
+	uint64_t deadline; // of a drain; 0: none
+	enum drain draining;
 	uint64_t busy_seen; // when a request was last seen in flight, while draining
 };
 

@@ -191,7 +191,7 @@ static void answer_command(struct worker *w)
 				     .local_port = t->local_port,
 				     .remote_port = t->remote_port,
 				     .state = (uint8_t)t->state,
-				     .side = !t->accepted,
+				     .side = (uint8_t)((t->accepted ? 0 : 1) | (gateway_tunnels(t) ? 2 : 0)),
 				     .port = t->port,
 				     .age_ns = w->now - t->opened,
 				     .idle_ns = w->now - t->last_rx,
@@ -261,7 +261,7 @@ void worker_advance(struct worker *w, uint64_t now)
 		answer_command(w);
 		gauges(w);
 		gateway_drain(w->gateway,
-			      atomic_load_explicit(&w->region->draining, memory_order_relaxed) == 1);
+			      (enum drain)atomic_load_explicit(&w->region->draining, memory_order_relaxed));
 	}
 }
 

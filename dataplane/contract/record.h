@@ -25,7 +25,7 @@ struct rec_conn {
 	struct addr local, remote;
 	uint16_t local_port, remote_port;
 	uint8_t state; // enum tcp_state
-	uint8_t side;  // 0 client, 1 upstream
+	uint8_t side;  // bit 0: upstream, else client; bit 1: it is an end of a tunnel
 	uint16_t port;
 	uint64_t age_ns, idle_ns;
 	uint64_t bytes_in, bytes_out;

@@ -85,6 +85,9 @@ struct region_limit_key {
 // Bits of an endpoint's state as one worker sees it; each worker writes its own byte.
 enum endpoint_health { HEALTH_UP, HEALTH_DOWN };
 
+// An orderly end: requests in flight are finished; at the end of the time for it tunnels are closed.
+enum drain { DRAIN_OFF, DRAIN_ON, DRAIN_END };
+
 struct region {
 	uint64_t magic;
 	uint32_t version;
@@ -94,7 +97,7 @@ struct region {
 	_Atomic uint32_t log_level;       // enum log_level
 	_Atomic uint32_t control_epoch;   // rises with each start of control
 	_Atomic uint32_t dataplane_epoch; // rises with each start of the data plane (written by it)
-	_Atomic uint64_t draining;        // 1: refuse keep-alive, readiness false
+	_Atomic uint64_t draining;        // enum drain
 	_Atomic uint64_t involuntary_pid; // reserved
 	uint64_t off_endpoint_names;
 	uint64_t off_active;

@@ -536,7 +536,10 @@ static bool routes(struct check *c)
 		    r[i].host >= c->s->hosts.n)
 			return fail(c, "route %u: statistics slot %u, %u attempts or host %u is out of range",
 				    i, r[i].stat_slot, r[i].attempts, r[i].host);
-		if (r[i].timeout > TIME_MAX || r[i].per_try > TIME_MAX)
+		if (r[i].upgrade >> UPGRADES || r[i].connect > 1 ||
+		    ((r[i].upgrade || r[i].connect) && r[i].action != ACTION_TO))
+			return fail(c, "route %u: tunnels of a kind that is not known, or to nowhere", i);
+		if (r[i].timeout > TIME_MAX || r[i].per_try > TIME_MAX || r[i].tunnel_idle > TIME_MAX)
 			return fail(c, "route %u: timeouts out of range", i);
 	}
 	return true;

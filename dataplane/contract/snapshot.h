@@ -187,6 +187,7 @@ struct snap_limit_use {     // in a route or listener
 #define SNAP_LIMIT_USES_MAX  8
 #define SNAP_LIMIT_TIME_MAX  (400ull * 86400 * 1000000000) // ns: burst times interval, and delay
 
+enum snap_upgrade { UPGRADE_WEBSOCKET, UPGRADES };
 enum snap_action { ACTION_TO, ACTION_RESPOND, ACTION_REDIRECT };
 
 // METHOD_* bits are 1 << enum http_method; a route with methods = 0 takes all.
@@ -207,7 +208,9 @@ struct snap_route {
 	struct snap_ref targets; // ACTION_TO: snap_target, at least 1
 
 	uint32_t status; // ACTION_RESPOND, ACTION_REDIRECT: 200..599
-	uint32_t pad;
+	uint8_t upgrade; // ACTION_TO: bits of 1 << enum snap_upgrade, protocols that may be switched to
+	uint8_t connect; // ACTION_TO: 1: CONNECT opens a tunnel to an endpoint
+	uint16_t pad;
 	struct snap_ref content_type; // ACTION_RESPOND; text
 	struct snap_ref body;         // ACTION_RESPOND; bytes, at most SNAP_BODY_MAX
 	struct snap_ref location;     // ACTION_REDIRECT; text
@@ -229,6 +232,7 @@ struct snap_route {
 
 	struct snap_ref stage_conf[8]; // by enum stage: bytes of the stage's conf.h record, 8-aligned
 	struct snap_ref conditions;    // snap_condition, by kind
+	uint64_t tunnel_idle;          // ns without a byte either way, until a tunnel ends; 0: never
 };
 #define SNAP_BODY_MAX   65536
 #define SNAP_ANSWER_MAX 1536 // bytes of a prebuilt answer: it fits a packet buffer

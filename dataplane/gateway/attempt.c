@@ -1,5 +1,5 @@
 // Attempts: one request on one upstream connection, from the choice of the endpoint to the end of the response.
-#include "gateway/exchange.h"
+#include "gateway/tunnel.h"
 #include <errno.h>
 
 static struct upstream_stats *stats_of(const struct attempt *a)
@@ -44,7 +44,7 @@ static void attempt_free(struct attempt *a)
 }
 
 // By weight among the route's targets; a weight set by hand wins.
-static const struct snap_upstream *choose_upstream(struct exchange *x)
+const struct snap_upstream *attempt_upstream(struct exchange *x)
 {
 	struct gateway *g = x->g;
 	const struct snapshot *s = x->snapshot;
@@ -160,6 +160,8 @@ static void attempt_place(struct attempt *a, bool fresh)
 			exchange_fail(x, 503, "no endpoint of the upstream is available");
 		return;
 	}
+	if (x->tunnel && x->tunnel->kind == TUNNEL_CONNECT)
+		fresh = true; // what a pooled one has carried is nobody's
 	a->conn = fresh ? NULL : upstream_reuse(&g->upstreams, a->endpoint, a);
 	if (a->conn) {
 		a->reused = true;
@@ -184,7 +186,7 @@ void attempt_start(struct exchange *x, const struct snap_upstream *u)
 	struct attempt *a;
 
 	if (!u)
-		u = choose_upstream(x);
+		u = attempt_upstream(x);
 	if (!u) {
 		count(g, CTR_up_no_endpoint);
 		exchange_fail(x, 503, "every upstream of the route has weight 0");
@@ -255,7 +257,7 @@ static void pending_wake(struct gateway *g, uint32_t stat_slot)
 static void attempt_account(struct attempt *a, uint16_t status)
 {
 	struct upstream_stats *us = stats_of(a);
-	uint64_t took = a->x->g->now - a->started;
+	uint64_t took = tunnel_is_open(a->x) ? a->x->tunnel->took : a->x->g->now - a->started;
 
 	stat_add(&us->responses[status / 100 < STATUS_CLASSES ? status / 100 : 0], 1);
 	stat_add(&us->duration_sum_ns, took);
@@ -406,7 +408,27 @@ static void attempt_lost(struct attempt *a)
 	exchange_fail(x, 502, "the upstream closed the connection without an answer");
 }
 
-enum head { HEAD_DONE, HEAD_MORE, HEAD_BLOCKED, HEAD_OVER }; // OVER: the exchange has ended
+enum head { HEAD_DONE, HEAD_MORE, HEAD_BLOCKED, HEAD_TUNNEL, HEAD_OVER }; // OVER: the exchange has ended
+
+// A 101, to a request that asked for it: it is passed on, and all behind it is a tunnel's.
+static enum head switch_protocols(struct attempt *a, uint32_t n)
+{
+	struct exchange *x = a->x;
+
+	switch (tunnel_switch(a)) {
+	case 0:
+		tcp_recv_skip(a->conn->tcp, n);
+		return HEAD_TUNNEL;
+	case -EBADMSG:
+		count(x->g, CTR_up_bad_response);
+		exchange_fail(x, 502, "the upstream's handshake is not what was asked for");
+		return HEAD_OVER;
+	default:
+		count(x->g, CTR_http_overload);
+		exchange_fail(x, 502, "the upstream's answer cannot be forwarded");
+		return HEAD_OVER;
+	}
+}
 
 // Takes interim and final heads from the upstream.
 static enum head response_head(struct attempt *a)
@@ -427,6 +449,8 @@ static enum head response_head(struct attempt *a)
 		n = response_head_parse(g, t, &a->scanned);
 		if (n == HTTP_MORE)
 			return HEAD_MORE;
+		if (n > 0 && h->status == 101 && x->tunnel)
+			return switch_protocols(a, (uint32_t)n);
 		if (n < 0 || h->status == 101) { // we asked for no upgrade
 			count(g, CTR_up_bad_response);
 			if (n < 0)
@@ -452,6 +476,8 @@ static enum head response_head(struct attempt *a)
 		out = x->minor >= 1 ? FRAMING_CHUNKED : FRAMING_CLOSE;
 	if (out == FRAMING_CLOSE || !http_body_done(&x->request))
 		x->keep_alive = false; // an answer before the request's end: the rest may never come
+	if (x->tunnel)
+		tunnel_decline(x);
 	x->out_framing = (uint8_t)out;
 	x->status = h->status;
 	if (forward_response(x, out, length) != 0) {
@@ -476,12 +502,16 @@ bool attempt_pump(struct attempt *a)
 {
 	struct exchange *x = a->x;
 
+	if (tunnel_is_open(x))
+		return tunnel_pump(x);
 	if (a->state == ATTEMPT_WAITING) {
 		switch (response_head(a)) {
 		case HEAD_OVER:
 			return false;
 		case HEAD_BLOCKED:
 			return true;
+		case HEAD_TUNNEL:
+			return tunnel_pump(x);
 		case HEAD_MORE:
 			if (!a->eof && !a->dead)
 				return true;
@@ -533,8 +563,16 @@ void upstream_event(void *ctx, struct tcp_conn *c, void *user, unsigned events)
 		if (!(events & EV_OPEN))
 			return;
 		upstream_opened(&g->upstreams, conn);
+		if (a->x->tunnel && a->x->tunnel->kind == TUNNEL_CONNECT) {
+			tunnel_connected(a);
+			return;
+		}
 		if (!attempt_send(a))
 			return;
+	}
+	if (tunnel_is_open(a->x)) {
+		tunnel_pump(a->x);
+		return;
 	}
 	if ((events & (EV_READABLE | EV_EOF | EV_ERROR)) && !attempt_pump(a))
 		return;

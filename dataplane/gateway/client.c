@@ -6,7 +6,7 @@
 //   bit 1       lingering: the answer is out, FIN sent, the rest of the input is read and dropped
 //   bits 2..31  how many bytes of an unfinished head were looked at (lingering: bytes dropped)
 //   bits 32..63 requests served on this connection
-#include "gateway/exchange.h"
+#include "gateway/tunnel.h"
 
 #define IDLE_BIT    1u
 #define LINGER_BIT  2u
@@ -280,12 +280,13 @@ static void exchange_route(struct exchange *x, uint32_t head_length)
 {
 	struct gateway *g = x->g;
 	struct http_head *h = &g->head;
+	bool connect = h->method == METHOD_CONNECT;
 
 	g->peer_trusted = x->listener->trusted.n && forwarded_client(x);
 
 	const struct snap_listener *first = snap_at(x->snapshot, x->snapshot->listeners);
 	struct route_query query = {.host = h->host,
-				    .path = h->path,
+				    .path = connect ? SLICE("/") : h->path, // all that it may ask for
 				    .query = h->query,
 				    .method = h->method,
 				    .listener = (uint32_t)(x->listener - first),
@@ -298,6 +299,11 @@ static void exchange_route(struct exchange *x, uint32_t head_length)
 	uint32_t stages = x->listener->limits.n ? 1u << STAGE_ratelimit : 0;
 	uint16_t status;
 
+	if (connect) {
+		x->keep_alive = false; // what comes behind it is meant for a tunnel, be there one or none
+		if (found == ROUTE_FOUND && !g->match.route->connect)
+			found = ROUTE_NOT_FOUND;
+	}
 	if (found == ROUTE_FOUND) {
 		x->route = g->match.route;
 		x->route_slot = x->route->stat_slot;
@@ -330,6 +336,14 @@ static void exchange_route(struct exchange *x, uint32_t head_length)
 	if (x->route->action != ACTION_TO) {
 		reply_route(x, head_take(x->client, head_length));
 		return;
+	}
+	if (connect || (h->upgrade && x->route->upgrade)) {
+		if (!tunnel_ask(x))
+			return;
+		if (connect) {
+			tunnel_connect(x, head_length);
+			return;
+		}
 	}
 	status = forward_request(x);
 	tcp_recv_skip(x->client, head_length);
@@ -458,6 +472,11 @@ void client_continue(struct gateway *g, struct tcp_conn *c, uint32_t served, boo
 		client_run(g, c);
 }
 
+bool client_tunnels(const void *user)
+{
+	return user && !is_idle(user) && tunnel_is_open(user);
+}
+
 void client_drain(struct gateway *g, struct tcp_conn *c)
 {
 	const void *user = tcp_user(c);
@@ -543,6 +562,10 @@ void client_event(void *ctx, struct tcp_conn *c, void *user, unsigned events)
 	}
 	if (x->parked)
 		return; // what comes meanwhile stays in the queue, and the end of it shows later
+	if (tunnel_is_open(x)) {
+		tunnel_pump(x);
+		return;
+	}
 	if (events & EV_TIMER) {
 		client_stalled(x);
 		return;

@@ -1,6 +1,7 @@
 // The life of an exchange: deadlines, ends, accounting.
 #include "gateway/exchange.h"
 #include "contract/record.h"
+#include "gateway/tunnel.h"
 
 void exchange_unpin(struct exchange *x)
 {
@@ -26,6 +27,8 @@ void exchange_arm(struct exchange *x)
 		at = x->attempt->deadline;
 	if (x->retry && x->g->now + RETRY_TIME < at)
 		at = x->g->now + RETRY_TIME;
+	if (x->tunnel && tunnel_due(x) < at)
+		at = tunnel_due(x);
 	if (at == UINT64_MAX)
 		timer_cancel(x->g->conf.wheel, &x->timer);
 	else
@@ -60,7 +63,7 @@ static void exchange_end(struct exchange *x)
 {
 	struct gateway *g = x->g;
 	struct route_stats *rs = &g->conf.route_stats[x->route_slot];
-	uint64_t took = g->now - x->started;
+	uint64_t took = tunnel_is_open(x) ? x->tunnel->took : g->now - x->started;
 
 	stat_add(&rs->requests[x->status / 100 < STATUS_CLASSES ? x->status / 100 : 0], 1);
 	stat_add(&rs->finished, 1);
@@ -70,6 +73,8 @@ static void exchange_end(struct exchange *x)
 		access_log(x);
 	timer_cancel(g->conf.wheel, &x->timer);
 	exchange_unpin(x);
+	if (x->tunnel)
+		tunnel_free(x);
 	pkt_free_chain(x->head);
 	*x->pprev = x->next;
 	if (x->next)
@@ -122,6 +127,8 @@ void exchange_fail(struct exchange *x, uint16_t status, const char *message)
 {
 	if (x->attempt)
 		attempt_cancel(x->attempt);
+	if (x->tunnel)
+		tunnel_decline(x);
 	if (x->response_started)
 		exchange_cut(x); // a body cut short must look cut short
 	else
@@ -132,6 +139,10 @@ void exchange_timer(struct exchange *x)
 {
 	struct gateway *g = x->g;
 
+	if (tunnel_is_open(x)) {
+		tunnel_timer(x);
+		return;
+	}
 	if (x->deadline && g->now >= x->deadline) {
 		count(g, CTR_http_request_timeout);
 		if (x->attempt)

@@ -34,6 +34,7 @@
 enum attempt_state { ATTEMPT_PENDING, ATTEMPT_CONNECTING, ATTEMPT_WAITING, ATTEMPT_RESPONDING };
 
 struct exchange;
+struct tunnel;
 
 struct attempt {
 	struct attempt *next, **pprev; // in the upstream's queue while PENDING
@@ -58,6 +59,7 @@ struct exchange {
 	struct tcp_conn *client;
 	struct addr remote; // the client: who holds the connection, or asked the trusted proxy that does
 	struct attempt *attempt;
+	struct tunnel *tunnel;           // asked for, or open (tunnel.h); NULL: it is none
 	const struct snapshot *snapshot; // pinned; NULL once the response head went out
 	const struct snap_route *route;  // as snapshot
 	const struct snap_target *target;
@@ -113,7 +115,7 @@ struct gateway {
 	uint64_t now;
 	struct gateway_config conf;
 	struct tcp *tcp;
-	struct slab exchanges, attempts;
+	struct slab exchanges, attempts, tunnels;
 	struct upstream_pool upstreams;
 	struct random random;
 	struct ratelimit *ratelimit;
@@ -191,6 +193,8 @@ void client_continue(struct gateway *g, struct tcp_conn *c, uint32_t served, boo
 
 // Ends a connection that has served and now waits for its next request; others end after their answer.
 void client_drain(struct gateway *g, struct tcp_conn *c);
+// Is this the user of a client's connection that is an end of a tunnel?
+bool client_tunnels(const void *user);
 // Finds a response head; see head_parse() in client.c.
 int response_head_parse(struct gateway *g, struct tcp_conn *c, uint32_t *scanned);
 
@@ -210,6 +214,8 @@ void exchange_fail(struct exchange *x, uint16_t status, const char *message);
 void exchange_timer(struct exchange *x);
 
 // attempt.c
+// The upstream that the next attempt is for: by the weights of the route's targets. NULL: all have 0.
+const struct snap_upstream *attempt_upstream(struct exchange *x);
 void attempt_start(struct exchange *x, const struct snap_upstream *u);
 // Ends it without a response. conn_ok: its connection may be pooled.
 void attempt_cancel(struct attempt *a);

@@ -1,6 +1,6 @@
 // Heads on their way through: what a proxy adds and takes away (RFC 9110 7.6).
 #include "base/copy.h"
-#include "gateway/exchange.h"
+#include "gateway/tunnel.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -262,6 +262,8 @@ int forward_response(struct exchange *x, enum http_framing out, uint64_t length)
 	if (!http_find_id(h, HDR_x_request_id))
 		ok = ok && append(g, h, HDR_x_request_id, SLICE("X-Request-Id"),
 				  slice_of(x->request_id, sizeof(x->request_id)));
+	if (x->tunnel)
+		ok = ok && tunnel_response(x, h, &connection);
 	if (policy_run(HOOK_RESPONSE, x->route->stages, x->route->stage_conf, &ctx, 0, &at) != VERDICT_PASS ||
 	    !ok)
 		return -EMSGSIZE;

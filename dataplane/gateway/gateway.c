@@ -1,5 +1,5 @@
 // The gateway's life: memory, generations, listeners, timers.
-#include "gateway/exchange.h"
+#include "gateway/tunnel.h"
 #include "policy/ratelimit/ratelimit.h"
 #include "route/regex.h"
 #include <errno.h>
@@ -13,7 +13,8 @@ size_t gateway_memory(uint32_t max_connections)
 {
 	size_t n = exchanges_for(max_connections);
 
-	return sizeof(struct gateway) + n * (sizeof(struct exchange) + sizeof(struct attempt) + 128) +
+	return sizeof(struct gateway) +
+	       n * (sizeof(struct exchange) + sizeof(struct attempt) + sizeof(struct tunnel) + 128) +
 	       STATS_UPSTREAMS * sizeof(struct pending) + upstream_memory(max_connections) +
 	       ratelimit_memory() + regex_matcher_memory() + 65536;
 }
@@ -68,6 +69,8 @@ int gateway_start(struct gateway *g, struct arena *a, struct tcp *tcp)
 	err = slab_init(&g->exchanges, a, n, sizeof(struct exchange), 64);
 	if (!err)
 		err = slab_init(&g->attempts, a, n, sizeof(struct attempt), 64);
+	if (!err)
+		err = slab_init(&g->tunnels, a, n, sizeof(struct tunnel), 8);
 	if (!err)
 		err = upstream_init(&g->upstreams, a, g->conf.max_connections, tcp, g->conf.region,
 				    g->conf.worker, g->conf.stats, g->conf.upstream_stats, &g->random);
@@ -220,11 +223,25 @@ void gateway_timer(struct gateway *g, struct timer *t)
 	exchange_timer((struct exchange *)((char *)t - offsetof(struct exchange, timer)));
 }
 
-void gateway_drain(struct gateway *g, bool on)
+bool gateway_tunnels(const struct tcp_info *info)
+{
+	const struct upstream_conn *conn = info->user;
+	const struct attempt *a;
+
+	if (info->on_event == client_event)
+		return client_tunnels(info->user);
+	a = info->on_event == upstream_event && conn ? conn->owner : NULL;
+	return a && tunnel_is_open(a->x);
+}
+
+void gateway_drain(struct gateway *g, enum drain to)
 {
 	uint64_t cursor = 0;
 	struct tcp_conn *c;
+	bool on = to != DRAIN_OFF;
 
+	if (to == DRAIN_END)
+		tunnels_end(g);
 	if (g->draining == on)
 		return;
 	g->draining = on;

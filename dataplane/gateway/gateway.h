@@ -45,7 +45,10 @@ bool gateway_configure(struct gateway *g, const struct snapshot *s, const struct
 uint64_t gateway_oldest(const struct gateway *g);
 bool gateway_owns_timer(const struct gateway *g, const struct timer *t);
 void gateway_timer(struct gateway *g, struct timer *t);
-// Stops taking connections, closes idle ones, says "Connection: close" on the rest. Once is enough.
-void gateway_drain(struct gateway *g, bool on); // off: it was called off, and connections are taken again
+// From DRAIN_ON on: stops taking connections, closes idle ones, says "Connection: close" on the rest; at its
+// end closes tunnels, which know no end of their own. Once is enough. Off: connections are taken again.
+void gateway_drain(struct gateway *g, enum drain to);
+// Is it an end of an open tunnel? Of what tcp_list() and tcp_get_info() give.
+bool gateway_tunnels(const struct tcp_info *info);
 // Pools and gauges into the worker's statistics.
 void gateway_gauges(struct gateway *g);

@@ -25,6 +25,8 @@ const char *reply_error_name(uint16_t status)
 		return "uri_too_long";
 	case 417:
 		return "expectation_failed";
+	case 426:
+		return "upgrade_required";
 	case 429:
 		return "too_many_requests";
 	case 431:

@@ -43,6 +43,10 @@ void tcp_get_info(const struct tcp_conn *c, struct tcp_info *info)
 		.ecn = (c->more & MORE_ECN) != 0,
 		.accepted = (c->flags & CONN_ACCEPTED) != 0,
 	};
+	if (conn_owned(c)) {
+		info->on_event = c->fn;
+		info->user = c->user;
+	}
 }
 
 unsigned tcp_list(const struct tcp *t, uint64_t *cursor, struct tcp_info *out, unsigned n)

@@ -227,6 +227,8 @@ struct tcp_info {
 	uint32_t rcv_buf;       // bytes that it may hold unread, now
 	enum tcp_cc congestion; // not TCP_CC_DEFAULT
 	const char *cc;         // the name of its congestion control
+	tcp_event_fn *on_event; // of its owner; NULL: it has none any more
+	const void *user;
 };
 void tcp_get_info(const struct tcp_conn *c, struct tcp_info *info);
 int tcp_error(

@@ -245,9 +245,9 @@ class Gateway:
 
     # Violence
 
-    def counters(self):
-        """What TCP counts, drops or not, as {name: count}."""
-        return {row["name"]: row["count"] for row in self.cgctl("show tcp", as_json=True)["tcp"]}
+    def counters(self, of="tcp"):
+        """What TCP, or http, counts, drops or not, as {name: count}."""
+        return {row["name"]: row["count"] for row in self.cgctl(f"show {of}", as_json=True)[of]}
 
     def kill_control(self):
         self.control.send_signal(signal.SIGKILL)

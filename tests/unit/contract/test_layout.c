@@ -45,7 +45,9 @@ static void snapshot_of_version_4_has_its_layout(void **state)
 	AT(snap_listener, syn_cookies, 56);
 	AT(snap_listener, max_per_address, 60);
 	SIZE(snap_target, 16);
-	SIZE(snap_route, 192);
+	SIZE(snap_route, 200);
+	AT(snap_route, upgrade, 36);
+	AT(snap_route, tunnel_idle, 192);
 	AT(snap_route, conditions, 184);
 	SIZE(snap_condition, 24);
 	AT(snap_condition, name, 8);
