@@ -5,17 +5,22 @@ void limit_key_start(struct limit_key *k)
 	k->n = 0;
 }
 
+// Two words, stored as one: they are read as one soon.
+typedef uint64_t block __attribute__((vector_size(16), may_alias));
+
 static void put(struct limit_key *k, uint32_t kind, const void *p, size_t n)
 {
-	const uint16_t head[2] = {(uint16_t)kind, (uint16_t)n};
+	size_t room = (n + sizeof(block) - 1) / sizeof(block) * sizeof(block);
 
 	// SNAP_LIMIT_PARTS_MAX of the longest have room; more parts than that there are not.
-	if (n + sizeof(head) > sizeof(k->b) - k->n)
+	if (room + sizeof(block) > sizeof(k->b) - k->n)
 		return;
-	memcpy(k->b + k->n, head, sizeof(head));
+	*(block *)(k->b + k->n) = (block){kind, n};
+	k->n += (uint32_t)sizeof(block);
 	if (n)
-		memcpy(k->b + k->n + sizeof(head), p, n);
-	k->n += (uint32_t)(sizeof(head) + n);
+		memcpy(k->b + k->n, p, n);
+	memset(k->b + k->n + n, 0, room - n);
+	k->n += (uint32_t)room;
 }
 
 void limit_key_value(struct limit_key *k, const struct limit_table *t, uint32_t kind, struct slice value)
@@ -23,7 +28,7 @@ void limit_key_value(struct limit_key *k, const struct limit_table *t, uint32_t 
 	if (value.n <= KEY_VALUE_MAX) {
 		put(k, kind, value.p, value.n);
 	} else {
-		const uint64_t sum[2] = {siphash(t->key, value.p, value.n), value.n};
+		const uint64_t sum[2] = {siphash(t->hash.key, value.p, value.n), value.n};
 
 		put(k, kind | 0x100, sum, sizeof(sum));
 	}
@@ -35,24 +40,38 @@ void limit_key_aspect(struct limit_key *k, enum limit_key_aspect aspect, uint32_
 	put(k, aspect, NULL, 0);
 }
 
+// The first `bits` of 16 bytes.
+static inline block network(struct addr client, unsigned bits)
+{
+	const uint64_t high = bits < 64 ? (bits ? ~0ull << (64 - bits) : 0) : ~0ull;
+	const uint64_t low = bits <= 64 ? 0 : ~0ull << (128 - bits);
+
+	// Word by word, in registers.
+	return (block){client.w[0] & __builtin_bswap64(high), client.w[1] & __builtin_bswap64(low)};
+}
+
+static inline unsigned prefix_of(const struct snap_limit_part *p, struct addr client)
+{
+	return addr_is_v4(client) ? 96u + p->prefix4 : p->prefix6;
+}
+
 struct addr limit_key_network(const struct snap_limit_part *p, struct addr client)
 {
-	unsigned bits = addr_is_v4(client) ? 96u + p->prefix4 : p->prefix6;
+	block a = network(client, prefix_of(p, client));
 
-	for (unsigned i = 0; i < 16; i++) {
-		if (i * 8 >= bits)
-			client.b[i] = 0;
-		else if (bits - i * 8 < 8)
-			client.b[i] &= (uint8_t)(0xff << (8 - (bits - i * 8)));
-	}
+	memcpy(client.b, &a, sizeof(a));
 	return client;
 }
 
 void limit_key_address(struct limit_key *k, const struct snap_limit_part *p, struct addr client)
 {
-	struct addr network = limit_key_network(p, client);
+	const uint32_t n = k->n;
 
-	put(k, LIMIT_PART_CLIENT_IP, network.b, sizeof(network.b));
+	if (2 * sizeof(block) > sizeof(k->b) - n)
+		return;
+	*(block *)(k->b + n) = (block){LIMIT_PART_CLIENT_IP, sizeof(block)};
+	*(block *)(k->b + n + sizeof(block)) = network(client, prefix_of(p, client));
+	k->n = n + 2 * (uint32_t)sizeof(block);
 }
 
 static int hex(char c)

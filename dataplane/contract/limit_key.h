@@ -1,6 +1,7 @@
 // The bytes under which a limit counts: its parts one after the other, each with its kind and length, so that
-// no two different lists of values are the same bytes. Pure; what a request gives (run.c) and what an operator
-// types (control) go through the same functions.
+// no two different lists of values are the same bytes. Everything stands in whole blocks of 16 bytes, as they
+// are hashed. Pure; what a request gives (run.c) and what an operator types (control) go through the same
+// functions.
 #pragma once
 #include "base/addr.h"
 #include "base/slice.h"
@@ -11,7 +12,7 @@
 
 struct limit_key {
 	uint32_t n;
-	unsigned char b[(SNAP_LIMIT_PARTS_MAX + 1) * (KEY_VALUE_MAX + 8)];
+	_Alignas(16) unsigned char b[(SNAP_LIMIT_PARTS_MAX + 1) * (KEY_VALUE_MAX + 16)];
 };
 
 // Beside what a key has used, there is whether it is blocked, and how often it was refused, each under the same

@@ -92,8 +92,8 @@ bool limit_table_attach(struct limit_table *t, void *memory, uint64_t size, uint
 	*t = (struct limit_table){.head = h,
 				  .line = (struct limit_table_line *)((char *)memory + LIMIT_TABLE_PAGE),
 				  .pages = size / LIMIT_TABLE_PAGE - 1,
-				  .key = h->secret,
 				  .epoch = epoch & 0x7fff};
+	keyhash_init(&t->hash, h->secret);
 	return true;
 }
 
@@ -119,35 +119,42 @@ static inline bool is_claim(const struct limit_table *t, union limit_table_cell 
 struct limit_table_key limit_table_key(const struct limit_table *t, uint32_t slot, const void *key, size_t n)
 {
 	// The limit is part of what is hashed: the same client's lines under two limits are not the same.
-	struct hash_key secret = {t->key.k0 ^ slot, t->key.k1};
-	uint64_t h = siphash(secret, key, n);
+	uint64_t h = keyhash(&t->hash, slot, key, n);
 	uint64_t page = (uint64_t)((__uint128_t)h * t->pages >> 64);
-	uint64_t at = h % LINES_OF_PAGE, step = h / LINES_OF_PAGE % LINES_OF_PAGE | 1;
-	struct limit_table_key k = {.id = (uint64_t)slot << ID_BITS | (h & ((1ull << ID_BITS) - 1))};
 
-	// The step is odd and the number of lines a power of two: they differ.
-	for (unsigned i = 0; i < LIMIT_TABLE_LINES; i++)
-		k.line[i] = t->line + page * LINES_OF_PAGE + (at + i * step) % LINES_OF_PAGE;
-	return k;
+	return (struct limit_table_key){.id = (uint64_t)slot << ID_BITS | (h & ((1ull << ID_BITS) - 1)),
+					.line = t->line + page * LINES_OF_PAGE + h % LINES_OF_PAGE};
+}
+
+// The key's lines follow each other in steps around their page. The step is odd and the number of lines a power
+// of two: they differ.
+static inline struct limit_table_line *line_at(const struct limit_table_key *k, unsigned i)
+{
+	uintptr_t page = (uintptr_t)k->line / LIMIT_TABLE_PAGE * LIMIT_TABLE_PAGE;
+	uint64_t at = ((uintptr_t)k->line - page) / sizeof(struct limit_table_line);
+	uint64_t step = k->id / LINES_OF_PAGE % LINES_OF_PAGE | 1;
+
+	if (__builtin_expect(i == 0, 1))
+		return k->line;
+	return (struct limit_table_line *)page + (at + i * step) % LINES_OF_PAGE;
 }
 
 static inline union limit_table_cell *cell_at(const struct limit_table_key *k, unsigned i)
 {
-	return &k->line[i / LIMIT_TABLE_WAYS]->cell[i % LIMIT_TABLE_WAYS];
+	return &line_at(k, i / LIMIT_TABLE_WAYS)->cell[i % LIMIT_TABLE_WAYS];
 }
 
-// The key's cell, or NULL; then *room is the first that is free, if there is any. *seen is the content of what
-// is returned. Where nothing is free but what another has claimed for this very key, that is the room: there is
-// one.
-static union limit_table_cell *find(const struct limit_table *t, const struct limit_table_key *k,
-				    uint64_t reached, union limit_table_cell *seen,
-				    union limit_table_cell **room)
+// The key has no cell in its first line, whose cells were `first`: what find() says of the rest.
+static __attribute__((noinline)) union limit_table_cell *
+find_on(const struct limit_table *t, const struct limit_table_key *k, uint64_t reached,
+	const union limit_table_cell first[LIMIT_TABLE_WAYS], union limit_table_cell *seen,
+	union limit_table_cell **room)
 {
 	union limit_table_cell free_seen = {.id = 0}, claim_seen = {.id = 0}, *claimed = NULL;
 
 	*room = NULL;
 	for (unsigned i = 0; i < CELLS; i++) {
-		union limit_table_cell *at = cell_at(k, i), c = cell_load(at);
+		union limit_table_cell *at = cell_at(k, i), c = i < LIMIT_TABLE_WAYS ? first[i] : cell_load(at);
 
 		if (c.id == k->id && !(c.tat & CLAIM)) {
 			*seen = c;
@@ -167,6 +174,30 @@ static union limit_table_cell *find(const struct limit_table *t, const struct li
 	if (!*room)
 		*room = claimed;
 	return NULL;
+}
+
+// The key's cell, or NULL; then *room is the first that is free, if there is any. *seen is the content of what
+// is returned. Where nothing is free but what another has claimed for this very key, that is the room: there is
+// one.
+static inline __attribute__((always_inline)) union limit_table_cell *
+find(const struct limit_table *t, const struct limit_table_key *k, uint64_t reached,
+     union limit_table_cell *seen, union limit_table_cell **room)
+{
+	union limit_table_cell first[LIMIT_TABLE_WAYS];
+
+#pragma GCC unroll 4
+	for (unsigned i = 0; i < LIMIT_TABLE_WAYS; i++) {
+		const union limit_table_cell c = cell_load(&k->line->cell[i]);
+
+		if (__builtin_expect(((c.id ^ k->id) | (c.tat & CLAIM)) == 0, 1)) {
+			seen->id = k->id;
+			seen->tat = c.tat;
+			return &k->line->cell[i];
+		}
+		first[i].id = c.id;
+		first[i].tat = c.tat;
+	}
+	return find_on(t, k, reached, first, seen, room);
 }
 
 // Looks whether the claim that stands at `own` is the key's only cell. false: it was given up, or a real cell

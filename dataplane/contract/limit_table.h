@@ -19,14 +19,14 @@
 //
 // Any thread may call anything here; a struct limit_table_claims belongs to one thread.
 #pragma once
-#include "base/hash.h"
+#include "base/keyhash.h"
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define LIMIT_TABLE_MAGIC   0x6c62617447434843ull // "CHCGtabl"
-#define LIMIT_TABLE_VERSION 1u
+#define LIMIT_TABLE_VERSION 2u
 #define LIMIT_TABLE_PAGE    4096u
 #define LIMIT_TABLE_MIN     (2u * LIMIT_TABLE_PAGE)
 #define LIMIT_TABLE_LAG     4000000ull // ns
@@ -65,7 +65,7 @@ struct limit_table {
 	struct limit_table_head *head;
 	struct limit_table_line *line;
 	uint64_t pages;      // of lines
-	struct hash_key key; // copied
+	struct keyhash hash; // by the secret
 	uint16_t epoch;      // of this data plane's life: claims of another are free
 };
 
@@ -74,8 +74,8 @@ struct limit_table_claims {
 };
 
 struct limit_table_key {
-	uint64_t id;
-	struct limit_table_line *line[LIMIT_TABLE_LINES];
+	uint64_t id;                   // from which follow the others of its lines
+	struct limit_table_line *line; // the first
 };
 
 enum limit_table_result {
@@ -102,10 +102,11 @@ static inline uint32_t limit_table_slot(uint64_t id)
 {
 	return (uint32_t)(id >> (64 - LIMIT_TABLE_SLOT_BITS));
 }
-// For all keys of a burst first, then their checks overlap.
+// For all keys of a burst, one right after the other, when all of them are made and before the first is
+// charged: then their lines come at the same time. With other work in between a processor holds few of them.
 static inline void limit_table_prefetch(const struct limit_table_key *k)
 {
-	__builtin_prefetch(k->line[0], 1); // nearly all keys are there
+	__builtin_prefetch(k->line, 1); // nearly all keys are there
 }
 
 // Charges cost if it fits within tolerance (ns; cost and tolerance at most LIMIT_TABLE_TIME_MAX). *tat: the

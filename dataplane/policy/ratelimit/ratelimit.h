@@ -19,9 +19,9 @@ size_t ratelimit_memory(void); // arena bytes, at most
 // NULL: no memory.
 struct ratelimit *ratelimit_create(struct arena *a, const struct ratelimit_config *conf);
 
-// A request's keys are made and the lines of the table asked for, so that the checks of a burst overlap: for
-// each request ratelimit_prepare(), then for each ratelimit_decide(). ratelimit_run() is both, one after the
-// other.
+// So that the checks of a burst overlap: for each request ratelimit_prepare(), which makes its keys; then for
+// each ratelimit_prefetch(), which asks for the lines of the table, with nothing else in between; then for each
+// ratelimit_decide(). ratelimit_run() is all of them, one after the other.
 #define RATELIMIT_CHECKS_MAX (2 * SNAP_LIMIT_USES_MAX)
 struct ratelimit_check {
 	const struct snap_limit *limit;
@@ -34,4 +34,5 @@ struct ratelimit_checks {
 	struct ratelimit_check v[RATELIMIT_CHECKS_MAX];
 };
 void ratelimit_prepare(const struct stage_ctx *ctx, struct ratelimit_checks *checks);
+void ratelimit_prefetch(const struct stage_ctx *ctx, const struct ratelimit_checks *checks);
 enum verdict ratelimit_decide(struct stage_ctx *ctx, struct ratelimit_checks *checks);

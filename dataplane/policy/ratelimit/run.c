@@ -150,7 +150,6 @@ static void prepare_one(const struct stage_ctx *ctx, const struct snap_limit_use
 			limit_key_value(&r->key, &r->table, p[i].kind,
 					part_value(r, ctx, &p[i], use->capture[i]));
 	c->key = limit_table_key(&r->table, l->slot, r->key.b, r->key.n);
-	limit_table_prefetch(&c->key);
 	if (l->block) {
 		uint32_t size = r->key.n;
 
@@ -158,7 +157,6 @@ static void prepare_one(const struct stage_ctx *ctx, const struct snap_limit_use
 		c->blocked = limit_table_key(&r->table, l->slot, r->key.b, r->key.n);
 		limit_key_aspect(&r->key, LIMIT_KEY_STRIKES, size);
 		c->strikes = limit_table_key(&r->table, l->slot, r->key.b, r->key.n);
-		limit_table_prefetch(&c->blocked);
 	}
 }
 
@@ -177,6 +175,15 @@ void ratelimit_prepare(const struct stage_ctx *ctx, struct ratelimit_checks *che
 	n = ctx->conf_size / (uint32_t)sizeof(*use);
 	for (uint32_t i = 0; i < n; i++)
 		prepare_one(ctx, &use[i], &checks->v[checks->n++]);
+}
+
+void ratelimit_prefetch(const struct stage_ctx *ctx, const struct ratelimit_checks *checks)
+{
+	for (unsigned i = 0; i < checks->n && ctx->ratelimit->has_table; i++) {
+		limit_table_prefetch(&checks->v[i].key);
+		if (checks->v[i].limit->block)
+			limit_table_prefetch(&checks->v[i].blocked);
+	}
 }
 
 static bool enforces(const struct ratelimit_check *c)
@@ -502,5 +509,7 @@ enum verdict ratelimit_run(enum stage_hook hook, struct stage_ctx *ctx)
 	if (ctx->resumed)
 		return resume(ctx);
 	ratelimit_prepare(ctx, &checks);
+	if (checks.n > 1) // one alone is waited for anyway
+		ratelimit_prefetch(ctx, &checks);
 	return ratelimit_decide(ctx, &checks);
 }

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "base/hash.h"
+#include "base/keyhash.h"
 
 static uint64_t sip0(const char *s)
 {
@@ -66,6 +66,62 @@ static void low_bits_of_short_names_spread(void **state)
 	assert_in_range(most, 256, 340);
 }
 
+static void keyhash_depends_on_every_byte_the_length_the_seed_and_the_key(void **state)
+{
+	struct keyhash h, other;
+	char a[80], b[80];
+
+	(void)state;
+	keyhash_init(&h, (struct hash_key){1, 2});
+	keyhash_init(&other, (struct hash_key){1, 3});
+	for (unsigned i = 0; i < sizeof(a); i++)
+		a[i] = (char)(i * 37);
+	for (size_t n = 0; n <= sizeof(a); n++) {
+		uint64_t hash = keyhash(&h, 7, a, n);
+
+		assert_true(keyhash(&other, 7, a, n) != hash);
+		assert_true(keyhash(&h, 8, a, n) != hash);
+		for (size_t i = 0; i < n; i++) {
+			memcpy(b, a, n);
+			assert_true(keyhash(&h, 7, b, n) == hash);
+			b[i] ^= 0x10;
+			assert_true(keyhash(&h, 7, b, n) != hash);
+		}
+		// Zeroes behind the last byte are no part of it, and make another length where they are.
+		memcpy(b, a, n);
+		memset(b + n, 0, sizeof(b) - n);
+		if (n < sizeof(b))
+			assert_true(keyhash(&h, 7, b, n + 1) != hash);
+	}
+}
+
+// Of all bits of the hash, whichever bit of the input changes, each changes in half of the cases.
+static void keyhash_spreads_a_change_of_one_bit_evenly(void **state)
+{
+	static unsigned flips[64];
+	const unsigned rounds = 400;
+	struct keyhash h;
+
+	(void)state;
+	keyhash_init(&h, (struct hash_key){11, 12});
+	for (int without = 0; without <= 1; without++) {
+		h.aes = h.aes && !without;
+		memset(flips, 0, sizeof(flips));
+		for (uint64_t i = 0; i < rounds; i++)
+			for (unsigned bit = 0; bit < 128; bit++) {
+				uint64_t a[2] = {i, 0x20010db8}, b[2] = {a[0], a[1]};
+
+				b[bit / 64] ^= 1ull << bit % 64;
+				uint64_t d = keyhash(&h, 1, a, sizeof(a)) ^ keyhash(&h, 1, b, sizeof(b));
+
+				for (unsigned k = 0; k < 64; k++)
+					flips[k] += d >> k & 1;
+			}
+		for (unsigned k = 0; k < 64; k++)
+			assert_in_range(flips[k], rounds * 128 * 49 / 100, rounds * 128 * 51 / 100);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -74,6 +130,8 @@ int main(void)
 		cmocka_unit_test(hash64_is_fixed_for_ever),
 		cmocka_unit_test(hash64_lower_ignores_ascii_case_alone),
 		cmocka_unit_test(low_bits_of_short_names_spread),
+		cmocka_unit_test(keyhash_depends_on_every_byte_the_length_the_seed_and_the_key),
+		cmocka_unit_test(keyhash_spreads_a_change_of_one_bit_evenly),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -213,8 +213,8 @@ static void fresh(void)
 	limit_table_create(memory, sizeof(memory), (struct hash_key){1, 2});
 	assert_true(limit_table_attach(&t, memory, sizeof(memory), 1, why, sizeof(why)));
 	atomic_store(&t.head->reached, NOW);
-	mine = (struct limit_table_key){.id = 1ull << ID_BITS | 7, .line = {t.line}};
-	other = (struct limit_table_key){.id = 1ull << ID_BITS | 8, .line = {t.line}};
+	mine = (struct limit_table_key){.id = 1ull << ID_BITS | 7, .line = t.line};
+	other = (struct limit_table_key){.id = 1ull << ID_BITS | 8, .line = t.line};
 	for (unsigned i = 0; i < CALLERS; i++) {
 		limit_table_claims_init(&claims[i], &t, i);
 		got[i] = LIMIT_TABLE_FULL;
