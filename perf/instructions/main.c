@@ -45,7 +45,8 @@ struct bench {
 	struct link link[SIDES];
 	struct client client;
 	struct backend backend;
-	struct message request, response;
+	struct client_work work;
+	struct message response;
 	uint64_t now, cycles, turns;
 	double median; // cycles for each request, of all windows
 	bool started;  // the clients may begin
@@ -198,8 +199,6 @@ static void generator_make(struct bench *b)
 				   .open_rate = HZ,
 				   .close = o->per_request ? CLOSE_SERVER : CLOSE_NEVER,
 				   .patience = 10000,
-				   .status = 200,
-				   .body = o->expect,
 				   .hz = HZ};
 	char head[1024], length[64] = "";
 
@@ -208,13 +207,14 @@ static void generator_make(struct bench *b)
 	snprintf(head, sizeof(head),
 		 "%s %s HTTP/1.1\r\nHost: bench\r\nUser-Agent: loadgen\r\nAccept: */*\r\n%s%s\r\n", o->method,
 		 o->path, length, o->per_request ? "Connection: close\r\n" : "");
-	if (message_make(&b->request, head, o->send))
+	b->work = (struct client_work){.status = 200, .body = o->expect, .share = 1};
+	if (message_make(&b->work.request, head, o->send))
 		fail("no memory");
 	snprintf(head, sizeof(head),
 		 "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: %u\r\n\r\n",
 		 o->respond);
 	if (message_make(&b->response, head, o->respond) ||
-	    client_init(&b->client, &conf, &b->link[0], &b->request) ||
+	    client_init(&b->client, &conf, &b->link[0], &b->work, 1) ||
 	    backend_init(&b->backend, BACKENDS, 8080, &b->link[1], &b->response))
 		fail("no memory");
 }

@@ -23,15 +23,19 @@ struct client_conn {
 	uint8_t state;
 	bool in_body, close, ack_due; // good: what came of the answer so far is as it should be
 	bool idle, want, good, fin;   // fin: ours was sent
+	uint8_t work;                 // which kind of request it has, or had last
 };
 _Static_assert(sizeof(struct client_conn) <= 64, "a connection fits a cache line");
 
 const char *const client_fault_name[CLIENT_FAULTS] = {"status", "length",  "head",    "short",
 						      "reset",  "connect", "timeout", "unsent"};
 
-int client_init(struct client *c, const struct client_conf *conf, struct link *l, const struct message *request)
+int client_init(struct client *c, const struct client_conf *conf, struct link *l, struct client_work *work,
+		unsigned n)
 {
-	*c = (struct client){.conf = *conf, .link = l, .request = request, .slots = CLIENT_ADDRESSES};
+	*c = (struct client){.conf = *conf, .link = l, .work = work, .n_work = n, .slots = CLIENT_ADDRESSES};
+	for (unsigned i = 0; i < n; i++)
+		c->shares += work[i].share;
 	while (c->slots < conf->conns)
 		c->slots *= 2;
 	if (c->slots > CLIENT_PORTS * CLIENT_ADDRESSES)
@@ -72,15 +76,37 @@ static void idle_push(struct client *c, struct client_conn *k)
 	c->idle[c->idle_tail++ & (c->slots - 1)] = (uint32_t)(k - c->conn);
 }
 
+static uint64_t random_next(struct client *c)
+{
+	c->random ^= c->random << 13;
+	c->random ^= c->random >> 7;
+	c->random ^= c->random << 17;
+	return c->random;
+}
+
+// By the shares of the kinds.
+static uint8_t work_choose(struct client *c)
+{
+	uint32_t at, i = 0;
+
+	if (c->n_work == 1)
+		return 0;
+	for (at = (uint32_t)(random_next(c) >> 32) % c->shares; at >= c->work[i].share; i++)
+		at -= c->work[i].share;
+	return (uint8_t)i;
+}
+
 static void request_send(struct client *c, struct client_conn *k)
 {
+	const struct message *request = &c->work[k->work].request;
+
 	k->state = WAITING;
 	k->in_body = false;
 	k->ack_due = false;
 	k->touched = c->now_ms;
 	k->fin = false;
 	k->start = k->f.snd_nxt;
-	k->f.snd_nxt = message_send(c->request, c->link, &k->f, k->start, k->start, k->start + c->request->n);
+	k->f.snd_nxt = message_send(request, c->link, &k->f, k->start, k->start, k->start + request->n);
 	c->waiting++;
 }
 
@@ -111,6 +137,7 @@ static void conn_open(struct client *c, struct client_conn *k)
 static void request_start(struct client *c, struct client_conn *k, uint64_t intended)
 {
 	k->intended = intended;
+	k->work = work_choose(c);
 	k->want = true;
 	c->started++;
 	if (c->measuring)
@@ -180,6 +207,8 @@ static bool looks_alike(const struct likeness *like, const char *data, uint32_t 
 
 static void data_input(struct client *c, struct client_conn *k, const char *data, uint32_t n)
 {
+	struct client_work *work = &c->work[k->work];
+
 	if (k->state != WAITING) {
 		c->fault[FAULT_LENGTH] += !k->want; // bytes that nobody asked for
 		fail(c, k, FAULT_LENGTH);
@@ -188,21 +217,21 @@ static void data_input(struct client *c, struct client_conn *k, const char *data
 	if (!k->in_body) {
 		struct head h;
 
-		if (looks_alike(&c->like, data, n))
-			h = (struct head){.n = c->like.head,
-					  .body = c->like.body,
+		if (looks_alike(&work->like, data, n))
+			h = (struct head){.n = work->like.head,
+					  .body = work->like.body,
 					  .status = (unsigned)(data[9] - '0') * 100 +
 						    (unsigned)(data[10] - '0') * 10 +
 						    (unsigned)(data[11] - '0'),
 					  .close = false};
-		else if (!head_read(data, n, &h, &c->like) || h.status == 0) {
+		else if (!head_read(data, n, &h, &work->like) || h.status == 0) {
 			fail(c, k, FAULT_HEAD);
 			return;
 		}
 		k->close |= h.close;
 		k->good = false;
-		if (h.status == c->conf.status) {
-			k->good = h.body == c->conf.body;
+		if (h.status == work->status) {
+			k->good = h.body == work->body;
 			if (!k->good)
 				c->fault[FAULT_LENGTH]++;
 		} else if (h.status == 503 || h.status == 429) {
@@ -349,7 +378,7 @@ static void look_after(struct client *c, struct client_conn *k)
 	else if (k->fin)
 		link_send(c->link, &k->f, TCP_FIN | TCP_ACK, k->f.snd_nxt - 1, NULL, 0, 0);
 	else
-		message_send(c->request, c->link, &k->f, k->start, k->f.snd_una, k->f.snd_nxt);
+		message_send(&c->work[k->work].request, c->link, &k->f, k->start, k->f.snd_una, k->f.snd_nxt);
 }
 
 void client_rate(struct client *c, double rate)
@@ -365,10 +394,8 @@ static struct client_conn *idle_pop(struct client *c)
 	struct client_conn *k;
 
 	if (c->conf.random) {
-		c->random ^= c->random << 13;
-		c->random ^= c->random >> 7;
-		c->random ^= c->random << 17;
-		other = &c->idle[(c->idle_head + (uint32_t)c->random % (c->idle_tail - c->idle_head)) & mask];
+		other = &c->idle[(c->idle_head + (uint32_t)random_next(c) % (c->idle_tail - c->idle_head)) &
+				 mask];
 		i = *other;
 		*other = *first;
 		*first = i;

@@ -38,16 +38,25 @@ struct client_conf {
 	enum client_close close;
 	bool random;       // which of the free ones is next (open loop)
 	uint32_t patience; // ms from the time a request was due
-	unsigned status;   // that every answer must have
-	uint64_t body;     // and its bytes
 	double hz;         // ticks a second
 };
+
+// One kind of request, and what its answers must be.
+struct client_work {
+	struct message request;
+	unsigned status;
+	uint64_t body;  // bytes
+	uint32_t share; // of all requests, in relation to that of the other kinds
+	struct likeness like;
+};
+#define CLIENT_WORKS 32u
 
 struct client_conn;
 struct client {
 	struct client_conf conf;
 	struct link *link;
-	const struct message *request;
+	struct client_work *work; // n_work of them
+	uint32_t n_work, shares;  // shares: their sum
 	struct client_conn *conn;
 	uint32_t slots, base; // base: first client's address, host order
 	uint32_t *idle;       // ring of connections without a request
@@ -55,7 +64,6 @@ struct client {
 	struct client_conn **ack;
 	uint32_t n_ack;
 	uint32_t isn, opened_first, sweep;
-	struct likeness like;
 	bool closed_loop; // set by client_rate()
 	struct schedule due, opening;
 	double ns_per_tick;
@@ -69,8 +77,9 @@ struct client {
 	uint64_t ended; // connections that the server ended without being asked, between requests
 };
 
-int client_init(struct client *c, const struct client_conf *conf, struct link *l,
-		const struct message *request);
+// work stays the caller's; n: 1 to CLIENT_WORKS.
+int client_init(struct client *c, const struct client_conf *conf, struct link *l, struct client_work *work,
+		unsigned n);
 void client_fini(struct client *c);
 void client_set_now(struct client *c, uint64_t tick, uint32_t ms);
 // Requests a second from now on; 0: closed loop; less: none.

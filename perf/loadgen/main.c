@@ -34,7 +34,9 @@ struct generator {
 	struct backend backend;
 	struct flood flood;
 	struct hostile hostile;
-	struct message request, response;
+	struct client_work work[CLIENT_WORKS];
+	unsigned n_work;
+	struct message response;
 	double hz;
 	uint64_t turns, turns_worked, busy, idle; // ticks
 	uint64_t bursts, burst_segments;          // of answers
@@ -417,20 +419,33 @@ static int eal(const struct options *o)
 	return rte_eal_init(n, v);
 }
 
+static int request_make(struct generator *g, const struct option_work *w)
+{
+	struct client_work *work = &g->work[g->n_work++];
+	char head[2048], length[64] = "";
+	int n;
+
+	if (w->send)
+		snprintf(length, sizeof(length), "Content-Length: %u\r\n", w->send);
+	n = snprintf(head, sizeof(head),
+		     "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: loadgen\r\nAccept: */*\r\n%s%s\r\n", w->method,
+		     w->path, g->o.host, length, g->o.close == CLOSE_SERVER ? "Connection: close\r\n" : "");
+	if (n >= LINK_MSS)
+		return -E2BIG;
+	*work = (struct client_work){.status = w->status, .body = w->expect, .share = w->share};
+	return message_make(&work->request, head, w->send);
+}
+
 static int messages(struct generator *g)
 {
 	const struct options *o = &g->o;
-	char head[2048], length[64] = "";
-	int n, err;
+	char head[256];
+	int err = 0;
 
-	if (o->send)
-		snprintf(length, sizeof(length), "Content-Length: %u\r\n", o->send);
-	n = snprintf(head, sizeof(head),
-		     "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: loadgen\r\nAccept: */*\r\n%s%s\r\n", o->method,
-		     o->path, o->host, length, o->close == CLOSE_SERVER ? "Connection: close\r\n" : "");
-	if (n >= LINK_MSS)
-		return -E2BIG;
-	err = message_make(&g->request, head, o->send);
+	for (unsigned i = 0; i < o->n_mix && !err; i++)
+		err = request_make(g, &o->mix[i]);
+	if (!o->n_mix)
+		err = request_make(g, &o->work);
 	if (err)
 		return err;
 	snprintf(head, sizeof(head),
@@ -481,13 +496,11 @@ int main(int argc, char **argv)
 				    .close = g.o.close,
 				    .random = g.o.random,
 				    .patience = g.o.patience,
-				    .status = g.o.status,
-				    .body = g.o.expect,
 				    .hz = g.hz};
 	hostile = (struct hostile_conf){.server = g.o.gateway,
 					.base = rte_be_to_cpu_32(g.o.client) + HOSTILE_AFTER,
 					.port = (uint16_t)g.o.port,
-					.path = g.o.path,
+					.path = g.o.work.path,
 					.large = g.o.large,
 					.sink = g.o.sink,
 					.hz = g.hz};
@@ -501,7 +514,7 @@ int main(int argc, char **argv)
 				    .good_port = CLIENT_PORT_FIRST,
 				    .hz = g.hz};
 	if (!err)
-		err = client_init(&g.client, &conf, &g.wan, &g.request);
+		err = client_init(&g.client, &conf, &g.wan, g.work, g.n_work);
 	if (!err)
 		err = hostile_init(&g.hostile, &hostile, &g.wan);
 	if (!err && g.o.lan)

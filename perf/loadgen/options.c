@@ -15,6 +15,8 @@ static const char usage[] =
 	"  --close server|client (a connection for each request, and who ends it)\n"
 	"  --method M  --host H  --path P  --send BYTES (body of a request)\n"
 	"  --status N, --expect BYTES (what every answer must have)  --respond BYTES (of backends)\n"
+	"  --mix \"SHARE METHOD PATH SEND STATUS EXPECT\" (instead of the six above; again for each kind of "
+	"request)\n"
 	"  --patience MS (for an answer)  --large P, --sink P (what hostile clients ask for, and send to)\n"
 	"  --null BYTES  --null-runs N (only frames of that size that somebody sends back, for N seconds)\n"
 	"Each line of standard input is a phase (phase.h), for which one line of JSON goes to standard output. "
@@ -56,6 +58,23 @@ static uint32_t address(const char *name, const char *text)
 	return a.s_addr;
 }
 
+// "SHARE METHOD PATH SEND STATUS EXPECT"
+static void mix_add(struct options *o, const char *name, const char *text)
+{
+	struct option_work *w = &o->mix[o->n_mix];
+	char *method, *path;
+	int end = 0;
+
+	if (o->n_mix == CLIENT_WORKS ||
+	    sscanf(text, "%u %m[A-Z] %ms %u %u %u%n", &w->share, &method, &path, &w->send, &w->status,
+		   &w->expect, &end) != 6 ||
+	    text[end] || !w->share || w->share > 1000000 || w->send > 1u << 24)
+		wrong(name, text);
+	w->method = method; // kept until the end
+	w->path = path;
+	o->n_mix++;
+}
+
 enum {
 	WAN,
 	LAN,
@@ -83,6 +102,7 @@ enum {
 	PATIENCE,
 	LARGE,
 	SINK,
+	MIX,
 	NULL_LIMIT,
 	NULL_RUNS
 };
@@ -113,6 +133,7 @@ static const struct option options[] = {
 	[PATIENCE] = {"patience", 1, 0, PATIENCE},
 	[LARGE] = {"large", 1, 0, LARGE},
 	[SINK] = {"sink", 1, 0, SINK},
+	[MIX] = {"mix", 1, 0, MIX},
 	[NULL_LIMIT] = {"null", 1, 0, NULL_LIMIT},
 	[NULL_RUNS] = {"null-runs", 1, 0, NULL_RUNS},
 	{0},
@@ -174,22 +195,22 @@ static void take(struct options *o, int which, const char *v)
 		o->close = v[0] == 's' ? CLOSE_SERVER : CLOSE_CLIENT;
 		break;
 	case METHOD:
-		o->method = v;
+		o->work.method = v;
 		break;
 	case HOST:
 		o->host = v;
 		break;
 	case PATH:
-		o->path = v;
+		o->work.path = v;
 		break;
 	case SEND:
-		o->send = number(name, v, 0, 1u << 24);
+		o->work.send = number(name, v, 0, 1u << 24);
 		break;
 	case STATUS:
-		o->status = number(name, v, 100, 599);
+		o->work.status = number(name, v, 100, 599);
 		break;
 	case EXPECT:
-		o->expect = number(name, v, 0, 1u << 24);
+		o->work.expect = number(name, v, 0, 1u << 24);
 		break;
 	case RESPOND:
 		o->respond = number(name, v, 0, 1u << 24);
@@ -202,6 +223,9 @@ static void take(struct options *o, int which, const char *v)
 		break;
 	case SINK:
 		o->sink = v;
+		break;
+	case MIX:
+		mix_add(o, name, v);
 		break;
 	case NULL_LIMIT:
 		o->null = number(name, v, 60, 1514);
@@ -224,12 +248,10 @@ void options_read(struct options *o, int argc, char **argv)
 			      .backends = 1,
 			      .backend_port = 8080,
 			      .connections = 256,
-			      .method = "GET",
+			      .work = {.method = "GET", .path = "/", .status = 200, .share = 1},
 			      .host = "perf.test",
-			      .path = "/",
 			      .large = "/",
 			      .sink = "/",
-			      .status = 200,
 			      .open_rate = 200000,
 			      .patience = 10000,
 			      .null_runs = 5};

@@ -4,6 +4,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct option_work {
+	const char *method, *path;
+	unsigned send, expect, status; // bytes of bodies: of requests, of answers
+	unsigned share;
+};
+
 struct options {
 	const char *wan, *lan; // memif sockets; lan may be missing: no backends
 	unsigned cpu, memory;  // MiB for packets
@@ -15,9 +21,10 @@ struct options {
 	double open_rate;
 	unsigned patience;        // ms
 	unsigned null, null_runs; // bytes of a frame, and how often: nothing but the null limit is measured
-	const char *method, *host, *path, *large, *sink;
-	unsigned send, expect, status,
-		respond; // bytes of bodies: of requests, of answers, of backends' responses
+	const char *host, *large, *sink;
+	unsigned respond;                           // bytes of backends' responses
+	struct option_work work, mix[CLIENT_WORKS]; // without a mix, work is all
+	unsigned n_mix;
 };
 
 // Exits with a message and 2 when they are wrong.
