@@ -77,15 +77,20 @@ void command_show_workers(struct request *rq)
 		int cpu = w < SNAP_WORKERS_MAX ? s->system.cpu[w] : -1;
 
 		json_array_append_new(
-			rows, json_pack("{s:i, s:o, s:o, s:f, s:f, s:f, s:o, s:o, s:o, s:o, s:o}", "worker",
-					(int)w, "cpu", cpu < 0 ? json_string("any") : json_integer(cpu), "tid",
-					number(stat_get(&v->tid)), "busy_percent", 100 * c->busy_share[w],
-					"busy_seconds", (double)stat_get(&v->busy_ns) / 1e9, "idle_seconds",
-					(double)stat_get(&v->idle_ns) / 1e9, "loops",
-					number(stat_get(&v->loops)), "sleeps", number(stat_get(&v->sleeps)),
-					"connections", number(stat_get(&v->conns_used)), "requests",
-					number(stat_get(&v->c[CTR_http_requests])), "generation",
-					number(stat_get(&v->generation))));
+			rows,
+			json_pack("{s:i, s:o, s:o, s:f, s:f, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:f, s:o}",
+				  "worker", (int)w, "cpu", cpu < 0 ? json_string("any") : json_integer(cpu),
+				  "tid", number(stat_get(&v->tid)), "busy_percent", 100 * c->busy_share[w],
+				  "busy_seconds", (double)stat_get(&v->busy_ns) / 1e9, "idle_seconds",
+				  (double)stat_get(&v->idle_ns) / 1e9, "loops", number(stat_get(&v->loops)),
+				  "sleeps", number(stat_get(&v->sleeps)), "connections",
+				  number(stat_get(&v->conns_used)), "requests",
+				  number(stat_get(&v->c[CTR_http_requests])), "generation",
+				  number(stat_get(&v->generation)), "long_turns",
+				  number(stat_get(&v->long_turns)), "long_turn_seconds",
+				  (double)stat_get(&v->long_turn_ns) / 1e9, "longest_turn_seconds",
+				  (double)stat_get(&v->turn_max_ns) / 1e9, "longest_turn_frames",
+				  number(stat_get(&v->turn_max_frames))));
 	}
 	request_answer(rq, json_pack("{s:o}", "workers", rows));
 }

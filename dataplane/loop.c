@@ -12,11 +12,16 @@
 #define AWAKE_SHORT 20000ull
 #define SLEEP_MIN   50000ull
 #define SLEEP_MAX   250000ull
-#define SLEEP_LEAST 5000ull // a timer nearer than this is waited for awake
+#define SYN_MEMORY  8          // SYNs that wait may take one part in so many of the packet buffers
+#define SORT        64u        // frames at once, from which on SYNs stand back
+#define LONG_TURN   1000000ull // ns
+#define SLEEP_LEAST 5000ull    // a timer nearer than this is waited for awake
 
 size_t loop_memory(unsigned workers, unsigned ports)
 {
-	return (size_t)workers * ports * (sizeof(struct ptr_ring) + TX_RING * sizeof(void *) + 2 * CACHE_LINE) +
+	return (size_t)workers * ports *
+		       (sizeof(struct ptr_ring) + TX_RING * sizeof(void *) + sizeof(struct bands) +
+			4 * CACHE_LINE) +
 	       4096;
 }
 
@@ -41,6 +46,18 @@ void loop_init(struct loop *l, const struct loop_config *conf)
 	}
 }
 
+// SYNs that wait may not take the buffers that connections need.
+static int make_bands(struct loop *l, struct loop_port *p, struct arena *a)
+{
+	uint32_t most = pkt_pool_size(l->pool) / SYN_MEMORY / (l->worker->n_workers * l->n_ports);
+
+	p->bands = arena_alloc(a, sizeof *p->bands, CACHE_LINE);
+	if (!p->bands)
+		return -ENOMEM;
+	p->bands->max_syn = most < BANDS_SYN ? most : BANDS_SYN;
+	return 0;
+}
+
 int loop_connect(struct loop *loops, unsigned n, struct arena *a)
 {
 	for (unsigned w = 0; w < n; w++)
@@ -48,6 +65,8 @@ int loop_connect(struct loop *loops, unsigned n, struct arena *a)
 			struct loop_port *from = &loops[w].port[i], *owner;
 			struct ptr_ring *r;
 
+			if (from->rx && make_bands(&loops[w], from, a))
+				return -ENOMEM;
 			if (from->tx)
 				continue;
 			owner = &loops[w % from->port->caps.tx_queues].port[i];
@@ -60,56 +79,51 @@ int loop_connect(struct loop *loops, unsigned n, struct arena *a)
 	return 0;
 }
 
-// All that the queue has, so that it is known how long it is. A burst at a time is worked on.
-static void take(struct loop_port *p, uint64_t now)
+// Takes what the device has: the next burst into v, or, where more has come than that, all of it into the
+// bands.
+static unsigned take(struct loop *l, unsigned i, struct pkt **v)
 {
-	unsigned n;
+	struct loop_port *p = &l->port[i];
+	struct port_stats *st = &l->worker->port_stats[i];
+	struct pkt *got[LOOP_AHEAD];
+	uint64_t bytes = 0;
+	uint32_t room = bands_room(p->bands), n = 0, k;
+	bool waiting = !bands_empty(p->bands);
 
-	p->n_ahead = p->next = 0;
-	do {
-		n = port_rx(p->port, p->rx_queue, p->ahead + p->n_ahead, PORT_BURST);
-		p->n_ahead += n;
-	} while (n == PORT_BURST && p->n_ahead < LOOP_AHEAD);
-	shed_observe(&p->shed, p->n_ahead, LOOP_AHEAD, now);
-}
-
-// Those that wish to be connections wait where those that are one would have to.
-static unsigned shed(struct loop *l, struct loop_port *p, struct pkt **v, unsigned n)
-{
-	unsigned kept = 0;
-
-	for (unsigned k = 0; k < n; k++)
-		__builtin_prefetch(pkt_data(v[k]));
-	for (unsigned k = 0; k < n; k++) {
-		if (shed_frame(&p->shed, pkt_data(v[k]), pkt_len(v[k])))
-			pkt_free_chain(v[k]);
-		else
-			v[kept++] = v[k];
+	room = room < LOOP_AHEAD ? room : LOOP_AHEAD;
+	while (n + PORT_BURST <= room) {
+		k = port_rx(p->port, p->rx_queue, got + n, PORT_BURST);
+		n += k;
+		if (k < PORT_BURST)
+			break;
 	}
-	stat_add(&l->worker->stats->c[CTR_rx_syn_shed], n - kept);
-	return kept;
+	for (k = 0; k < n; k++)
+		bytes += pkt_chain_len(got[k]);
+	stat_add(&st->rx_packets, n);
+	stat_add(&st->rx_bytes, bytes);
+	if (!waiting && n <= PORT_BURST) {
+		memcpy(v, got, n * sizeof v[0]);
+		return n;
+	}
+	// Those that wish to be connections wait where those that are one would have to.
+	k = bands_put(p->bands, got, n, n > SORT || p->bands->n_syn);
+	stat_add(&l->worker->stats->c[CTR_rx_syn_shed], k);
+	return bands_take(p->bands, v, PORT_BURST);
 }
 
 static unsigned receive(struct loop *l, unsigned i)
 {
 	struct loop_port *p = &l->port[i];
-	struct port_stats *st = &l->worker->port_stats[i];
-	struct pkt **v;
-	uint64_t bytes = 0;
+	struct pkt *v[PORT_BURST];
 	unsigned n;
 
-	if (p->next == p->n_ahead)
-		take(p, l->now);
-	v = p->ahead + p->next;
-	n = p->n_ahead - p->next < PORT_BURST ? p->n_ahead - p->next : PORT_BURST;
-	if (n == 0)
-		return 0;
-	p->next += n;
-	for (unsigned k = 0; k < n; k++)
-		bytes += pkt_chain_len(v[k]);
-	stat_add(&st->rx_packets, n);
-	stat_add(&st->rx_bytes, bytes);
-	worker_receive(l->worker, l->now, (uint16_t)i, v, p->shed.level ? shed(l, p, v, n) : n);
+	// While no SYN waits, what came before is worked off first.
+	if (bands_rest(p->bands) >= PORT_BURST && p->bands->n_syn == 0)
+		n = bands_take(p->bands, v, PORT_BURST);
+	else
+		n = take(l, i, v);
+	if (n)
+		worker_receive(l->worker, l->now, (uint16_t)i, v, n);
 	return n;
 }
 
@@ -183,6 +197,7 @@ static bool turn(struct loop *l)
 	for (unsigned i = 0; i < l->n_ports; i++)
 		if (l->port[i].rx)
 			n += receive(l, i);
+	l->frames = n;
 	due = n || handed_over(w) || worker_next_timer(w) <= l->now;
 	worker_advance(w, l->now);
 	n = 0;
@@ -199,33 +214,45 @@ static bool something_to_send(const struct loop *l)
 	return false;
 }
 
-static void sleep_until_due(struct loop *l)
+static bool sleep_until_due(struct loop *l)
 {
 	uint64_t due = worker_next_timer(l->worker), ns = l->sleep;
 
 	if (due < l->now + SLEEP_LEAST || something_to_send(l)) {
 		rte_pause();
-		return;
+		return false;
 	}
 	if (due - l->now < ns)
 		ns = due - l->now;
 	stat_add(&l->worker->stats->sleeps, 1);
 	clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){.tv_nsec = (long)ns}, NULL);
 	l->sleep = l->sleep * 2 < SLEEP_MAX ? l->sleep * 2 : SLEEP_MAX;
+	return true;
 }
 
-static void idle(struct loop *l)
+// True: it slept.
+static bool idle(struct loop *l)
 {
 	if (l->empty == 0)
 		l->empty_since = l->now;
 	if (l->empty < EMPTY_TURNS) {
 		l->empty++;
-		return;
+		return false;
 	}
-	if (!l->adaptive || l->now - l->empty_since < l->awake)
-		rte_pause();
-	else
-		sleep_until_due(l);
+	if (l->adaptive && l->now - l->empty_since >= l->awake)
+		return sleep_until_due(l);
+	rte_pause();
+	return false;
+}
+
+static void long_turn(struct worker_stats *st, uint64_t ns, unsigned frames)
+{
+	stat_add(&st->long_turns, 1);
+	stat_add(&st->long_turn_ns, ns);
+	if (ns <= stat_get(&st->turn_max_ns))
+		return;
+	atomic_store_explicit(&st->turn_max_ns, ns, memory_order_relaxed);
+	atomic_store_explicit(&st->turn_max_frames, frames, memory_order_relaxed);
 }
 
 static void begin(struct loop *l)
@@ -248,16 +275,18 @@ int loop_run(void *loop)
 
 	begin(l);
 	while (!atomic_load_explicit(&l->worker->stop, memory_order_relaxed)) {
-		bool worked = turn(l);
+		bool worked = turn(l), slept = false;
 		uint64_t before = l->now;
 
 		if (worked) {
 			l->empty = 0;
 			l->sleep = SLEEP_MIN;
 		} else {
-			idle(l);
+			slept = idle(l);
 		}
 		l->now = clock_read(l->clock, before);
+		if (l->now - before >= LONG_TURN && !slept)
+			long_turn(st, l->now - before, l->frames);
 		stat_add(worked ? &st->busy_ns : &st->idle_ns, l->now - before);
 		stat_add(&st->loops, 1);
 		atomic_store_explicit(&st->alive_ns, l->now, memory_order_relaxed);
@@ -276,8 +305,8 @@ void loop_stop(struct loop *l)
 void loop_fini(struct loop *l)
 {
 	for (unsigned i = 0; i < l->n_ports; i++) {
-		while (l->port[i].next < l->port[i].n_ahead)
-			pkt_free_chain(l->port[i].ahead[l->port[i].next++]);
+		if (l->port[i].bands)
+			bands_clear(l->port[i].bands);
 		for (unsigned k = 0; k < l->port[i].n_in; k++) {
 			struct pkt *p;
 

@@ -8,11 +8,11 @@
 #pragma once
 #include "base/arena.h"
 #include "clock.h"
+#include "port/bands.h"
 #include "port/port.h"
-#include "port/shed.h"
 #include "worker.h"
 
-#define LOOP_AHEAD 512u // frames taken from a receive queue at once, when there are as many
+#define LOOP_AHEAD 512u // frames taken from a receive queue in a turn, when there are as many
 
 struct loop_port {
 	const struct port *port;
@@ -21,10 +21,8 @@ struct loop_port {
 	struct ptr_ring *out;                  // !tx: to the owner of the queue
 	struct ptr_ring *in[SNAP_WORKERS_MAX]; // tx: from those that have none
 	unsigned n_in;
-	uint64_t moved; // when the transmit queue last took something, ns
-	struct shed shed;
-	struct pkt *ahead[LOOP_AHEAD]; // received, and not yet worked on from `next` on
-	unsigned n_ahead, next;
+	uint64_t moved;      // when the transmit queue last took something, ns
+	struct bands *bands; // rx: received, and not yet worked on
 };
 
 struct loop {
@@ -37,7 +35,7 @@ struct loop {
 	uint64_t awake; // ns of empty turns before it sleeps
 	// Of the running loop:
 	uint64_t now, empty_since, sleep;
-	unsigned empty;
+	unsigned empty, frames; // frames: received in this turn
 };
 
 struct loop_config {

@@ -56,6 +56,10 @@ struct worker_stats {
 	stat_cell pool_used, pool_size;                         // packet buffers (written by worker 0), gauge
 	stat_cell conns_used, conns_high, conns_size, exchanges_used, exchanges_high, exchanges_size; // gauges
 	stat_cell tid; // thread id of the worker, 0 before it runs
+	// Turns of 1 ms and more: how many and their time; the longest one ever, and the frames received in it.
+	// A turn's work takes tens of microseconds, so that long ones with few frames are time in which
+	// somebody else had the core.
+	stat_cell long_turns, long_turn_ns, turn_max_ns, turn_max_frames;
 };
 // What a port's device does for us, as bits.
 enum port_offload {

@@ -88,6 +88,16 @@ void pkt_free_chain(struct pkt *p)
 	rte_pktmbuf_free((struct rte_mbuf *)p);
 }
 
+void pkt_free_burst(struct pkt **v, unsigned n)
+{
+#if defined(__SANITIZE_ADDRESS__)
+	for (unsigned i = 0; i < n; i++)
+		pkt_free_chain(v[i]);
+#else
+	rte_pktmbuf_free_bulk((struct rte_mbuf **)v, n);
+#endif
+}
+
 void pkt_trim_chain(struct pkt *p, uint32_t n)
 {
 	struct rte_mbuf *m = pkt_mbuf(p), *last = m, *rest;

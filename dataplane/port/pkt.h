@@ -81,6 +81,8 @@ static inline struct pkt *pkt_alloc(struct pkt_pool *pool)
 }
 // The whole chain. NULL is fine.
 void pkt_free_chain(struct pkt *p);
+// n of them.
+void pkt_free_burst(struct pkt **v, unsigned n);
 // One buffer that is not chained.
 static inline void pkt_free(struct pkt *p)
 {

@@ -100,7 +100,8 @@ static void statistics_have_their_layout(void **state)
 {
 	(void)state;
 	AT(worker_stats, busy_ns, (CTR_COUNT * 8 + 63) / 64 * 64);
-	SIZE(worker_stats, (CTR_COUNT * 8 + 63) / 64 * 64 + 128);
+	SIZE(worker_stats, (CTR_COUNT * 8 + 63) / 64 * 64 + 192);
+	AT(worker_stats, long_turns, (CTR_COUNT * 8 + 63) / 64 * 64 + 120);
 	SIZE(port_stats, 64);
 	SIZE(route_stats, 960);
 	AT(route_stats, started, 48);
