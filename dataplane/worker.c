@@ -9,6 +9,7 @@
 
 #define NEIGHBOURS   4096
 #define HOLDER_TIME  1000000000ull // for a peer to take some of what is kept for it, when buffers run short
+#define TIMERS       32            // fired in one turn: their owners' work is what frames wait for
 #define LIST_SLICE   32            // connections listed in one turn
 #define HANDED_LEARN 0xffff        // port of a hand-over that is not a frame but a struct learned
 
@@ -250,7 +251,7 @@ void worker_advance(struct worker *w, uint64_t now)
 	gateway_set_now(w->gateway, now);
 	if (w->n_workers > 1)
 		take_handed(w);
-	wheel_run(&w->wheel, now, 1024);
+	wheel_run(&w->wheel, now, TIMERS);
 	// What happened is told before anything is sent, so that acknowledgements ride on answers.
 	while (tcp_dispatch(w->tcp))
 		tcp_flush(w->tcp);

@@ -1,6 +1,6 @@
 // A timer stands at the level of the highest group of six bits in which its tick differs from the wheel's. So
 // whatever is at a lower level is due before anything at a higher one, and a slot is moved down when the
-// wheel's tick enters it.
+// wheel's tick enters it. Until all of it is moved the tick stays, and with it whatever is due later.
 #include "base/wheel.h"
 #include <stddef.h>
 
@@ -89,7 +89,16 @@ static uint64_t wheel_event(const struct wheel *w)
 	return UINT64_MAX;
 }
 
-// Enters a tick: slots whose time begins here move to lower levels.
+static bool wheel_moving(const struct wheel *w)
+{
+	bool any = false;
+
+	for (unsigned level = 1; level < WHEEL_LEVELS; level++)
+		any |= w->moving[level] != NULL;
+	return any;
+}
+
+// Enters a tick: slots whose time begins here are to be moved to lower levels.
 static void wheel_enter(struct wheel *w, uint64_t tick)
 {
 	w->tick = tick;
@@ -98,22 +107,40 @@ static void wheel_enter(struct wheel *w, uint64_t tick)
 
 		if (tick & ((1ull << shift) - 1))
 			continue;
-		struct timer *t = w->slot[level][i], *next;
+		w->moving[level] = w->slot[level][i];
+		if (w->moving[level])
+			w->moving[level]->pprev = &w->moving[level];
 		w->slot[level][i] = NULL;
 		w->occupied[level] &= ~(1ull << i);
-		for (; t; t = next) {
-			next = t->next;
+	}
+}
+
+// False: the budget did not do.
+static bool wheel_move(struct wheel *w, unsigned *budget)
+{
+	for (unsigned level = WHEEL_LEVELS - 1; level > 0; level--) {
+		struct timer *t;
+
+		while ((t = w->moving[level])) {
+			if (*budget == 0)
+				return false;
+			--*budget;
+			__builtin_prefetch(t->next);
+			timer_unlink(t);
 			timer_insert(w, t, timer_tick(w, t->at));
 		}
 	}
+	return true;
 }
 
 unsigned wheel_run(struct wheel *w, uint64_t now, unsigned budget)
 {
 	uint64_t end = TICK_OF(now) + 1;
-	unsigned fired = 0;
+	unsigned fired = 0, moves = budget ? budget * WHEEL_MOVES : UINT32_MAX;
 
 	while (w->tick < end) {
+		if (wheel_moving(w) && !wheel_move(w, &moves))
+			return fired;
 		uint64_t event = wheel_event(w);
 
 		if (event > w->tick) {
@@ -145,6 +172,8 @@ uint64_t wheel_next(const struct wheel *w)
 
 	if (w->armed == 0)
 		return UINT64_MAX;
+	if (wheel_moving(w))
+		return w->tick << TICK_SHIFT;
 	event = wheel_event(w);
 	return event >= UINT64_MAX >> TICK_SHIFT ? UINT64_MAX : event << TICK_SHIFT;
 }

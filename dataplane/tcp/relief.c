@@ -9,7 +9,7 @@
 #include <errno.h>
 
 #define LOOK_EVERY 20000ull    // ns: buffers are counted in memory that all workers share
-#define PER_TURN   512         // connections looked at in one turn
+#define PER_TURN   64          // connections looked at before each telling of events
 #define PIECES     4           // out of order that anybody may keep
 #define WORTH      (16u << 10) // buffer bytes for which a connection is ended
 

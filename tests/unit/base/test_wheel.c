@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/random.h"
 #include "base/wheel.h"
@@ -128,6 +129,36 @@ static void a_budget_leaves_the_rest_for_the_next_run(void **state)
 	assert_int_equal(bed_run(&b, 20 * MS, 0), 40);
 }
 
+// As many as connections that were opened together: each run does a part, and what happens meanwhile holds.
+static void timers_far_ahead_come_nearer_a_part_at_a_time(void **state)
+{
+	enum { N = 1000, BUDGET = 10 };
+	static struct timer t[N + 2];
+	struct bed b;
+	unsigned fired = 0, runs = 0;
+
+	(void)state;
+	memset(t, 0, sizeof(t));
+	bed_init(&b, 0);
+	for (int i = 0; i < N; i++)
+		timer_arm(&b.w, &t[i], 600 * 1000 * MS + (uint64_t)i);
+	uint64_t begin = 600 * 1000 * MS & ~((TICK << 18) - 1); // where their slot's time begins
+	assert_int_equal(bed_run(&b, begin + TICK, BUDGET), 0);
+	assert_true(wheel_next(&b.w) <= begin + TICK); // there is more to do
+	timer_cancel(&b.w, &t[0]);
+	timer_cancel(&b.w, &t[N - 1]);
+	timer_arm(&b.w, &t[N / 2], 600 * 1000 * MS + 900 * MS);
+	timer_arm(&b.w, &t[N], begin + 2 * TICK);
+	while (bed_run(&b, begin + 3 * TICK, BUDGET) == 0)
+		runs++;
+	assert_in_range(runs, N / (BUDGET * WHEEL_MOVES) - 1, N / (BUDGET * WHEEL_MOVES) + 1);
+	assert_false(timer_armed(&t[N]));
+	for (int i = 0; i < 10000 && b.w.armed; i++)
+		fired += bed_run(&b, 601 * 1000 * MS, BUDGET);
+	assert_int_equal(fired, N - 2);
+	assert_int_equal(b.early, 0);
+}
+
 static void a_timer_armed_for_now_while_firing_waits_for_the_next_tick(void **state)
 {
 	struct bed b;
@@ -195,6 +226,7 @@ int main(void)
 		cmocka_unit_test(random_timers_at_all_distances_keep_their_time),
 		cmocka_unit_test(moving_an_armed_timer_forgets_the_old_deadline),
 		cmocka_unit_test(a_budget_leaves_the_rest_for_the_next_run),
+		cmocka_unit_test(timers_far_ahead_come_nearer_a_part_at_a_time),
 		cmocka_unit_test(a_timer_armed_for_now_while_firing_waits_for_the_next_tick),
 		cmocka_unit_test(a_firing_timer_may_cancel_its_neighbour),
 		cmocka_unit_test(a_deadline_beyond_the_span_does_not_fire_early),
