@@ -2,7 +2,11 @@
 #include "tcp/conn.h"
 #include <errno.h>
 
-#define RCV_BEGIN 65536u // bytes of window, before anything is known of the path
+// Bytes of window before anything is known of the path (an initial window of ten segments fits), and where much
+// of the memory is held.
+#define RCV_BEGIN 65536u
+#define RCV_MANY  16384u
+#define RCV_SHORT 4096u
 
 static void list_push(struct list *l, uint32_t index, uint32_t *next, uint32_t *tail_next)
 {
@@ -73,6 +77,20 @@ uint8_t conn_wscale(uint32_t rcv_buf)
 	return shift;
 }
 
+// A window once offered cannot be taken back (RFC 9293 3.8.6), so the first one is no more than this
+// connection's part of what is free: thousands that are opened before any has sent would else be promised many
+// times the memory, and what they send were dropped. Who needs more gets it within few round trips
+// (window_tune).
+static uint32_t window_begin(const struct tcp *t)
+{
+	uint64_t memory = t->conf.buffer_memory, free = t->held < memory ? memory - t->held : 0;
+	uint64_t part = free / 2 / t->conns.used;
+	uint32_t least = t->held < memory / 4 ? RCV_MANY : RCV_SHORT;
+	uint32_t begin = part > RCV_BEGIN ? RCV_BEGIN : part < least ? least : (uint32_t)part;
+
+	return begin < t->conf.rcv_buf ? begin : t->conf.rcv_buf;
+}
+
 struct tcp_conn *conn_create(struct tcp *t, struct addr local, struct addr remote, uint16_t local_port,
 			     uint16_t remote_port, uint16_t port, uint16_t hint, int *err)
 {
@@ -87,7 +105,7 @@ struct tcp_conn *conn_create(struct tcp *t, struct addr local, struct addr remot
 		.remote_port = remote_port,
 		.state = TCP_CLOSED,
 		.tcp = t,
-		.rcv_buf = t->conf.rcv_buf < RCV_BEGIN ? t->conf.rcv_buf : RCV_BEGIN,
+		.rcv_buf = window_begin(t),
 		.cc = (uint8_t)t->conf.cc,
 		.ecn = (uint8_t)t->conf.ecn,
 		.opened = (uint32_t)(t->now >> 27),

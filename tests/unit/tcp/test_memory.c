@@ -171,11 +171,12 @@ static void an_owner_that_found_no_send_space_is_told_of_it_in_any_case(void **s
 
 static void when_memory_is_short_who_holds_most_offers_no_more_window(void **state)
 {
-	struct bed *b = bed_make((struct tcp_config){.buffer_memory = 100 * KIB});
+	struct bed *b = bed_make((struct tcp_config){0});
 	struct tcp_conn *c = accept_on(b, SRV, PEER), *d;
 	uint32_t edge;
 
 	(void)state;
+	b->tcp->conf.buffer_memory = 100 * KIB;
 	receive(b, c, 30000, 40 * MS, false); // 70 KB of buffers
 	edge = c->rcv_adv;
 	receive(b, c, 10000, 40 * MS, false);
@@ -189,12 +190,41 @@ static void when_memory_is_short_who_holds_most_offers_no_more_window(void **sta
 	bed_free(b);
 }
 
+// A window cannot be taken back, so that what all are promised at first must be there.
+static void the_first_windows_of_many_connections_share_the_memory(void **state)
+{
+	struct bed *b = bed_make((struct tcp_config){.buffer_memory = 2000 * KIB, .max_conns = 256});
+	struct tcp_conn *c = NULL;
+	uint32_t first, before;
+
+	(void)state;
+	c = accept_on(b, SRV, PEER);
+	first = before = window(c);
+	assert_int_equal(first, 64 * KIB);
+	for (uint16_t i = 1; i < 60; i++) {
+		c = accept_on(b, SRV, (uint16_t)(PEER + i));
+		assert_true(window(c) <= before);
+		before = window(c);
+	}
+	assert_in_range(before, 16 * KIB, 17 * KIB);
+	c->srtt = 50000;
+	receive(b, c, 10000, 40 * MS, true); // who needs more gets it
+	assert_true(window(c) >= 32 * KIB);
+	b->tcp->held = 1000 * KIB;
+	assert_int_equal(window(accept_on(b, SRV, PEER + 60)), 1000 * KIB / 2 / 61);
+	b->tcp->held = 2000 * KIB;
+	assert_int_equal(window(accept_on(b, SRV, PEER + 61)), 4 * KIB);
+	b->tcp->held = 0;
+	bed_free(b);
+}
+
 static void when_memory_is_held_payload_is_refused_but_to_who_holds_nothing(void **state)
 {
-	struct bed *b = bed_make((struct tcp_config){.buffer_memory = 50 * KIB});
+	struct bed *b = bed_make((struct tcp_config){0});
 	struct tcp_conn *c = accept_on(b, SRV, PEER), *d;
 
 	(void)state;
+	b->tcp->conf.buffer_memory = 50 * KIB;
 	// What was offered when there was room may be more than there is.
 	receive(b, c, 21000, 40 * MS, false);
 	b->tcp->conf.buffer_memory = 40 * KIB;
@@ -212,10 +242,11 @@ static void when_memory_is_held_payload_is_refused_but_to_who_holds_nothing(void
 // Otherwise it could never be read.
 static void what_is_out_of_order_makes_room_for_what_comes_next(void **state)
 {
-	struct bed *b = bed_make((struct tcp_config){.buffer_memory = 50 * KIB});
+	struct bed *b = bed_make((struct tcp_config){0});
 	struct tcp_conn *c = accept_on(b, SRV, PEER);
 
 	(void)state;
+	b->tcp->conf.buffer_memory = 50 * KIB;
 	for (uint32_t i = 1; i < 6; i++)
 		bed_in(b, (struct in){.seq = b->seq + i * MSS,
 				      .ack = b->ack,
@@ -233,10 +264,11 @@ static void what_is_out_of_order_makes_room_for_what_comes_next(void **state)
 // A window that shut for want of memory opens again without a probe of the peer.
 static void rfc9293_3_8_6_2_2_reading_tells_of_room_when_memory_is_short(void **state)
 {
-	struct bed *b = bed_make((struct tcp_config){.buffer_memory = 20 * KIB});
+	struct bed *b = bed_make((struct tcp_config){0});
 	struct tcp_conn *c = accept_on(b, SRV, PEER);
 
 	(void)state;
+	b->tcp->conf.buffer_memory = 20 * KIB;
 	for (int i = 0; i < 100 && c->rcv_adv != c->rcv_nxt; i++) {
 		uint32_t room = c->rcv_adv - c->rcv_nxt;
 		b->tcp->conf.buffer_memory = 200 * KIB; // no refusals here
@@ -263,6 +295,7 @@ static const struct CMUnitTest tests[] = {
 	BED_TEST(however_short_memory_is_a_connection_that_holds_nothing_may_send_a_little),
 	BED_TEST(an_owner_that_found_no_send_space_is_told_of_it_in_any_case),
 	BED_TEST(when_memory_is_short_who_holds_most_offers_no_more_window),
+	BED_TEST(the_first_windows_of_many_connections_share_the_memory),
 	BED_TEST(when_memory_is_held_payload_is_refused_but_to_who_holds_nothing),
 	BED_TEST(what_is_out_of_order_makes_room_for_what_comes_next),
 	BED_TEST(rfc9293_3_8_6_2_2_reading_tells_of_room_when_memory_is_short),
