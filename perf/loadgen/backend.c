@@ -6,7 +6,8 @@
 #include <string.h>
 
 #define GATEWAY_PORTS 65536u
-#define LOST_MS       300
+#define LOST_MS       300 // doubled each time (RFC 6298 5.5)
+#define BACKOFF_MAX   6
 
 enum { FREE, OPEN, CLOSED };
 
@@ -19,6 +20,8 @@ struct backend_conn {
 	uint64_t left; // bytes of the request's body to come
 	uint8_t state;
 	bool ack_due;
+	uint8_t backoff;
+	uint32_t recover; // what was sent when something got lost
 };
 _Static_assert(sizeof(struct backend_conn) <= 64, "a connection fits a cache line");
 
@@ -83,10 +86,21 @@ static void conn_accept(struct backend *b, struct backend_conn *k, const struct 
 				     .snd_una = isn,
 				     .snd_nxt = isn + 1};
 		k->wnd = s->wnd;
-		k->start = k->end = isn + 1;
+		k->start = k->end = k->recover = isn + 1;
 		b->accepted++;
 	}
 	link_send_syn(b->link, &k->f, TCP_SYN | TCP_ACK, k->f.snd_nxt - 1);
+}
+
+// The first segment that is not acknowledged.
+static void again(struct backend *b, struct backend_conn *k)
+{
+	uint32_t n = k->f.snd_nxt - k->f.snd_una;
+
+	b->retransmits++;
+	k->touched = b->now_ms;
+	message_send(b->response, b->link, &k->f, k->start, k->f.snd_una,
+		     k->f.snd_una + (n < LINK_MSS ? n : LINK_MSS));
 }
 
 static void response_push(struct backend *b, struct backend_conn *k)
@@ -156,7 +170,11 @@ static void conn_input(struct backend *b, struct backend_conn *k, const struct s
 	if ((int32_t)(s->ack - k->f.snd_una) > 0 && (int32_t)(s->ack - k->f.snd_nxt) <= 0) {
 		k->f.snd_una = s->ack;
 		k->touched = b->now_ms;
-		response_push(b, k);
+		k->backoff = 0;
+		if ((int32_t)(k->f.snd_una - k->recover) < 0) // the next one is missing, too (RFC 6582)
+			again(b, k);
+		else
+			response_push(b, k);
 	}
 	if (k->state == CLOSED && s->ack == k->f.snd_nxt && !(s->flags & TCP_FIN)) {
 		conn_drop(b, k);
@@ -211,19 +229,24 @@ void backend_input(struct backend *b, struct segment *s, unsigned n, uint32_t ms
 	b->n_ack = 0;
 }
 
-// What was not acknowledged for long is sent again from there on.
+// What was not acknowledged for long is sent again, a segment at a time.
 void backend_sweep(struct backend *b, unsigned n)
 {
 	for (unsigned i = 0; i < n && b->n_active; i++) {
 		struct backend_conn *k = &b->conn[b->active[b->sweep++ % b->n_active]];
 
-		if (k->state != OPEN || k->f.snd_una == k->f.snd_nxt || b->now_ms - k->touched < LOST_MS)
+		if (k->state != OPEN || k->f.snd_una == k->f.snd_nxt ||
+		    b->now_ms - k->touched < (uint32_t)LOST_MS << k->backoff)
 			continue;
-		b->retransmits++;
-		k->touched = b->now_ms;
-		if ((int32_t)(k->f.snd_una - k->start) < 0)
+		if (k->backoff < BACKOFF_MAX)
+			k->backoff++;
+		if ((int32_t)(k->f.snd_una - k->start) < 0) {
+			b->retransmits++;
+			k->touched = b->now_ms;
 			link_send_syn(b->link, &k->f, TCP_SYN | TCP_ACK, k->f.snd_una);
-		else
-			message_send(b->response, b->link, &k->f, k->start, k->f.snd_una, k->f.snd_nxt);
+		} else {
+			k->recover = k->f.snd_nxt;
+			again(b, k);
+		}
 	}
 }

@@ -17,3 +17,12 @@ uint64_t histogram_at(const struct histogram *h, double share)
 	}
 	return h->max;
 }
+
+void histogram_merge(struct histogram *into, const struct histogram *h)
+{
+	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++)
+		into->count[i] += h->count[i];
+	into->total += h->total;
+	if (h->max > into->max)
+		into->max = h->max;
+}

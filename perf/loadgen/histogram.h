@@ -24,3 +24,4 @@ static inline void histogram_add(struct histogram *h, uint64_t ns)
 
 // The smallest latency that share (0 to 1) of all do not exceed, in ns: the upper bound of its bucket.
 uint64_t histogram_at(const struct histogram *h, double share);
+void histogram_merge(struct histogram *into, const struct histogram *h);

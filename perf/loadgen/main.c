@@ -42,9 +42,9 @@ struct generator {
 	uint64_t bursts, burst_segments;          // of answers
 	uint64_t stalls, stalled, stall_max;      // turns that took too long, and their ticks
 	uint64_t last_sweep;
-	bool started;       // the clients may begin
-	bool worked;        // in the last turn
-	double latency_max; // us
+	bool started;             // the clients may begin
+	bool worked;              // in the last turn
+	struct histogram latency; // of all runs of a phase
 	struct run {
 		double rps, p50, p99, p999; // us
 	} run[PHASE_RUNS_MAX];
@@ -254,7 +254,8 @@ static void report(const struct generator *g, const struct phase *p, const struc
 	const struct client *c0 = &begin->client;
 
 	report_runs(g, p, (double)(c->started - m->client.started) / seconds);
-	printf(", \"max_us\": %.1f", g->latency_max);
+	printf(", \"p99_all_us\": %.1f, \"p999_all_us\": %.1f, \"max_us\": %.1f", us(&g->latency, 0.99),
+	       us(&g->latency, 0.999), (double)g->latency.max / 1e3);
 	printf(", \"lag_p99_us\": %.1f, \"lag_p999_us\": %.1f, \"stalls\": %lu, \"stalled\": %.5f"
 	       ", \"stall_max_us\": %.0f",
 	       us(&c->lag, 0.99), us(&c->lag, 0.999), g->stalls, (double)g->stalled / g->hz / seconds,
@@ -311,7 +312,7 @@ static uint64_t play(struct generator *g, const struct phase *p, uint64_t now)
 	now = rte_rdtsc();
 	g->turns = g->turns_worked = g->busy = g->idle = g->bursts = g->burst_segments = 0;
 	g->stalls = g->stalled = g->stall_max = 0;
-	g->latency_max = 0;
+	memset(&g->latency, 0, sizeof(g->latency));
 	memset(&g->client.latency, 0, sizeof(g->client.latency));
 	memset(&g->client.lag, 0, sizeof(g->client.lag));
 	mark_now(g, &m);
@@ -326,8 +327,7 @@ static uint64_t play(struct generator *g, const struct phase *p, uint64_t now)
 				     .p50 = us(&g->client.latency, 0.5),
 				     .p99 = us(&g->client.latency, 0.99),
 				     .p999 = us(&g->client.latency, 0.999)};
-		if ((double)g->client.latency.max / 1e3 > g->latency_max)
-			g->latency_max = (double)g->client.latency.max / 1e3;
+		histogram_merge(&g->latency, &g->client.latency);
 		memset(&g->client.latency, 0, sizeof(g->client.latency));
 	}
 	g->client.measuring = false;
