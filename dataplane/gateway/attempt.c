@@ -89,20 +89,34 @@ void attempt_relayed(struct attempt *a)
 	exchange_arm(x);
 }
 
+// The same bytes in another buffer. NULL: none is left.
+static struct pkt *head_copy(struct gateway *g, const struct pkt *head)
+{
+	struct pkt *p = g->spare;
+
+	if (!p)
+		return pkt_copy(head, g->conf.pool);
+	pkt_set_view(p, PKT_HEADROOM, 0);
+	if (pkt_tailroom(p) < pkt_len(head))
+		return pkt_copy(head, g->conf.pool);
+	g->spare = NULL;
+	memcpy(pkt_append(p, pkt_len(head)), pkt_data(head), pkt_len(head));
+	return p;
+}
+
 // The head goes out; the body follows as it comes. False when the exchange has ended over it.
 static bool attempt_send(struct attempt *a)
 {
 	struct exchange *x = a->x;
+	struct pkt *p = x->head;
 
 	a->state = ATTEMPT_WAITING;
 	a->deadline = 0;
 	if (a->reused && http_body_done(&x->request) && !pkt_next(x->head)) {
 		// Kept, in case the pooled connection turns out to be closed.
-		pkt_ref(x->head);
-		tcp_send(a->conn->tcp, x->head);
+		x->head = head_copy(x->g, p);
+		tcp_send(a->conn->tcp, p);
 	} else {
-		struct pkt *p = x->head;
-
 		x->head = NULL;
 		send_chain(a->conn->tcp, p);
 	}
@@ -313,23 +327,12 @@ static bool may_be_repeated(const struct attempt *a)
 		x->method == METHOD_DELETE || x->method == METHOD_OPTIONS || x->method == METHOD_TRACE);
 }
 
-// The connection holds the head until it has gone: the next gets one of its own. False: no buffer.
-static bool head_again(struct exchange *x)
-{
-	struct pkt *kept = x->head;
-
-	x->head = pkt_copy(kept, x->g->conf.pool);
-	pkt_free_chain(kept);
-	return x->head != NULL;
-}
-
 // No answer came in time: its host may have vanished, and another endpoint can do it.
 static bool try_timed_out(struct attempt *a)
 {
 	struct exchange *x = a->x;
 
-	if (x->attempts >= x->route->attempts || a->upstream->endpoints.n < 2 || !may_be_repeated(a) ||
-	    !head_again(x))
+	if (x->attempts >= x->route->attempts || a->upstream->endpoints.n < 2 || !may_be_repeated(a))
 		return false;
 	a->eof = a->dead = false;
 	connect_failed(a, 504, "the upstream did not answer in time");
@@ -389,16 +392,11 @@ static void attempt_lost(struct attempt *a)
 	// one.
 	if (a->reused && may_be_repeated(a)) {
 		uint32_t slot = a->stat_slot;
-		bool copied = head_again(x);
 
 		upstream_close(&g->upstreams, a->conn, true);
 		a->conn = NULL;
 		a->state = ATTEMPT_PENDING;
 		a->eof = a->dead = false;
-		if (!copied) {
-			exchange_fail(x, 503, "the gateway is overloaded");
-			return;
-		}
 		count(g, CTR_up_replayed);
 		attempt_connect(a, true);
 		pending_wake(g, slot); // it may have gone to another endpoint
@@ -490,11 +488,7 @@ static enum head response_head(struct attempt *a)
 	x->response_started = true;
 	a->state = ATTEMPT_RESPONDING;
 	a->deadline = 0;
-	pkt_free_chain(x->head);
-	x->head = NULL;
 	exchange_unpin(x);
-	exchange_arm(x);
-	client_progress(x);
 	return HEAD_DONE;
 }
 

@@ -156,17 +156,22 @@ static int request_head_parse(struct gateway *g, struct tcp_conn *c, uint32_t *s
 	return head_parse(g, c, scanned, &limits, true);
 }
 
-// Eight lower-case digits, all at once: the four bits of each in a byte of its own, 6 more of them for letters.
-static void hex_write(char *dst, uint32_t v)
+// 16 random bytes as lower-case digits, all at once.
+static void request_id_make(struct gateway *g, char id[static 32])
 {
-	uint64_t x = v, letters;
+	typedef uint8_t bytes __attribute__((vector_size(16)));
+	const uint64_t random[2] = {random_next(&g->random), random_next(&g->random)};
+	bytes v, high, low, digit[2];
 
-	x = (x << 16 | x) & 0x0000ffff0000ffffull;
-	x = (x << 8 | x) & 0x00ff00ff00ff00ffull;
-	x = (x << 4 | x) & 0x0f0f0f0f0f0f0f0full;
-	letters = (x + 0x0606060606060606ull) >> 4 & 0x0101010101010101ull;
-	x += 0x3030303030303030ull + letters * ('a' - '0' - 10);
-	memcpy(dst, &x, 8);
+	memcpy(&v, random, sizeof(v));
+	high = v >> 4;
+	low = v & 15;
+	digit[0] = __builtin_shufflevector(high, low, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+	digit[1] = __builtin_shufflevector(high, low, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15,
+					   31);
+	for (unsigned i = 0; i < 2; i++)
+		digit[i] += '0' + ((bytes)(digit[i] > 9) & ('a' - '0' - 10));
+	memcpy(id, digit, 32);
 }
 
 static struct exchange *exchange_begin(struct gateway *g, struct tcp_conn *c, const struct snap_listener *l,
@@ -176,27 +181,25 @@ static struct exchange *exchange_begin(struct gateway *g, struct tcp_conn *c, co
 
 	if (!x)
 		return NULL;
-	*x = (struct exchange){.g = g,
-			       .client = c,
-			       .remote = tcp_remote(c),
-			       .started = g->now,
-			       .served = served,
-			       .method = g->head.method,
-			       .minor = g->head.minor,
-			       .idle_timeout = l->idle_timeout,
-			       .listener = l,
-			       .keep_alive = g->head.keep_alive && !g->draining &&
-					     (l->max_requests == 0 || served + 1 < l->max_requests)};
+	memset(x, 0,
+	       offsetof(struct exchange, request_id)); // what is behind it is read only where it was written
+	x->g = g;
+	x->timer = &g->timers[x - (struct exchange *)g->exchanges.mem];
+	x->timer->x = x;
+	x->client = c;
+	x->remote = tcp_remote(c);
+	x->started = g->now;
+	x->served = served;
+	x->method = g->head.method;
+	x->minor = g->head.minor;
+	x->idle_timeout = l->idle_timeout;
+	x->listener = l;
+	x->keep_alive =
+		g->head.keep_alive && !g->draining && (l->max_requests == 0 || served + 1 < l->max_requests);
 	x->generation = (uint8_t)g->current;
 	x->snapshot = gateway_snapshot(g);
 	g->generation[g->current].pins++;
-	x->next = g->live;
-	x->pprev = &g->live;
-	if (x->next)
-		x->next->pprev = &x->next;
-	g->live = x;
-	for (unsigned i = 0; i < 4; i++)
-		hex_write(x->request_id + 8 * i, (uint32_t)random_next(&g->random));
+	request_id_make(g, x->request_id);
 	if (atomic_load_explicit(&g->conf.region->log_level, memory_order_relaxed) >= LOG_INFO) {
 		size_t m = g->head.method_text.n < 32 ? g->head.method_text.n : 32;
 		size_t room = sizeof(x->text) - m, p = g->head.target.n < room ? g->head.target.n : room;
@@ -346,16 +349,21 @@ static void exchange_route(struct exchange *x, uint32_t head_length)
 		}
 	}
 	status = forward_request(x);
-	tcp_recv_skip(x->client, head_length);
+	if (g->spare) // of a client in whose turn this one had its own
+		pkt_free(g->spare);
+	g->spare = head_take(x->client, head_length);
 	if (status) {
 		reply_error(x, status, "the request cannot be forwarded", 0);
-		return;
+	} else {
+		if (x->route->timeout) {
+			x->deadline = x->started + x->route->timeout;
+			exchange_arm(x);
+		}
+		attempt_start(x, NULL);
 	}
-	if (x->route->timeout) {
-		x->deadline = x->started + x->route->timeout;
-		exchange_arm(x);
-	}
-	attempt_start(x, NULL);
+	if (g->spare)
+		pkt_free(g->spare);
+	g->spare = NULL;
 }
 
 void client_resume(struct exchange *x)

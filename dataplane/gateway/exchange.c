@@ -29,10 +29,8 @@ void exchange_arm(struct exchange *x)
 		at = x->g->now + RETRY_TIME;
 	if (x->tunnel && tunnel_due(x) < at)
 		at = tunnel_due(x);
-	if (at == UINT64_MAX)
-		timer_cancel(x->g->conf.wheel, &x->timer);
-	else
-		timer_arm(x->g->conf.wheel, &x->timer, at);
+	if (at != UINT64_MAX && (!timer_armed(&x->timer->timer) || at < x->timer->timer.at))
+		timer_arm(x->g->conf.wheel, &x->timer->timer, at);
 }
 
 static void access_log(struct exchange *x)
@@ -71,14 +69,12 @@ static void exchange_end(struct exchange *x)
 	stat_add(&rs->duration[hist_bucket(took)], 1);
 	if (x->method_n)
 		access_log(x);
-	timer_cancel(g->conf.wheel, &x->timer);
+	x->timer->x = NULL;
 	exchange_unpin(x);
 	if (x->tunnel)
 		tunnel_free(x);
-	pkt_free_chain(x->head);
-	*x->pprev = x->next;
-	if (x->next)
-		x->next->pprev = x->pprev;
+	if (x->head)
+		pkt_free_chain(x->head);
 	slab_put(&g->exchanges, x);
 }
 

@@ -13,6 +13,7 @@
 //   WAITING     request head sent; body being sent; no response head yet
 //   RESPONDING  response head relayed; bodies being relayed
 #pragma once
+#include "base/copy.h"
 #include "base/random.h"
 #include "base/slab.h"
 #include "gateway/gateway.h"
@@ -52,10 +53,16 @@ struct attempt {
 	bool eof, dead;   // the upstream has ended its side; the connection is lost
 };
 
-struct exchange {
+// An exchange's timer outlives it. It stays armed where its deadline moves to later or its exchange ends, and
+// looks again when it fires: so it is armed once in a timeout, not with each request.
+struct exchange_timer {
 	struct timer timer;
-	struct exchange *next, **pprev; // all that live
-	struct gateway *g;
+	struct exchange *x; // NULL: none in this place now
+};
+
+struct exchange {
+	_Alignas(64) struct gateway *g;
+	struct exchange_timer *timer;
 	struct tcp_conn *client;
 	struct addr remote; // the client: who holds the connection, or asked the trusted proxy that does
 	struct attempt *attempt;
@@ -64,17 +71,19 @@ struct exchange {
 	const struct snap_route *route;  // as snapshot
 	const struct snap_target *target;
 	const struct snap_listener *listener; // that it came through; valid while parked
-	struct pkt *head;                     // the request head as it goes upstream, kept for another attempt
-	struct http_body request;             // what is left to come from the client
-	struct http_body response;            // what is left to come from upstream
-	uint64_t started, deadline;           // ns; deadline 0: none
-	uint64_t bytes_in, bytes_out;         // of bodies
-	uint64_t avoid;                       // endpoints that failed this exchange, bits of their index
-	uint64_t idle_timeout;                // of the listener
-	uint64_t parked; // by a policy stage, until then; 0: not parked. Its head is in the
-			 // client's receive queue still
-	uint32_t served; // requests on this connection before
-	uint32_t queued; // bytes that the client had not acknowledged when its timer was set
+	// The request head as it goes upstream, kept for another attempt; then the response head as it goes to
+	// the client, until it leaves with the first of its body.
+	struct pkt *head;
+	struct http_body request;     // what is left to come from the client
+	struct http_body response;    // what is left to come from upstream
+	uint64_t started, deadline;   // ns; deadline 0: none
+	uint64_t bytes_in, bytes_out; // of bodies
+	uint64_t avoid;               // endpoints that failed this exchange, bits of their index
+	uint64_t idle_timeout;        // of the listener
+	uint64_t parked;              // by a policy stage, until then; 0: not parked. Its head is in the
+				      // client's receive queue still
+	uint32_t served;              // requests on this connection before
+	uint32_t queued;              // bytes that the client had not acknowledged when its timer was set
 	uint32_t route_slot;
 	uint32_t upstream_slot; // 0: answered here
 	uint16_t status;
@@ -126,7 +135,8 @@ struct gateway {
 	uint32_t listener_tag[LISTENERS_MAX];
 	struct tcp_rate accept_rate[LISTENERS_MAX]; // this worker's share
 	bool draining;
-	struct exchange *live;
+	struct exchange_timer *timers; // by the exchange's place in its slab
+	struct pkt *spare;        // a buffer that came free in this turn, to be used again at once; or NULL
 	struct tcp_conn *running; // whose queue client.c works on
 	bool again;               // and whether it is to go on
 	bool waking;              // attempt.c gives free connections to those that wait
@@ -149,6 +159,14 @@ struct gateway {
 static inline const struct snapshot *gateway_snapshot(const struct gateway *g)
 {
 	return g->generation[g->current].snapshot;
+}
+// Exchanges that live: the first from place *at on, which moves behind it. NULL: no more.
+static inline struct exchange *gateway_live(const struct gateway *g, uint32_t *at)
+{
+	while (*at < g->exchanges.high)
+		if (g->timers[(*at)++].x)
+			return g->timers[*at - 1].x;
+	return NULL;
 }
 static inline void count(struct gateway *g, enum counter c)
 {
@@ -200,7 +218,7 @@ int response_head_parse(struct gateway *g, struct tcp_conn *c, uint32_t *scanned
 
 // exchange.c
 void exchange_unpin(struct exchange *x);
-// Sets the timer to the nearest of its deadlines.
+// A deadline has come nearer: the timer fires at the nearest, or before.
 void exchange_arm(struct exchange *x);
 // The answer is complete: accounts, frees, goes on with the client's connection.
 void exchange_finish(struct exchange *x);
@@ -238,7 +256,24 @@ uint16_t forward_request(struct exchange *x);
 // Adds to a list-based field; several fields of the name become one. false: no room left.
 bool forward_append(struct gateway *g, struct http_head *h, enum http_header id, struct slice name,
 		    struct slice value);
-// Sends the response head in g->head to the client. 0, or -ENOBUFS.
+// The same for where there mostly is no such field, with lengths that the compiler knows. Lines stand behind
+// one another in g->text, so that they are written as one run.
+static inline __attribute__((always_inline)) bool
+forward_line(struct gateway *g, struct http_head *h, enum http_header id, struct slice name, struct slice value)
+{
+	char *line = g->text + g->text_used;
+	size_t n = name.n + value.n + 4;
+
+	if (http_has(h, id) || n > sizeof(g->text) - g->text_used)
+		return forward_append(g, h, id, name, value);
+	memcpy(line, name.p, name.n);
+	memcpy(line + name.n, ": ", 2);
+	copy_short(line + name.n + 2, value.p, value.n);
+	memcpy(line + n - 2, "\r\n", 2);
+	g->text_used += (uint32_t)n;
+	return http_add_line(h, id, line, name.n, n);
+}
+// Puts the response head in g->head together, in x->head. 0, or -ENOBUFS.
 int forward_response(struct exchange *x, enum http_framing out, uint64_t length);
 int forward_interim(struct exchange *x); // 1xx
 // Bytes in packet buffers, as a chain; NULL when there are none left.
@@ -251,9 +286,10 @@ struct slice gateway_date(struct gateway *g);
 // relay.c
 enum relay { RELAY_MORE, RELAY_DONE, RELAY_FAULT, RELAY_EOF, RELAY_NO_BUFFER };
 // Moves payload from one connection's receive queue to the other's send queue as far as both allow, framed
-// anew. *moved: payload bytes.
+// anew. head: goes before it, and takes the first of it along where that fits one segment; NULL: none. *moved:
+// payload bytes.
 enum relay relay_body(struct gateway *g, struct tcp_conn *from, struct http_body *in, struct tcp_conn *to,
-		      bool chunked, uint64_t *moved);
+		      bool chunked, struct pkt *head, uint64_t *moved);
 // As far as it goes now; false: the exchange has ended and is gone.
 bool relay_request(struct exchange *x);
 bool relay_response(struct exchange *x);

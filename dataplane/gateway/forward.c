@@ -1,5 +1,4 @@
 // Heads on their way through: what a proxy adds and takes away (RFC 9110 7.6).
-#include "base/copy.h"
 #include "gateway/tunnel.h"
 #include <errno.h>
 #include <stdarg.h>
@@ -119,23 +118,6 @@ bool forward_append(struct gateway *g, struct http_head *h, enum http_header id,
 	return http_add_line(h, id, line, name.n, (size_t)(at - line));
 }
 
-// The same where there mostly is no such field, with the lengths known to the compiler.
-static inline __attribute__((always_inline)) bool
-append(struct gateway *g, struct http_head *h, enum http_header id, struct slice name, struct slice value)
-{
-	char *line = g->text + g->text_used;
-	size_t n = name.n + value.n + 4;
-
-	if (http_has(h, id) || n > sizeof(g->text) - g->text_used)
-		return forward_append(g, h, id, name, value);
-	memcpy(line, name.p, name.n);
-	memcpy(line + name.n, ": ", 2);
-	copy_short(line + name.n + 2, value.p, value.n);
-	memcpy(line + n - 2, "\r\n", 2);
-	g->text_used += (uint32_t)n;
-	return http_add_line(h, id, line, name.n, n);
-}
-
 // A fresh buffer, all of it open for writing; what is not used is trimmed by the caller.
 static struct pkt *buffer_open(struct gateway *g, uint32_t *room)
 {
@@ -171,12 +153,12 @@ uint16_t forward_request(struct exchange *x)
 		target.n += 1 + h->query.n;
 	else if (h->query.p)
 		target = text_printf(g, "%.*s?%.*s", (int)h->path.n, h->path.p, (int)h->query.n, h->query.p);
-	ok = append(g, h, HDR_via, SLICE("Via"), version_text(x->minor));
+	ok = forward_line(g, h, HDR_via, SLICE("Via"), version_text(x->minor));
 	id = http_find_id(h, HDR_x_request_id);
 	if (!id || !plain_id(id->value)) {
 		http_drop_id(h, HDR_x_request_id);
-		ok = ok && append(g, h, HDR_x_request_id, SLICE("X-Request-Id"),
-				  slice_of(x->request_id, sizeof(x->request_id)));
+		ok = ok && forward_line(g, h, HDR_x_request_id, SLICE("X-Request-Id"),
+					slice_of(x->request_id, sizeof(x->request_id)));
 	}
 	if (!ok || !target.p)
 		return 431;
@@ -200,14 +182,24 @@ uint16_t forward_request(struct exchange *x)
 	return 0;
 }
 
+// In x->head: in its buffer where it has one still, as the request's head has done its work.
 static int write_response(struct exchange *x, enum http_framing out, uint64_t length, bool keep_length,
 			  struct slice connection)
 {
 	struct gateway *g = x->g;
+	struct pkt *p = x->head;
 	uint32_t room;
-	struct pkt *p = buffer_open(g, &room);
 	int n;
 
+	x->head = NULL;
+	if (p && !pkt_next(p)) {
+		pkt_set_view(p, PKT_HEADROOM, 0);
+		room = pkt_tailroom(p);
+		pkt_append(p, room);
+	} else {
+		pkt_free_chain(p);
+		p = buffer_open(g, &room);
+	}
 	if (!p)
 		return -ENOBUFS;
 	n = http_write_response(pkt_data(p), room, &g->head, out, length, keep_length, connection);
@@ -222,24 +214,36 @@ static int write_response(struct exchange *x, enum http_framing out, uint64_t le
 	} else {
 		pkt_trim(p, room - (uint32_t)n);
 	}
-	send_chain(x->client, p);
+	x->head = p;
 	return 0;
 }
 
 int forward_interim(struct exchange *x)
 {
-	struct gateway *g = x->g;
+	int err;
 
-	http_drop_hop_by_hop(&g->head);
-	return write_response(x, FRAMING_NONE, 0, false, SLICE(""));
+	http_drop_hop_by_hop(&x->g->head);
+	err = write_response(x, FRAMING_NONE, 0, false, SLICE(""));
+	if (err)
+		return err;
+	send_chain(x->client, x->head);
+	x->head = NULL;
+	return 0;
+}
+
+static bool response_stages(struct exchange *x)
+{
+	struct stage_ctx ctx = {
+		.snapshot = x->snapshot, .now = x->g->now, .head = &x->g->head, .client = x->remote};
+	enum stage at;
+
+	return policy_run(HOOK_RESPONSE, x->route->stages, x->route->stage_conf, &ctx, 0, &at) == VERDICT_PASS;
 }
 
 int forward_response(struct exchange *x, enum http_framing out, uint64_t length)
 {
 	struct gateway *g = x->g;
 	struct http_head *h = &g->head;
-	struct stage_ctx ctx = {.snapshot = x->snapshot, .now = g->now, .head = h, .client = x->remote};
-	enum stage at;
 	// What the upstream said of a body that HEAD and 304 leave out is passed on.
 	bool keep_length = out == FRAMING_NONE && (x->method == METHOD_HEAD || h->status == 304);
 	struct slice connection = !x->keep_alive  ? SLICE("close")
@@ -256,16 +260,15 @@ int forward_response(struct exchange *x, enum http_framing out, uint64_t length)
 			stated = f->value;
 	}
 	http_drop_hop_by_hop(h);
-	ok = append(g, h, HDR_via, SLICE("Via"), version_text(h->minor));
+	ok = forward_line(g, h, HDR_via, SLICE("Via"), version_text(h->minor));
 	if (!http_find_id(h, HDR_date))
-		ok = ok && append(g, h, HDR_date, SLICE("Date"), gateway_date(g));
+		ok = ok && forward_line(g, h, HDR_date, SLICE("Date"), gateway_date(g));
 	if (!http_find_id(h, HDR_x_request_id))
-		ok = ok && append(g, h, HDR_x_request_id, SLICE("X-Request-Id"),
-				  slice_of(x->request_id, sizeof(x->request_id)));
+		ok = ok && forward_line(g, h, HDR_x_request_id, SLICE("X-Request-Id"),
+					slice_of(x->request_id, sizeof(x->request_id)));
 	if (x->tunnel)
 		ok = ok && tunnel_response(x, h, &connection);
-	if (policy_run(HOOK_RESPONSE, x->route->stages, x->route->stage_conf, &ctx, 0, &at) != VERDICT_PASS ||
-	    !ok)
+	if (!ok || (x->route->stages && !response_stages(x)))
 		return -EMSGSIZE;
 	if (keep_length && stated.n)
 		length = h->length;

@@ -91,8 +91,11 @@ static bool asked(struct exchange *x, field_fn *put, struct slice proto, struct 
 
 static void drop_those(struct http_head *h, uint32_t ids)
 {
+	if (!(h->have & ids))
+		return;
 	for (unsigned i = 0; i < h->n; i++)
 		h->field[i].dropped |= ids >> h->field[i].id & 1;
+	h->have &= ~ids;
 }
 
 // A trusted proxy asks. What its believed field says goes on, with the proxy itself behind.
@@ -152,14 +155,14 @@ bool forwarded_fields(struct exchange *x)
 	drop_those(h, 1u << HDR_x_forwarded_for | 1u << HDR_x_forwarded_proto | 1u << HDR_x_forwarded_host |
 			      1u << HDR_x_forwarded_port | 1u << HDR_forwarded);
 	if (which & BIT(FOR)) {
-		char *at = g->text;
+		char text[ADDR_TEXT_MAX];
+		const char *addr = addr_text(x->remote, text);
 
-		addr_text(x->remote, at);
-		g->text_used = (uint32_t)strlen(at);
-		ok = http_add(h, SLICE("X-Forwarded-For"), slice_of(at, g->text_used));
+		ok = forward_line(g, h, HDR_x_forwarded_for, SLICE("X-Forwarded-For"),
+				  slice_of(addr, strlen(addr)));
 	}
 	if (which & BIT(PROTO))
-		ok = ok && http_add(h, SLICE("X-Forwarded-Proto"), SLICE("http"));
+		ok = ok && forward_line(g, h, HDR_x_forwarded_proto, SLICE("X-Forwarded-Proto"), SLICE("http"));
 	if (which & (BIT(HOST) | BIT(PORT)))
 		ok = ok && asked(x, replace, SLICE("http"), h->authority);
 	if (which & BIT(RFC7239))

@@ -14,7 +14,8 @@ size_t gateway_memory(uint32_t max_connections)
 	size_t n = exchanges_for(max_connections);
 
 	return sizeof(struct gateway) +
-	       n * (sizeof(struct exchange) + sizeof(struct attempt) + sizeof(struct tunnel) + 128) +
+	       n * (sizeof(struct exchange) + sizeof(struct exchange_timer) + sizeof(struct attempt) +
+		    sizeof(struct tunnel) + 128) +
 	       STATS_UPSTREAMS * sizeof(struct pending) + upstream_memory(max_connections) +
 	       ratelimit_memory() + regex_matcher_memory() + 65536;
 }
@@ -67,6 +68,9 @@ int gateway_start(struct gateway *g, struct arena *a, struct tcp *tcp)
 	g->tcp = tcp;
 	gauges_reset(g);
 	err = slab_init(&g->exchanges, a, n, sizeof(struct exchange), 64);
+	g->timers = arena_alloc(a, n * sizeof(*g->timers), 64);
+	if (!err && !g->timers)
+		err = -ENOMEM;
 	if (!err)
 		err = slab_init(&g->attempts, a, n, sizeof(struct attempt), 64);
 	if (!err)
@@ -80,7 +84,9 @@ int gateway_start(struct gateway *g, struct arena *a, struct tcp *tcp)
 void gateway_stop(struct gateway *g)
 {
 	// Connections are TCP's to end; what is held here beside them are request heads.
-	for (struct exchange *x = g->live; x; x = x->next) {
+	struct exchange *x;
+
+	for (uint32_t at = 0; (x = gateway_live(g, &at));) {
 		pkt_free_chain(x->head);
 		x->head = NULL;
 	}
@@ -211,16 +217,17 @@ uint64_t gateway_oldest(const struct gateway *g)
 
 bool gateway_owns_timer(const struct gateway *g, const struct timer *t)
 {
-	const char *p = (const char *)t;
-
-	return p >= g->exchanges.mem &&
-	       p < g->exchanges.mem + (size_t)g->exchanges.capacity * g->exchanges.size;
+	return (const char *)t >= (const char *)g->timers &&
+	       (const char *)t < (const char *)(g->timers + g->exchanges.capacity);
 }
 
 void gateway_timer(struct gateway *g, struct timer *t)
 {
+	struct exchange *x = ((struct exchange_timer *)t)->x;
+
 	(void)g;
-	exchange_timer((struct exchange *)((char *)t - offsetof(struct exchange, timer)));
+	if (x)
+		exchange_timer(x);
 }
 
 bool gateway_tunnels(const struct tcp_info *info)

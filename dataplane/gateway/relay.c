@@ -27,13 +27,19 @@ static void send_framed(struct tcp_conn *to, struct pkt *p, bool chunked)
 }
 
 enum relay relay_body(struct gateway *g, struct tcp_conn *from, struct http_body *in, struct tcp_conn *to,
-		      bool chunked, uint64_t *moved)
+		      bool chunked, struct pkt *head, uint64_t *moved)
 {
 	// A buffer that is payload from end to end goes as it is; pieces between framing, and the end of a body
-	// with another message behind it, are gathered in a buffer of their own.
-	struct pkt *gather = NULL;
+	// with another message behind it, are gathered in a buffer of their own, and the first of a body behind
+	// the head.
+	struct pkt *gather = head;
+	uint32_t mss = head ? tcp_mss(to) : 0;
 	enum relay result = RELAY_MORE;
 
+	if (head && (chunked || pkt_next(head))) {
+		send_chain(to, head);
+		gather = head = NULL;
+	}
 	while (!http_body_done(in)) {
 		struct pkt *p = tcp_recv_peek(from);
 		size_t skip, run;
@@ -47,7 +53,7 @@ enum relay relay_body(struct gateway *g, struct tcp_conn *from, struct http_body
 			break;
 		if (gather && pkt_tailroom(gather) < 2 + pkt_len(p)) {
 			send_framed(to, gather, chunked);
-			gather = NULL;
+			gather = head = NULL;
 			continue;
 		}
 		struct http_body before = *in;
@@ -56,7 +62,12 @@ enum relay relay_body(struct gateway *g, struct tcp_conn *from, struct http_body
 			result = RELAY_FAULT;
 			break;
 		}
-		if (skip == 0 && run == pkt_len(p) && !gather && run >= 512 && (!chunked || frameable(p))) {
+		if (skip == 0 && run == pkt_len(p) &&
+		    (!gather || (gather == head && pkt_len(head) + run > mss)) && run >= 512 &&
+		    (!chunked || frameable(p))) {
+			if (gather)
+				tcp_send(to, gather);
+			gather = head = NULL;
 			p = tcp_recv_take(from);
 			send_framed(to, p, chunked);
 			*moved += run;
@@ -119,8 +130,9 @@ bool relay_request(struct exchange *x)
 		}
 		return true;
 	}
-	r = http_body_done(&x->request) ? RELAY_DONE
-					: relay_body(g, x->client, &x->request, a->conn->tcp, chunked, &moved);
+	r = http_body_done(&x->request)
+		    ? RELAY_DONE
+		    : relay_body(g, x->client, &x->request, a->conn->tcp, chunked, NULL, &moved);
 	x->bytes_in += moved;
 	if (moved) {
 		x->body_sent = true;
@@ -163,17 +175,20 @@ bool relay_response(struct exchange *x)
 	struct attempt *a = x->attempt;
 	bool chunked = x->out_framing == FRAMING_CHUNKED;
 	uint64_t moved = 0;
+	struct pkt *head;
 	enum relay r = RELAY_DONE;
 
 	if (!a || a->state != ATTEMPT_RESPONDING)
 		return true;
+	head = x->head;
+	x->head = NULL;
 	if (!x->terminator_due)
-		r = relay_body(g, a->conn->tcp, &x->response, x->client, chunked, &moved);
+		r = relay_body(g, a->conn->tcp, &x->response, x->client, chunked, head, &moved);
 	x->bytes_out += moved;
+	if (r != RELAY_DONE && (moved || head))
+		client_progress(x);
 	switch (r) {
 	case RELAY_MORE:
-		if (moved)
-			client_progress(x);
 		break;
 	case RELAY_NO_BUFFER:
 		retry_later(x);
@@ -182,6 +197,7 @@ bool relay_response(struct exchange *x)
 		x->terminator_due = false;
 		if (chunked && tcp_send_copy(x->client, "0\r\n\r\n", 5) != 0) {
 			x->terminator_due = true;
+			client_progress(x);
 			retry_later(x);
 			break;
 		}

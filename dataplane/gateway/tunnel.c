@@ -175,6 +175,8 @@ int tunnel_switch(struct attempt *a)
 	err = forward_response(x, FRAMING_NONE, 0);
 	if (err)
 		return err;
+	send_chain(x->client, x->head);
+	x->head = NULL;
 	x->status = 101;
 	tunnel_open(x);
 	return 0;
@@ -197,7 +199,7 @@ static bool move(struct exchange *x, struct tcp_conn *from, struct http_body *bo
 
 	if (*done)
 		return true;
-	r = relay_body(x->g, from, body, to, false, &moved);
+	r = relay_body(x->g, from, body, to, false, NULL, &moved);
 	*bytes += moved;
 	if (moved)
 		x->tunnel->moved = x->g->now;
@@ -283,15 +285,12 @@ void tunnel_timer(struct exchange *x)
 
 void tunnels_end(struct gateway *g)
 {
-	struct exchange *x = g->live;
+	struct exchange *x;
 
-	while (x) {
-		if (!tunnel_is_open(x)) {
-			x = x->next;
+	for (uint32_t at = 0; (x = gateway_live(g, &at));) {
+		if (!tunnel_is_open(x))
 			continue;
-		}
 		count(g, CTR_tunnel_drained);
 		finish(x);
-		x = g->live; // that end may have been others' beginning, or end
 	}
 }

@@ -359,9 +359,10 @@ void tcp_set_timer(struct tcp_conn *c, uint64_t at)
 	// Ticks are compared modulo 2^32: 13 days is the longest.
 	if (at > t->now + (1ull << 50))
 		at = t->now + (1ull << 50);
-	c->due_user = at == 0 ? 0 : tick_at(at > t->now ? at : t->now);
-	if (at)
-		conn_arm(t, c);
+	if (at == 0)
+		c->due_user = 0;
+	else
+		conn_set_user(t, c, at > t->now ? at : t->now);
 }
 
 void tcp_set_cc(struct tcp_conn *c, enum tcp_cc cc)
@@ -420,4 +421,9 @@ struct addr tcp_remote(const struct tcp_conn *c)
 uint16_t tcp_remote_port(const struct tcp_conn *c)
 {
 	return c->remote_port;
+}
+
+uint32_t tcp_mss(const struct tcp_conn *c)
+{
+	return c->mss;
 }

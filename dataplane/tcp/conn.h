@@ -416,6 +416,7 @@ void conn_set_rto(struct tcp *t, struct tcp_conn *c);
 void conn_set_delack(struct tcp *t, struct tcp_conn *c, uint64_t delay);
 // Arms the wheel for the earliest deadline, where it is not armed for that or before.
 void conn_arm(struct tcp *t, struct tcp_conn *c);
+void conn_set_user(struct tcp *t, struct tcp_conn *c, uint64_t at); // ns; EV_TIMER is told
 void conn_timer(struct tcp *t, struct tcp_conn *c);
 
 // loss.c: what was lost, and the window while that is mended.

@@ -235,6 +235,7 @@ int tcp_error(
 	const struct tcp_conn *c); // after EV_ERROR: ECONNREFUSED, ECONNRESET, ETIMEDOUT, EHOSTUNREACH, ENOBUFS
 struct addr tcp_remote(const struct tcp_conn *c);
 uint16_t tcp_remote_port(const struct tcp_conn *c);
+uint32_t tcp_mss(const struct tcp_conn *c); // bytes of payload of a full segment
 
 // Listing in bounded slices: fills up to n from *cursor (0 at first) on and moves it; 0 again at the end.
 unsigned tcp_list(const struct tcp *t, uint64_t *cursor, struct tcp_info *out, unsigned n);

@@ -85,6 +85,22 @@ void conn_arm(struct tcp *t, struct tcp_conn *c)
 		timer_arm(t->wheel, &c->timer, at);
 }
 
+// For a deadline that was just set: the timer is armed for the others already, or before them.
+static void arm_for(struct tcp *t, struct tcp_conn *c, uint32_t due)
+{
+	int64_t least = (int32_t)(due - tick_now(t));
+	uint64_t at = (uint64_t)((int64_t)(t->now >> TICK_SHIFT) + least) << TICK_SHIFT;
+
+	if (!timer_armed(&c->timer) || at < c->timer.at)
+		timer_arm(t->wheel, &c->timer, at);
+}
+
+void conn_set_user(struct tcp *t, struct tcp_conn *c, uint64_t at)
+{
+	c->due_user = tick_at(at);
+	arm_for(t, c, c->due_user);
+}
+
 void conn_set_rexmt(struct tcp *t, struct tcp_conn *c, uint64_t delay)
 {
 	// Not later than the user timeout ends.
@@ -96,7 +112,7 @@ void conn_set_rexmt(struct tcp *t, struct tcp_conn *c, uint64_t delay)
 		delay = delay < left ? delay : left;
 	}
 	c->due_rexmt = tick_at(t->now + delay);
-	conn_arm(t, c);
+	arm_for(t, c, c->due_rexmt);
 }
 
 void conn_set_rto(struct tcp *t, struct tcp_conn *c)
@@ -112,7 +128,7 @@ void conn_set_rto(struct tcp *t, struct tcp_conn *c)
 void conn_set_delack(struct tcp *t, struct tcp_conn *c, uint64_t delay)
 {
 	c->due_delack = tick_at(t->now + delay);
-	conn_arm(t, c);
+	arm_for(t, c, c->due_delack);
 }
 
 static void give_up(struct tcp *t, struct tcp_conn *c)

@@ -42,27 +42,50 @@ static uint32_t weight_of(const struct candidate *k, uint32_t i)
 	return by_hand >= 0 ? (uint32_t)by_hand : k->e[i].weight;
 }
 
+static uint32_t equal_weight(const struct candidate *k, uint32_t n)
+{
+	uint32_t w = weight_of(k, 0);
+
+	for (uint32_t i = 1; i < n && w; i++)
+		if (weight_of(k, i) != w)
+			w = 0;
+	return w;
+}
+
+// Those of equal weight take turns. The turn costs the same however many there are: each proves its weight when
+// it is due, and only what has changed is a reason to look at all of them. -1: none; -2: they are not equal.
+static int rotate(struct candidate *k, uint32_t n)
+{
+	struct upstream_rotation *r = &k->p->rotation[k->u->stat_slot];
+	bool known = r->upstream == k->u && r->weight;
+
+	for (uint32_t tried = 0; tried < n; tried++) {
+		uint32_t i = r->turn % n;
+
+		if (!known || weight_of(k, i) != r->weight) {
+			r->upstream = k->u;
+			r->weight = equal_weight(k, n);
+			if (!r->weight)
+				return -2;
+			known = true;
+		}
+		r->turn++;
+		if (usable(k, i))
+			return (int)i;
+	}
+	return -1;
+}
+
 // Smooth weighted round robin: each gains its weight, the richest is taken and pays the total. With equal
-// weights this is plain rotation, whose turn is enough to remember.
+// weights this is plain rotation.
 static int round_robin(struct candidate *k, uint32_t n)
 {
-	int best = -1;
 	int64_t total = 0;
-	bool equal = true;
+	int best = rotate(k, n);
 
-	for (uint32_t i = 0; i < n && equal; i++)
-		equal = weight_of(k, i) == weight_of(k, 0) && weight_of(k, i);
-	if (equal) {
-		uint32_t *turn = &k->p->turn[k->u->stat_slot];
-
-		for (uint32_t tried = 0; tried < n; tried++) {
-			uint32_t i = (*turn)++ % n;
-
-			if (usable(k, i))
-				return (int)i;
-		}
-		return -1;
-	}
+	if (best != -2)
+		return best;
+	best = -1;
 	for (uint32_t i = 0; i < n; i++) {
 		struct upstream_endpoint *rt = &k->p->endpoint[k->e[i].slot];
 		uint32_t w = weight_of(k, i);

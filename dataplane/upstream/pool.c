@@ -6,7 +6,8 @@
 size_t upstream_memory(uint32_t max_conns)
 {
 	return (size_t)max_conns * sizeof(struct upstream_conn) +
-	       REGION_ENDPOINTS * sizeof(struct upstream_endpoint) + STATS_UPSTREAMS * sizeof(uint32_t) + 4096;
+	       REGION_ENDPOINTS * sizeof(struct upstream_endpoint) +
+	       STATS_UPSTREAMS * sizeof(struct upstream_rotation) + 4096;
 }
 
 int upstream_init(struct upstream_pool *p, struct arena *a, uint32_t max_conns, struct tcp *tcp,
@@ -25,8 +26,8 @@ int upstream_init(struct upstream_pool *p, struct arena *a, uint32_t max_conns, 
 		atomic_store_explicit(&p->active[slot], 0, memory_order_relaxed);
 	p->health = region_health(region, worker);
 	p->endpoint = arena_alloc(a, REGION_ENDPOINTS * sizeof(*p->endpoint), 64);
-	p->turn = arena_alloc(a, STATS_UPSTREAMS * sizeof(*p->turn), 64);
-	if (!p->endpoint || !p->turn)
+	p->rotation = arena_alloc(a, STATS_UPSTREAMS * sizeof(*p->rotation), 64);
+	if (!p->endpoint || !p->rotation)
 		return -ENOMEM;
 	return slab_init(&p->conns, a, max_conns, sizeof(struct upstream_conn), 8);
 }

@@ -28,6 +28,13 @@ struct upstream_endpoint {
 	uint8_t health;             // enum endpoint_health
 };
 
+// Where round robin stands in an upstream.
+struct upstream_rotation {
+	const struct snap_upstream *upstream; // whose endpoints were found to have equal weights
+	uint32_t weight; // this one, which each proves again when its turn comes; 0: they have not
+	uint32_t turn;
+};
+
 enum upstream_conn_state { UPSTREAM_CONNECTING, UPSTREAM_BUSY, UPSTREAM_IDLE };
 
 // A connection to an endpoint; a slab object.
@@ -49,7 +56,7 @@ struct upstream_pool {
 	_Atomic uint8_t *health;            // [REGION_ENDPOINTS] of this worker
 	_Atomic uint32_t *active;           // likewise
 	struct upstream_endpoint *endpoint; // [REGION_ENDPOINTS]
-	uint32_t *turn;                     // [STATS_UPSTREAMS] round robin position
+	struct upstream_rotation *rotation; // [STATS_UPSTREAMS]
 	struct slab conns;
 	struct random *random;
 	const struct snapshot *snapshot;

@@ -322,7 +322,9 @@ static void look(struct sim *s)
 {
 	struct gateway *g = s->worker.gateway;
 
-	for (struct exchange *x = g->live; x; x = x->next)
+	struct exchange *x;
+
+	for (uint32_t at = 0; (x = gateway_live(g, &at));)
 		if (s->now - x->started > 60 * SEC)
 			violate(s, "an exchange hangs");
 	for (uint32_t slot = 1; slot < SLOTS; slot++) {
@@ -341,7 +343,7 @@ static void settled(struct sim *s)
 
 	if (s->worker.stats->conns_used)
 		violate(s, "connections are left");
-	if (g->exchanges.used || g->live)
+	if (g->exchanges.used)
 		violate(s, "exchanges are left");
 	if (g->attempts.used)
 		violate(s, "attempts are left");
