@@ -133,6 +133,35 @@ void command_set_weight(struct request *rq)
 				     "set_by", weight >= 0 ? "hand" : "configuration"));
 }
 
+void command_set_route(struct request *rq)
+{
+	const struct snapshot *s = rq->control->dataplane.running.snapshot;
+	const struct snap_route *r = snap_at(s, s->routes);
+	bool off = rq->argc == 2 && strcmp(rq->argv[1], "disabled") == 0;
+	struct slice name;
+	char near[200];
+	uint32_t i = 0;
+
+	if (rq->argc != 2 || (!off && strcmp(rq->argv[1], "enabled") != 0)) {
+		request_error(rq, "set route ROUTE enabled|disabled");
+		return;
+	}
+	name = slice_of(rq->argv[0], strlen(rq->argv[0]));
+	while (i < s->routes.n && !named(s, r[i].name, name.p, name.n))
+		i++;
+	if (i == s->routes.n) {
+		SUGGEST(s, s->routes, snap_route, rq->argv[0], near);
+		request_error(rq, "no route \"%s\"%s", rq->argv[0], near);
+		return;
+	}
+	if (!region_route_switch(rq->control->instance.region, name, off)) {
+		request_error(rq, "%d routes are disabled, and no more can be", REGION_ROUTES_OFF);
+		return;
+	}
+	request_log(rq, "route %s %s", rq->argv[0], rq->argv[1]);
+	request_answer(rq, json_pack("{s:s, s:s}", "route", rq->argv[0], "state", rq->argv[1]));
+}
+
 void command_set_log(struct request *rq)
 {
 	uint32_t level = 0;

@@ -103,7 +103,7 @@ static json_t *conditions(const struct snapshot *s, const struct snap_route *r, 
 }
 
 static json_t *candidate(const struct snapshot *s, const struct snap_route *r, const struct target *t,
-			 const struct route_query *q, bool *all)
+			 const struct route_query *q, const struct region *region, bool *all)
 {
 	enum http_method method = q->method;
 	json_t *j;
@@ -118,6 +118,10 @@ static json_t *candidate(const struct snapshot *s, const struct snap_route *r, c
 	*all = host_ok && path_ok && method_ok;
 	j = json_pack("{s:s%, s:b, s:b, s:b}", "name", (const char *)s + r->name.off, (size_t)r->name.n, "host",
 		      host_ok, "path", path_ok, "method", method_ok);
+	if (region_route_is_off(region, snap_text(s, r->name))) {
+		json_object_set_new(j, "state", json_string("disabled"));
+		*all = false;
+	}
 	if (host_ok && path_ok && r->conditions.n)
 		json_object_set_new(j, "conditions", conditions(s, r, q, all));
 	return j;
@@ -254,7 +258,7 @@ static json_t *explain(struct request *rq, const struct snapshot *s, const struc
 	for (uint32_t i = 0; i < s->routes.n && i < CANDIDATES_MAX; i++) {
 		bool all;
 
-		json_array_append_new(tried, candidate(s, &r[i], t, q, &all));
+		json_array_append_new(tried, candidate(s, &r[i], t, q, rq->control->instance.region, &all));
 		if (result == ROUTE_FOUND && i == m.index)
 			break; // the first one that matches takes it
 	}
@@ -294,6 +298,8 @@ void command_route_test(struct request *rq)
 	q.query = t.query;
 	q.regexes = regexes;
 	q.matcher = matcher();
+	q.off = rq->control->instance.region->route_off;
+	q.n_off = atomic_load(&rq->control->instance.region->n_routes_off);
 	request_answer(rq, explain(rq, s, &t, &q));
 	regex_set_free(regexes);
 }

@@ -365,12 +365,14 @@ void command_show_routes(struct request *rq)
 			finished += stat_get(&v->finished);
 			begun += stat_get(&v->started);
 		}
-		json_t *row =
-			json_pack("{s:o, s:o, s:o, s:o, s:s, s:o, s:o}", "name", text(s, r[i].name), "host",
-				  r[i].host_text.n ? text(s, r[i].host_text) : json_string("any"), "path",
-				  text(s, r[i].path_text), "methods", methods(r[i].methods), "action",
-				  action_name[r[i].action <= ACTION_REDIRECT ? r[i].action : 0], "requests",
-				  number(begun), "active", number(begun > finished ? begun - finished : 0));
+		json_t *row = json_pack(
+			"{s:o, s:o, s:o, s:o, s:s, s:s, s:o, s:o}", "name", text(s, r[i].name), "host",
+			r[i].host_text.n ? text(s, r[i].host_text) : json_string("any"), "path",
+			text(s, r[i].path_text), "methods", methods(r[i].methods), "action",
+			action_name[r[i].action <= ACTION_REDIRECT ? r[i].action : 0], "state",
+			region_route_is_off(rq->control->instance.region, snap_text(s, r[i].name)) ? "disabled"
+												   : "enabled",
+			"requests", number(begun), "active", number(begun > finished ? begun - finished : 0));
 
 		classes(row, class, "no_answer");
 		percentiles(row, hist);

@@ -614,6 +614,27 @@ static void used_by(const struct snapshot *s, uint8_t *endpoint, uint8_t *target
 	}
 }
 
+static bool has_route(const struct snapshot *s, uint64_t key)
+{
+	const struct snap_route *r = s ? snap_at(s, s->routes) : NULL;
+
+	for (uint32_t i = 0; s && i < s->routes.n; i++)
+		if (hash64(snap_at(s, r[i].name), r[i].name.n) == key)
+			return true;
+	return false;
+}
+
+// Routes that are gone are not remembered as disabled.
+static void release_routes(struct region *r, const struct snapshot *running, const struct snapshot *before)
+{
+	for (uint32_t i = atomic_load(&r->n_routes_off); i-- > 0;) {
+		uint64_t key = i < REGION_ROUTES_OFF ? atomic_load(&r->route_off[i]) : 0;
+
+		if (key && !has_route(running, key) && !has_route(before, key))
+			region_route_enable(r, key);
+	}
+}
+
 void compile_release(struct region *r, const struct snapshot *running, const struct snapshot *before)
 {
 	uint8_t *endpoint = calloc(REGION_ENDPOINTS, 1), *target = calloc(REGION_TARGETS, 1);
@@ -631,4 +652,5 @@ void compile_release(struct region *r, const struct snapshot *running, const str
 	}
 	free(endpoint);
 	free(target);
+	release_routes(r, running, before);
 }

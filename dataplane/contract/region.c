@@ -76,6 +76,47 @@ void region_create(struct region *r, uint32_t workers)
 	__atomic_store_n(&r->magic, REGION_MAGIC, __ATOMIC_RELEASE);
 }
 
+static uint32_t route_off_find(const struct region *r, uint64_t key)
+{
+	uint32_t n = atomic_load(&r->n_routes_off), i = 0;
+
+	n = n <= REGION_ROUTES_OFF ? n : REGION_ROUTES_OFF;
+	while (i < n && atomic_load(&r->route_off[i]) != key)
+		i++;
+	return i < n ? i : UINT32_MAX;
+}
+
+bool region_route_is_off(const struct region *r, struct slice name)
+{
+	return route_off_find(r, hash64(name.p, name.n)) != UINT32_MAX;
+}
+
+void region_route_enable(struct region *r, uint64_t key)
+{
+	uint32_t n = atomic_load(&r->n_routes_off), i = route_off_find(r, key);
+
+	if (i == UINT32_MAX)
+		return;
+	atomic_store(&r->route_off[i], atomic_load(&r->route_off[n - 1]));
+	atomic_store(&r->n_routes_off, n - 1);
+}
+
+bool region_route_switch(struct region *r, struct slice name, bool off)
+{
+	uint64_t key = hash64(name.p, name.n);
+	uint32_t n = atomic_load(&r->n_routes_off);
+
+	if (!off)
+		region_route_enable(r, key);
+	if (!off || region_route_is_off(r, name))
+		return true;
+	if (n >= REGION_ROUTES_OFF)
+		return false;
+	atomic_store(&r->route_off[n], key);
+	atomic_store(&r->n_routes_off, n + 1);
+	return true;
+}
+
 bool region_verify(const struct region *r, uint64_t size, char *why, size_t why_size)
 {
 	uint64_t need;

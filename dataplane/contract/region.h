@@ -16,6 +16,7 @@
 #define REGION_TARGETS       65536 // slot 0 is never used
 #define REGION_LIMITS        1024  // slot 0 is never used; an identity in the table has 10 bits for it
 #define REGION_LIMIT_KEYS    1024  // of each worker, a power of two
+#define REGION_ROUTES_OFF    256   // disabled by hand at a time
 #define REGION_NAME          64
 #define REGION_ENDPOINT_NAME 128
 #define REGION_CMD_RING      (64u << 10)
@@ -102,6 +103,11 @@ struct region {
 	uint64_t off_endpoint_names;
 	uint64_t off_active;
 	uint64_t off_limits;
+	// Routes disabled by hand: hash64 of their names, the first n_routes_off of them. One that moves up to
+	// close a gap stands twice for a moment, never nowhere.
+	_Atomic uint32_t n_routes_off;
+	uint32_t pad;
+	_Atomic uint64_t route_off[REGION_ROUTES_OFF];
 };
 
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
@@ -116,6 +122,10 @@ enum ring_id {
 uint64_t region_size(uint32_t workers);
 // Formats a fresh, zeroed mapping of region_size(workers) bytes.
 void region_create(struct region *r, uint32_t workers);
+// Disables or enables a route, of any generation, by name. false: as many as can be are disabled.
+bool region_route_switch(struct region *r, struct slice name, bool off);
+void region_route_enable(struct region *r, uint64_t key); // hash64 of its name
+bool region_route_is_off(const struct region *r, struct slice name);
 // Checks a mapping of size bytes; false with a sentence in why.
 bool region_verify(const struct region *r, uint64_t size, char *why, size_t why_size);
 

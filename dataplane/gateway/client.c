@@ -278,6 +278,13 @@ static bool exchange_stages(struct exchange *x, uint32_t stages, uint32_t head_l
 	return false;
 }
 
+static uint32_t routes_off(const struct region *r)
+{
+	uint32_t n = atomic_load_explicit(&r->n_routes_off, memory_order_acquire);
+
+	return n <= REGION_ROUTES_OFF ? n : REGION_ROUTES_OFF;
+}
+
 // Route, policy, action. The head in g->head is used up afterwards.
 static void exchange_route(struct exchange *x, uint32_t head_length)
 {
@@ -296,7 +303,9 @@ static void exchange_route(struct exchange *x, uint32_t head_length)
 				    .client = x->remote,
 				    .head = h,
 				    .regexes = g->generation[x->generation].regexes,
-				    .matcher = g->matcher};
+				    .matcher = g->matcher,
+				    .off = g->conf.region->route_off,
+				    .n_off = routes_off(g->conf.region)};
 	enum route_result found = route_find(x->snapshot, &query, &g->match);
 	// The listener's limits hold for what no route takes, too.
 	uint32_t stages = x->listener->limits.n ? 1u << STAGE_ratelimit : 0;

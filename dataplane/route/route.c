@@ -14,6 +14,7 @@
 #include "base/hash.h"
 #include "route/condition.h"
 #include "route/negotiate.h"
+#include <stdatomic.h>
 
 #define SEGMENTS_MAX 64
 #define LABELS_MAX   16
@@ -75,6 +76,17 @@ static void take(struct walk *w, uint32_t route, bool rest, struct slice left)
 		w->m->param[w->m->n_params++] = left;
 }
 
+// As if it were not in the file.
+__attribute__((noinline, cold)) static bool disabled(const struct walk *w, const struct snap_route *r)
+{
+	uint64_t key = hash64(snap_at(w->s, r->name), r->name.n);
+
+	for (uint32_t i = 0; i < w->q->n_off; i++)
+		if (atomic_load_explicit(&w->q->off[i], memory_order_relaxed) == key)
+			return true;
+	return false;
+}
+
 static bool fits(const struct walk *w, const struct snap_take *t)
 {
 	uint32_t methods = t->methods & ~SNAP_TAKE_CONDITIONS;
@@ -91,7 +103,8 @@ static uint32_t variant_best(const struct walk *w, const struct snap_take *t, ui
 		const struct snap_route *r = &w->routes[t[i].route];
 		uint32_t quality;
 
-		if (!(t[i].methods & SNAP_TAKE_CONDITIONS) || !negotiate_is_variant(w->s, r) || !fits(w, &t[i]))
+		if (!(t[i].methods & SNAP_TAKE_CONDITIONS) || !negotiate_is_variant(w->s, r) ||
+		    !fits(w, &t[i]) || (w->q->n_off && disabled(w, r)))
 			continue;
 		quality = negotiate_quality(w->s, r, w->q);
 		if (quality > most) {
@@ -114,6 +127,8 @@ static void routes_take(struct walk *w, struct snap_ref list, bool rest, struct 
 		const struct snap_route *r = &w->routes[t[i].route];
 		bool conditions = t[i].methods & SNAP_TAKE_CONDITIONS;
 
+		if (w->q->n_off && disabled(w, r))
+			continue;
 		if (conditions && !conditions_hold(w->s, r, w->q))
 			continue;
 		if (methods && !(methods & w->method_bit)) {

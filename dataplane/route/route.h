@@ -26,6 +26,9 @@ struct route_query {
 	// What expressions in conditions are matched with (route/regex.h); NULL: no such condition holds.
 	const struct regex_set *regexes;
 	struct regex_matcher *matcher;
+	// Routes that take nothing for the time being: hash64 of their names.
+	const _Atomic uint64_t *off;
+	uint32_t n_off;
 };
 
 struct route_match {

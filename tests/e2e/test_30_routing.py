@@ -97,6 +97,21 @@ def test_weight_set_by_hand_takes_effect_at_once(gw):
     assert canary_share(gw, 100) < 0.5
 
 
+def test_a_route_is_disabled_and_enabled_by_hand(gw):
+    """Its requests go on to the routes behind it; the state outlives a reload."""
+    gw.cgctl("set route hello disabled")
+    try:
+        assert ask(gw, "lab.test", "/hello").get("X-Backend"), "the route behind it does not take the request"
+        gw.cgctl("config reload")
+        assert ask(gw, "lab.test", "/hello").get("X-Backend"), "the state does not outlive a reload"
+        row = [r for r in gw.cgctl("show routes", as_json=True)["routes"] if r["name"] == "hello"]
+        assert row[0]["state"] == "disabled", row
+        assert "disabled" in gw.cgctl("route test GET http://lab.test/hello")
+    finally:
+        gw.cgctl("set route hello enabled")
+    assert ask(gw, "lab.test", "/hello").body == b"hello\n"
+
+
 def test_endpoint_in_maintenance_gets_nothing(gw):
     gw.cgctl("set endpoint both/198.19.0.11:8080 maint")
     try:

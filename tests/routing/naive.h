@@ -355,8 +355,16 @@ static bool naive_fits(const struct conf_root *root, const struct conf_match *m,
 	return (!methods || methods & 1u << q->method) && naive_conditions(root, m, q);
 }
 
+static bool naive_off(const struct conf_route *r, const char off[][64], uint32_t n_off)
+{
+	for (uint32_t i = 0; i < n_off; i++)
+		if (strcmp(r->name.s, off[i]) == 0)
+			return true;
+	return false;
+}
+
 static bool naive_chosen(const struct conf_root *root, const struct conf_route *r, uint32_t i,
-			 const struct route_query *q)
+			 const struct route_query *q, const char off[][64], uint32_t n_off)
 {
 	char own[1024], other[1024];
 	uint32_t quality = naive_quality(root, &r[i].match, q);
@@ -365,7 +373,8 @@ static bool naive_chosen(const struct conf_root *root, const struct conf_route *
 	for (uint32_t k = 0; k < root->routes.n && quality; k++) {
 		uint32_t rival;
 
-		if (k == i || !naive_variant(&r[k].match) || !naive_fits(root, &r[k].match, q))
+		if (k == i || naive_off(&r[k], off, n_off) || !naive_variant(&r[k].match) ||
+		    !naive_fits(root, &r[k].match, q))
 			continue;
 		naive_resource(&r[k].match, other);
 		rival = strcmp(own, other) == 0 ? naive_quality(root, &r[k].match, q) : 0;
@@ -375,7 +384,8 @@ static bool naive_chosen(const struct conf_root *root, const struct conf_route *
 	return quality > 0;
 }
 
-static struct naive naive_find(const struct conf_root *root, const struct route_query *q)
+static struct naive naive_find(const struct conf_root *root, const struct route_query *q, const char off[][64],
+			       uint32_t n_off)
 {
 	const struct conf_route *r = root->routes.v;
 	struct naive found = {.route = -1}, one;
@@ -384,14 +394,14 @@ static struct naive naive_find(const struct conf_root *root, const struct route_
 		const struct conf_match *m = &r[i].match;
 		uint32_t methods = naive_methods(m);
 
-		if (!naive_host(naive_text(&m->host), q->host) || !naive_path(m, q->path, &one) ||
-		    !naive_conditions(root, m, q))
+		if (naive_off(&r[i], off, n_off) || !naive_host(naive_text(&m->host), q->host) ||
+		    !naive_path(m, q->path, &one) || !naive_conditions(root, m, q))
 			continue;
 		if (methods && !(methods & 1u << q->method)) {
 			found.allow |= methods;
 			continue;
 		}
-		if (naive_variant(m) && !naive_chosen(root, r, i, q)) {
+		if (naive_variant(m) && !naive_chosen(root, r, i, q, off, n_off)) {
 			found.offers = true;
 			continue;
 		}

@@ -86,7 +86,9 @@ static void region_of_version_3_has_its_layout(void **state)
 	AT(region_endpoint, admin, 12);
 	SIZE(region_target, 16);
 	SIZE(region_name, 72);
-	SIZE(region, 136);
+	SIZE(region, 2192);
+	AT(region, n_routes_off, 136);
+	AT(region, route_off, 144);
 	SIZE(region_limit, 32);
 	SIZE(region_limit_stats, 64);
 	SIZE(region_limit_key, 64);

@@ -185,6 +185,33 @@ static void a_damaged_header_leads_nobody_out_of_the_region(void **state)
 	free(from);
 }
 
+static void a_route_stays_disabled_until_it_is_enabled(void **state)
+{
+	struct region *r = region_new(1);
+	char name[16];
+
+	(void)state;
+	assert_false(region_route_is_off(r, SLICE("a")));
+	for (unsigned i = 0; i < REGION_ROUTES_OFF; i++) {
+		snprintf(name, sizeof name, "r%u", i);
+		assert_true(region_route_switch(r, slice_of(name, strlen(name)), true));
+		assert_true(region_route_switch(r, slice_of(name, strlen(name)), true));
+	}
+	assert_int_equal(atomic_load(&r->n_routes_off), REGION_ROUTES_OFF);
+	assert_false(region_route_switch(r, SLICE("a"), true)); // no more can be
+	assert_true(region_route_switch(r, SLICE("r3"), false));
+	assert_true(region_route_switch(r, SLICE("absent"), false));
+	assert_false(region_route_is_off(r, SLICE("r3")));
+	assert_true(region_route_is_off(r, SLICE("r2")));
+	assert_true(region_route_is_off(r, SLICE("r255")));
+	assert_true(region_route_switch(r, SLICE("a"), true));
+	assert_true(region_route_is_off(r, SLICE("a")));
+	r->n_routes_off = UINT32_MAX; // damaged
+	assert_true(region_route_is_off(r, SLICE("a")));
+	assert_false(region_route_is_off(r, SLICE("b")));
+	free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -197,6 +224,7 @@ int main(void)
 			a_released_slot_goes_to_another_owner_under_another_epoch_without_losing_those_behind_it),
 		cmocka_unit_test(names_beyond_the_table_go_to_other),
 		cmocka_unit_test(every_worker_has_three_rings_that_do_not_touch),
+		cmocka_unit_test(a_route_stays_disabled_until_it_is_enabled),
 		cmocka_unit_test(a_damaged_header_leads_nobody_out_of_the_region),
 	};
 

@@ -2,12 +2,14 @@
 // and random configurations and requests made to overlap, through the compiled snapshot (alone and in bursts)
 // and through a matcher that is written down a second time. ROUTING_PAIRS in the environment says how many
 // pairs.
+#include "base/hash.h"
 #include "base/random.h"
 #include "compile.h"
 #include "route/regex.h"
 #include "routing/naive.h"
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 // after what it needs
 #include <cmocka.h>
@@ -26,6 +28,9 @@ struct world {
 	const struct snapshot *s;
 	struct regex_set *regexes;
 	bool built;
+	_Atomic uint64_t off[16]; // disabled routes
+	char off_name[16][64];
+	uint32_t n_off;
 };
 
 static void world_build(struct world *w, const char *text)
@@ -58,6 +63,7 @@ static void world_end(struct world *w)
 	config_free(&w->config);
 	blob_free(&w->blob);
 	w->built = false;
+	w->n_off = 0;
 }
 
 struct ask {
@@ -81,10 +87,17 @@ static void ask_field(struct ask *a, struct slice name, struct slice value)
 	assert_true(http_add(&a->head, name, value));
 }
 
+static void world_disable(struct world *w, const char *name)
+{
+	assert_true(w->n_off < 16);
+	snprintf(w->off_name[w->n_off], sizeof(w->off_name[0]), "%s", name);
+	atomic_store(&w->off[w->n_off++], hash64(name, strlen(name)));
+}
+
 // Both matchers; fails where they differ. Returns what the naive one found.
 static struct naive compare(const struct world *w, struct ask *a, const char *what)
 {
-	struct naive n = naive_find(&w->config.root, &a->q);
+	struct naive n = naive_find(&w->config.root, &a->q, w->off_name, w->n_off);
 	const struct route_query *qs[3] = {&a->q, &a->q, &a->q};
 	struct route_match m[4], *ms[3] = {&m[1], &m[2], &m[3]};
 	enum route_result r[4], expect = n.route >= 0 ? ROUTE_FOUND
@@ -147,8 +160,12 @@ static void request_parse(const struct world *w, char *line, struct ask *a)
 	struct slice part = slice_of(line, (size_t)(space - line));
 
 	a->head.n = 0;
-	a->q = (struct route_query){
-		.method = http_method_of(part), .head = &a->head, .regexes = w->regexes, .matcher = matcher()};
+	a->q = (struct route_query){.method = http_method_of(part),
+				    .head = &a->head,
+				    .regexes = w->regexes,
+				    .matcher = matcher(),
+				    .off = w->off,
+				    .n_off = w->n_off};
 	addr_parse("198.18.0.100", 12, &a->q.client);
 	line = space + 1;
 	target_parse(part_next(&line), &a->q);
@@ -217,6 +234,8 @@ static void the_table_of_cases_holds(void **state)
 			routes[0] = apis[0] = '\0';
 		} else if (strncmp(line, "api ", 4) == 0) {
 			snprintf(apis + strlen(apis), sizeof(apis) - strlen(apis), "  - %s\n", line + 4);
+		} else if (strncmp(line, "disable ", 8) == 0) {
+			world_disable(&w, line + 8);
 		} else if (strncmp(line, "route ", 6) == 0) {
 			brace = strchr(line, '{');
 			snprintf(routes + strlen(routes), sizeof(routes) - strlen(routes),
@@ -355,7 +374,9 @@ static void random_ask(struct random *r, const struct world *w, struct ask *a, c
 				    .listener = random_below(r, 2),
 				    .head = &a->head,
 				    .regexes = w->regexes,
-				    .matcher = matcher()};
+				    .matcher = matcher(),
+				    .off = w->off,
+				    .n_off = w->n_off};
 	addr_parse(client, strlen(client), &a->q.client);
 	for (uint32_t n = random_below(r, 4); n; n--) {
 		const char *const *f = PICK(r, fields);
@@ -378,6 +399,12 @@ static void random_pairs_that_overlap_are_matched_as_the_naive_matcher_says(void
 	while (done < pairs) {
 		random_config(&r, text);
 		world_build(&w, text);
+		for (uint32_t n = random_below(&r, 3); n; n--) {
+			char name[16];
+
+			snprintf(name, sizeof(name), "r%u", random_below(&r, 24));
+			world_disable(&w, name);
+		}
 		for (int i = 0; i < 400; i++, done++) {
 			char path[128];
 			struct naive n;
