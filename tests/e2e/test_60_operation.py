@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import signal
 import time
 
 from http1 import Closed, Conn, head
@@ -22,6 +23,11 @@ class Load:
         self.child = gw.space.start("client", "wrk", "-t", "1", "-c", str(connections), "-d", str(seconds), "-H",
                                     f"Host: {host}", f"http://{gw.address}{path}", log=self.log)
 
+    def stop(self):
+        """Before its time."""
+        self.child.send_signal(signal.SIGINT)
+        return self.finish()
+
     def finish(self):
         self.child.wait(self.seconds + 30)
         with open(os.path.join(self.gw.space.dir, self.log), encoding="utf-8") as file:
@@ -35,6 +41,37 @@ def test_every_show_command_answers_in_text_and_json(gw):
     for command in SHOWS:
         assert gw.cgctl(command).strip(), command
         assert isinstance(gw.cgctl(command, as_json=True), (dict, list)), command
+
+
+def attempts(gw):
+    rows = gw.cgctl("show upstreams", as_json=True)["upstreams"]
+    return {row["name"]: row["attempts"] for row in rows if row["name"] in ("a", "b")}
+
+
+def share_of_b(gw, n):
+    """b's share of the next n requests to the route."""
+    before, now = attempts(gw), {}
+
+    def enough():
+        now.update(attempts(gw))
+        return sum(now.values()) - sum(before.values()) >= n
+    wait_for(enough, 60, f"{n} requests")
+    b = now["b"] - before["b"]
+    return b / (now["a"] - before["a"] + b)
+
+
+def test_weights_moved_from_90_10_to_0_100_under_load_hold_at_once_and_no_request_fails(gw):
+    load = Load(gw, 120, host="canary.test")
+    try:
+        before = share_of_b(gw, 50000)
+        gw.cgctl("set weight canary a 0")
+        gw.cgctl("set weight canary b 100")
+        after = share_of_b(gw, 50000)
+    finally:
+        gw.cgctl("set weight canary a auto")
+        gw.cgctl("set weight canary b auto")
+    load.stop()
+    assert 0.09 < before < 0.11 and after > 0.99, (before, after)
 
 
 def test_unknown_commands_and_arguments_are_refused_with_a_reason(gw):
