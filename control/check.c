@@ -263,6 +263,10 @@ static void check_listeners(struct config *c, const struct names *ports)
 		if (l[i].client_from.given && !l[i].trusted_proxies.n)
 			diag_error(&c->diag, l[i].client_from.mark,
 				   "client_address: means nothing without trusted_proxies");
+		if (l[i].proxy_protocol.v == PROXY_PROTOCOL_ACCEPT && !l[i].trusted_proxies.n)
+			diag_error(&c->diag, l[i].proxy_protocol.mark,
+				   "proxy_protocol: accept needs trusted_proxies, else any client could be "
+				   "anyone");
 		if (!l[i].bind.given || l[i].port_index == UINT32_MAX)
 			continue;
 		struct mark at = l[i].bind.text.mark;

@@ -245,6 +245,7 @@ static int job_listeners(struct job *j)
 			.max_body = from->max_body.v,
 			.forwarded = forwarded_bits(&from->forwarded_headers),
 			.client_from = (uint8_t)from->client_from.v,
+			.proxy_protocol = (uint8_t)from->proxy_protocol.v,
 			.trusted = networks_add(j->b, &from->trusted_proxies),
 		};
 	}
@@ -301,6 +302,7 @@ static int job_upstreams(struct job *j)
 			.stat_slot = region_name_slot(region_upstreams(j->r), STATS_UPSTREAMS, u->name.s),
 			.port = (uint16_t)u->port_index,
 			.balance = (uint8_t)u->balance.v,
+			.proxy_protocol = (uint8_t)u->proxy_protocol.v,
 			.connect_timeout = u->connect_timeout.v,
 			.idle_timeout = u->pool.idle.v,
 			.max_connections = (uint32_t)u->pool.max_connections.v,

@@ -222,6 +222,11 @@ static const struct object limit_object = {"rate_limits", sizeof(struct conf_lim
 
 static const char *const client_from_words[] = {
 	[CLIENT_FROM_X_FORWARDED_FOR] = "x_forwarded_for", [CLIENT_FROM_FORWARDED] = "forwarded", NULL};
+static const char *const proxy_words[] = {[PROXY_PROTOCOL_OFF] = "off",
+					  [PROXY_PROTOCOL_ACCEPT] = "accept",
+					  [PROXY_PROTOCOL_REQUIRE] = "require",
+					  NULL};
+static const char *const proxy_versions[] = {"off", "v1", "v2", NULL};
 static const char *const forwarded_words[] = {
 	[FORWARDED_FOR] = "for",   [FORWARDED_PROTO] = "proto",     [FORWARDED_HOST] = "host",
 	[FORWARDED_PORT] = "port", [FORWARDED_RFC7239] = "rfc7239", NULL};
@@ -269,6 +274,10 @@ static const struct field listener_fields[] = {
 	 .help = "of a request's body, beyond it 413; 0: no bound"},
 	{"lenient_lf", KIND_WORD, F(conf_listener, lenient_lf), .def = "false", .words = conf_booleans,
 	 .help = "a lone LF ends a line of a request's head"},
+	{"proxy_protocol", KIND_WORD, F(conf_listener, proxy_protocol), .def = "off", .words = proxy_words,
+	 .help = "header of the PROXY protocol (version 1 or 2) in front of the first request: require: a "
+		 "connection "
+		 "without one is closed; accept: from trusted_proxies, which may send one or none"},
 	{"trusted_proxies", KIND_LIST, KIND_PREFIX, F(conf_listener, trusted_proxies), .flags = FIELD_ONE,
 	 .min = 1, .max = SNAP_TRUSTED_MAX,
 	 .help = "networks of proxies that are believed what they say of the client; what others say is "
@@ -428,6 +437,8 @@ static const struct field upstream_fields[] = {
 	 .help = "control of its connections; default: system.tcp's"},
 	{"ecn", KIND_WORD, F(conf_upstream, ecn), .def = "default", .words = ecn_words,
 	 .help = "default: system.tcp's"},
+	{"proxy_protocol", KIND_WORD, F(conf_upstream, proxy_protocol), .def = "off", .words = proxy_versions,
+	 .help = "its connections begin with a header that names the client, and serve one request each"},
 	{"pool", KIND_OBJECT, F(conf_upstream, pool), .object = &pool_object},
 	{"down", KIND_OBJECT, F(conf_upstream, down), .object = &down_object},
 };

@@ -82,6 +82,7 @@ struct conf_listener {
 	struct number syn_cookies, refuse, max_per_address, client_prefix6, accept_rate, accept_burst;
 	struct number max_request_line, max_uri, max_fields, max_body, lenient_lf;
 	struct number client_from;     // enum snap_client_from
+	struct number proxy_protocol;  // enum snap_proxy_protocol
 	struct list trusted_proxies;   // struct address
 	struct list forwarded_headers; // struct number, enum snap_forwarded
 	struct list rate_limit;        // struct conf_limit_use
@@ -159,7 +160,7 @@ struct conf_upstream {
 	struct object_head head;
 	struct text name, port;
 	struct list endpoints; // struct conf_endpoint
-	struct number balance, connect_timeout, congestion, ecn;
+	struct number balance, connect_timeout, congestion, ecn, proxy_protocol;
 	struct conf_pool pool;
 	struct conf_down down;
 	uint32_t port_index; // set by the check

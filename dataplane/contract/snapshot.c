@@ -302,6 +302,9 @@ static bool listener_trusted(struct check *c, const struct snap_listener *l, uin
 
 	if (l->forwarded >> FORWARDED_FIELDS || l->client_from > CLIENT_FROM_FORWARDED)
 		return fail(c, "listener %u: unknown fields of the client", i);
+	if (l->proxy_protocol > PROXY_PROTOCOL_REQUIRE ||
+	    (l->proxy_protocol == PROXY_PROTOCOL_ACCEPT && l->trusted.n == 0))
+		return fail(c, "listener %u: PROXY protocol %u", i, l->proxy_protocol);
 	if (l->trusted.n > SNAP_TRUSTED_MAX)
 		return fail(c, "listener %u: %u trusted networks", i, l->trusted.n);
 	if (!records(c, l->trusted, sizeof *a, "trusted proxies of a listener"))
@@ -351,7 +354,7 @@ static bool listeners(struct check *c)
 		if (l[i].max_fields == 0 || l[i].max_fields > SNAP_FIELDS_MAX)
 			return fail(c, "listener %u: %u fields, but 1 to %u are possible", i, l[i].max_fields,
 				    SNAP_FIELDS_MAX);
-		if (l[i].lenient_lf > 1 || memcmp(l[i].pad3, (uint8_t[3]){0}, 3) != 0)
+		if (l[i].lenient_lf > 1 || memcmp(l[i].pad3, (uint8_t[2]){0}, 2) != 0)
 			return fail(c, "listener %u: lenient_lf %u, or padding in use", i, l[i].lenient_lf);
 		if (!listener_trusted(c, &l[i], i))
 			return false;
@@ -580,7 +583,7 @@ static bool upstreams(struct check *c)
 		if (!name(c, u[i].name, "upstream name") || !endpoints(c, &u[i], i))
 			return false;
 		if (u[i].stat_slot >= STATS_UPSTREAMS || u[i].port >= c->s->ports.n ||
-		    u[i].balance > BALANCE_LEAST_REQUEST || u[i].pad || u[i].pad2 ||
+		    u[i].balance > BALANCE_LEAST_REQUEST || u[i].proxy_protocol > 2 || u[i].pad2 ||
 		    !tcp_choice(u[i].congestion, u[i].ecn))
 			return fail(c, "upstream %u: statistics slot %u, port %u or balance %u is out of range",
 				    i, u[i].stat_slot, u[i].port, u[i].balance);

@@ -113,9 +113,10 @@ struct snap_listener {
 	uint16_t max_fields; // field lines of a request, 1..SNAP_FIELDS_MAX
 	uint8_t lenient_lf;  // 1: a lone LF ends a line of a request's head
 	// What is said of the client to upstreams, and whom we believe what was said of it before.
-	uint8_t forwarded;   // bits 1 << enum snap_forwarded: fields that are sent
-	uint8_t client_from; // enum snap_client_from: field of a trusted proxy that names the client
-	uint8_t pad3[3];
+	uint8_t forwarded;      // bits 1 << enum snap_forwarded: fields that are sent
+	uint8_t client_from;    // enum snap_client_from: field of a trusted proxy that names the client
+	uint8_t proxy_protocol; // enum snap_proxy_protocol
+	uint8_t pad3[2];
 	uint64_t max_body;       // bytes of a request's body; 0: no bound
 	struct snap_ref trusted; // snap_address, at most SNAP_TRUSTED_MAX: proxies that are believed
 };
@@ -128,6 +129,9 @@ enum snap_forwarded {
 	FORWARDED_RFC7239,
 	FORWARDED_FIELDS
 };
+// Whether a connection begins with a header of the PROXY protocol; from trusted networks alone where there are
+// any.
+enum snap_proxy_protocol { PROXY_PROTOCOL_OFF, PROXY_PROTOCOL_ACCEPT, PROXY_PROTOCOL_REQUIRE };
 enum snap_client_from { CLIENT_FROM_X_FORWARDED_FOR, CLIENT_FROM_FORWARDED };
 #define SNAP_HEAD_MAX   16384
 #define SNAP_FIELDS_MAX 100
@@ -257,7 +261,7 @@ struct snap_upstream {
 	uint32_t stat_slot;
 	uint16_t port; // snap_port index
 	uint8_t balance;
-	uint8_t pad;
+	uint8_t proxy_protocol;   // version of the header that its connections begin with, 1 or 2; 0: none
 	uint64_t connect_timeout; // ns
 	uint64_t idle_timeout;    // ns, of a pooled connection
 	uint32_t max_connections; // for each endpoint; 0: no bound

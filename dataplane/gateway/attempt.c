@@ -176,7 +176,7 @@ static void attempt_place(struct attempt *a, bool fresh)
 	}
 	if (x->tunnel && x->tunnel->kind == TUNNEL_CONNECT)
 		fresh = true; // what a pooled one has carried is nobody's
-	a->conn = fresh ? NULL : upstream_reuse(&g->upstreams, a->endpoint, a);
+	a->conn = fresh || a->own ? NULL : upstream_reuse(&g->upstreams, a->endpoint, a);
 	if (a->conn) {
 		a->reused = true;
 		attempt_send(a);
@@ -217,6 +217,7 @@ void attempt_start(struct exchange *x, const struct snap_upstream *u)
 			      .started = g->now,
 			      .pool_idle = u->idle_timeout,
 			      .stat_slot = u->stat_slot,
+			      .own = u->proxy_protocol != 0,
 			      .state = ATTEMPT_PENDING};
 	x->attempt = a;
 	x->attempts++;
@@ -467,7 +468,7 @@ static enum head response_head(struct attempt *a)
 	}
 	in = http_response_framing(h, x->method);
 	length = h->length;
-	a->reusable = h->keep_alive && in != FRAMING_CLOSE;
+	a->reusable = h->keep_alive && in != FRAMING_CLOSE && !a->own;
 	http_body_init(&x->response, in, length);
 	out = in;
 	if (in == FRAMING_CLOSE || in == FRAMING_CHUNKED)
@@ -557,6 +558,11 @@ void upstream_event(void *ctx, struct tcp_conn *c, void *user, unsigned events)
 		if (!(events & EV_OPEN))
 			return;
 		upstream_opened(&g->upstreams, conn);
+		if (a->own && preface_send(a) != 0) {
+			count(g, CTR_http_overload);
+			exchange_fail(a->x, 503, "the gateway is overloaded");
+			return;
+		}
 		if (a->x->tunnel && a->x->tunnel->kind == TUNNEL_CONNECT) {
 			tunnel_connected(a);
 			return;

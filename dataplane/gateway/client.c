@@ -4,19 +4,23 @@
 // pointer then holds (lowest bit set, which no exchange's address has):
 //   bit 0       1
 //   bit 1       lingering: the answer is out, FIN sent, the rest of the input is read and dropped
-//   bits 2..31  how many bytes of an unfinished head were looked at (lingering: bytes dropped)
+//   bit 2       a header of the PROXY protocol is awaited, or may come
+//   bit 3       one came: g->proxied knows the client
+//   bits 4..31  how many bytes of an unfinished head were looked at (lingering: bytes dropped)
 //   bits 32..63 requests served on this connection
 #include "gateway/tunnel.h"
 
 #define IDLE_BIT    1u
 #define LINGER_BIT  2u
-#define SCANNED_MAX 0x3fffffffu
+#define PREFACE_BIT 4u
+#define PROXIED_BIT 8u
+#define SCANNED_MAX 0x0fffffffu
 #define SLOW_READ   4096u // bytes that a client must take in its idle timeout, so that it is not cut off
 
-static void *idle_pack(uint32_t served, uint32_t scanned, bool linger)
+// flags: those of the bits above, but IDLE_BIT.
+static void *idle_pack(uint32_t served, uint32_t scanned, uint32_t flags)
 {
-	return (void *)(uintptr_t)((uint64_t)served << 32 | (uint64_t)scanned << 2 | (linger ? LINGER_BIT : 0) |
-				   IDLE_BIT);
+	return (void *)(uintptr_t)((uint64_t)served << 32 | (uint64_t)scanned << 4 | flags | IDLE_BIT);
 }
 
 static bool is_idle(const void *user)
@@ -31,7 +35,7 @@ static uint32_t idle_served(const void *user)
 
 static uint32_t idle_scanned(const void *user)
 {
-	return (uint32_t)(uintptr_t)user >> 2;
+	return (uint32_t)(uintptr_t)user >> 4;
 }
 
 static void client_close(struct gateway *g, struct tcp_conn *c)
@@ -50,7 +54,7 @@ void client_end(struct gateway *g, struct tcp_conn *c)
 		return;
 	}
 	tcp_shutdown(c);
-	tcp_set_user(c, idle_pack(0, 0, true));
+	tcp_set_user(c, idle_pack(0, 0, LINGER_BIT));
 	tcp_set_timer(c, g->now + LINGER_TIME);
 }
 
@@ -62,7 +66,7 @@ static void client_linger(struct gateway *g, struct tcp_conn *c, unsigned events
 	if (tcp_recv_eof(c) || (events & EV_TIMER) || dropped > LINGER_BYTES)
 		client_close(g, c);
 	else
-		tcp_set_user(c, idle_pack(0, dropped, true));
+		tcp_set_user(c, idle_pack(0, dropped, LINGER_BIT));
 }
 
 // True when the received bytes from `from` on hold the end of an empty line; CR is not required here, so that
@@ -175,7 +179,7 @@ static void request_id_make(struct gateway *g, char id[static 32])
 }
 
 static struct exchange *exchange_begin(struct gateway *g, struct tcp_conn *c, const struct snap_listener *l,
-				       uint32_t served)
+				       uint32_t served, bool proxied)
 {
 	struct exchange *x = slab_get(&g->exchanges);
 
@@ -212,6 +216,10 @@ static struct exchange *exchange_begin(struct gateway *g, struct tcp_conn *c, co
 	http_body_init(&x->request, g->head.framing, g->head.length);
 	if (l->max_body)
 		http_body_limit(&x->request, l->max_body);
+	if (proxied) {
+		x->proxied = true;
+		x->remote = client_proxied(x)->src;
+	}
 	tcp_set_user(c, x);
 	count(g, CTR_http_requests);
 	return x;
@@ -412,6 +420,23 @@ static bool client_ended(const struct tcp_conn *c)
 	return info.state == TCP_CLOSE_WAIT;
 }
 
+// The header of the PROXY protocol, if one is to be here. False: more of it is needed, or the connection is
+// over.
+static bool client_preface(struct gateway *g, struct tcp_conn *c, const struct snap_listener *l)
+{
+	enum preface preface = preface_read(g, c, l);
+
+	if (preface == PREFACE_BAD || (preface == PREFACE_MORE && client_ended(c))) {
+		client_close(g, c);
+		return false;
+	}
+	if (preface == PREFACE_MORE)
+		return false;
+	tcp_set_user(c, idle_pack(0, 0, preface == PREFACE_CLIENT ? PROXIED_BIT : 0));
+	g->again = true;
+	return true;
+}
+
 // Takes requests from the front of the queue until one stays in work, or no whole head is there. Requests that
 // are answered at once come back here through client_continue(), which then only asks for another turn, so that
 // a queue full of them does not nest.
@@ -421,6 +446,7 @@ static void client_turn(struct gateway *g, struct tcp_conn *c)
 		g->again = false;
 		const struct snap_listener *l = gateway_listener(g, tcp_conn_tag(c));
 		uint32_t served = idle_served(tcp_user(c)), scanned = idle_scanned(tcp_user(c));
+		uint32_t flags = (uint32_t)(uintptr_t)tcp_user(c) & (PREFACE_BIT | PROXIED_BIT);
 		struct exchange *x;
 		int n;
 
@@ -428,6 +454,11 @@ static void client_turn(struct gateway *g, struct tcp_conn *c)
 			if (tcp_recv_eof(c) || (g->draining && served))
 				client_end(g, c);
 			return;
+		}
+		if (flags & PREFACE_BIT) {
+			if (!client_preface(g, c, l))
+				return;
+			continue;
 		}
 		if (tcp_send_space(c) == 0)
 			return; // answers wait to be read: EV_WRITABLE goes on
@@ -440,7 +471,7 @@ static void client_turn(struct gateway *g, struct tcp_conn *c)
 			if (idle_scanned(tcp_user(c)) == 0) // first bytes: the head's time runs from now
 				tcp_set_timer(c, g->now + l->head_timeout);
 			tcp_set_user(c,
-				     idle_pack(served, scanned < SCANNED_MAX ? scanned : SCANNED_MAX, false));
+				     idle_pack(served, scanned < SCANNED_MAX ? scanned : SCANNED_MAX, flags));
 			return;
 		}
 		if (n < 0) {
@@ -448,7 +479,7 @@ static void client_turn(struct gateway *g, struct tcp_conn *c)
 			client_end(g, c);
 			return;
 		}
-		x = exchange_begin(g, c, l, served);
+		x = exchange_begin(g, c, l, served, flags & PROXIED_BIT);
 		if (!x) {
 			count(g, CTR_http_overload);
 			reply_bare(g, c, 503, "the gateway is overloaded", g->head.method == METHOD_HEAD);
@@ -475,7 +506,7 @@ static void client_run(struct gateway *g, struct tcp_conn *c)
 	g->again = outer_again;
 }
 
-void client_continue(struct gateway *g, struct tcp_conn *c, uint32_t served, bool keep_alive)
+void client_continue(struct gateway *g, struct tcp_conn *c, uint32_t served, bool proxied, bool keep_alive)
 {
 	const struct snap_listener *l = gateway_listener(g, tcp_conn_tag(c));
 
@@ -483,7 +514,7 @@ void client_continue(struct gateway *g, struct tcp_conn *c, uint32_t served, boo
 		client_end(g, c);
 		return;
 	}
-	tcp_set_user(c, idle_pack(served, 0, false));
+	tcp_set_user(c, idle_pack(served, 0, proxied ? PROXIED_BIT : 0));
 	tcp_set_timer(c, g->now + l->idle_timeout);
 	if (tcp_recv_len(c) || tcp_recv_eof(c) || g->draining)
 		client_run(g, c);
@@ -513,6 +544,8 @@ static void client_idle_event(struct gateway *g, struct tcp_conn *c, unsigned ev
 	if (events & EV_TIMER) {
 		if (tcp_recv_len(c) == 0) {
 			count(g, CTR_http_idle_timeout);
+		} else if ((uintptr_t)user & PREFACE_BIT) {
+			count(g, CTR_http_proxy_missing);
 		} else if (tcp_send_space(c)) {
 			count(g, CTR_http_head_timeout);
 			reply_bare(g, c, 408, "the request head did not come in time", false);
@@ -560,7 +593,13 @@ void client_event(void *ctx, struct tcp_conn *c, void *user, unsigned events)
 	if (events & EV_OPEN) {
 		const struct snap_listener *l = gateway_listener(g, tcp_conn_tag(c));
 
-		user = idle_pack(0, 0, false);
+		enum preface preface = l->proxy_protocol ? preface_begin(g, c, l) : PREFACE_NONE;
+
+		if (preface == PREFACE_BAD) {
+			client_close(g, c);
+			return;
+		}
+		user = idle_pack(0, 0, preface == PREFACE_MORE ? PREFACE_BIT : 0);
 		tcp_set_user(c, user);
 		tcp_set_timer(c, g->now + l->head_timeout);
 	}

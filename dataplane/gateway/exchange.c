@@ -83,10 +83,10 @@ void exchange_finish(struct exchange *x)
 	struct gateway *g = x->g;
 	struct tcp_conn *c = x->client;
 	uint32_t served = x->served + 1;
-	bool keep_alive = x->keep_alive && http_body_done(&x->request) && !g->draining;
+	bool keep_alive = x->keep_alive && http_body_done(&x->request) && !g->draining, proxied = x->proxied;
 
 	exchange_end(x);
-	client_continue(g, c, served, keep_alive);
+	client_continue(g, c, served, proxied, keep_alive);
 }
 
 void exchange_abort(struct exchange *x)

@@ -20,6 +20,7 @@
 #include "http/body.h"
 #include "http/forwarded.h"
 #include "http/parse.h"
+#include "http/proxy_protocol.h"
 #include "http/write.h"
 #include "policy/stage.h"
 #include "route/route.h"
@@ -50,6 +51,7 @@ struct attempt {
 	uint8_t state;    // enum attempt_state
 	bool reused;      // its connection was pooled
 	bool reusable;    // its connection may serve again, as far as the response says
+	bool own;         // its connection is this client's alone: it began with the client's name
 	bool eof, dead;   // the upstream has ended its side; the connection is lost
 };
 
@@ -92,6 +94,7 @@ struct exchange {
 	uint8_t method, minor;
 	uint8_t attempts;      // made
 	uint8_t out_framing;   // of the response to the client
+	bool proxied;          // a header of the PROXY protocol named the client: see client_proxied()
 	bool keep_alive;       // of the client's connection, after this exchange
 	bool request_relayed;  // all of the request is with the upstream's TCP (or needs no relaying)
 	bool body_sent;        // some of the request's body has left; it cannot be replayed
@@ -143,7 +146,8 @@ struct gateway {
 	uint32_t due;             // first of the queues it is to look at; UINT32_MAX: none
 	uint64_t date_second;
 	char date[29];
-	struct pending *pending; // [STATS_UPSTREAMS]
+	struct pending *pending;      // [STATS_UPSTREAMS]
+	struct proxy_header *proxied; // by a connection's index; never touched where none is used
 	// Scratch of the request in hand: never kept over a return to the worker.
 	struct http_head head;
 	struct route_match match;
@@ -190,15 +194,20 @@ static inline enum counter fault_counter(enum http_fault fault)
 
 // client.c
 tcp_event_fn client_event;
-// Who holds the client's connection.
+// What the PROXY protocol said of it.
+static inline const struct proxy_header *client_proxied(const struct exchange *x)
+{
+	return &x->g->proxied[tcp_conn_index(x->client)];
+}
+// Who holds the client's connection, or has another hold it in its name (PROXY protocol).
 static inline struct addr client_peer(const struct exchange *x)
 {
-	return tcp_remote(x->client);
+	return x->proxied ? client_proxied(x)->src : tcp_remote(x->client);
 }
 // The port that it was asked for.
 static inline unsigned client_port_asked(const struct exchange *x)
 {
-	return x->listener->tcp_port;
+	return x->proxied ? client_proxied(x)->dst_port : x->listener->tcp_port;
 }
 // Something moves: the client's idle time of a body begins anew.
 void client_progress(struct exchange *x);
@@ -207,7 +216,7 @@ void client_end(struct gateway *g, struct tcp_conn *c);
 // A parked exchange's time has come.
 void client_resume(struct exchange *x);
 // The exchange is over (freed): goes on with the connection: next request, or end.
-void client_continue(struct gateway *g, struct tcp_conn *c, uint32_t served, bool keep_alive);
+void client_continue(struct gateway *g, struct tcp_conn *c, uint32_t served, bool proxied, bool keep_alive);
 
 // Ends a connection that has served and now waits for its next request; others end after their answer.
 void client_drain(struct gateway *g, struct tcp_conn *c);
@@ -243,6 +252,17 @@ void attempt_complete(struct attempt *a); // response and request are complete
 tcp_event_fn upstream_event;
 // Takes what the upstream has sent as far as it goes; false: the exchange has ended and is gone.
 bool attempt_pump(struct attempt *a);
+
+// preface.c: the PROXY protocol
+enum preface { PREFACE_MORE, PREFACE_NONE, PREFACE_CLIENT, PREFACE_BAD };
+// Whether a new connection may, or must, begin with a header: MORE; NONE; BAD: it must, and its peer may not.
+enum preface preface_begin(struct gateway *g, const struct tcp_conn *c, const struct snap_listener *l);
+// Takes the header from the receive queue. CLIENT: g->proxied knows the client. NONE: the connection's ends
+// hold.
+enum preface preface_read(struct gateway *g, struct tcp_conn *c, const struct snap_listener *l);
+// Says who the client is on a fresh connection to an upstream. 0, or -ENOBUFS.
+int preface_send(struct attempt *a);
+uint16_t client_port(const struct exchange *x); // of x->remote; 0: not known
 
 // forwarded.c: who asks
 // Finds x->remote. true where who holds the connection is trusted to say what the forwarded fields say.

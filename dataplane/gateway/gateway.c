@@ -17,7 +17,8 @@ size_t gateway_memory(uint32_t max_connections)
 	       n * (sizeof(struct exchange) + sizeof(struct exchange_timer) + sizeof(struct attempt) +
 		    sizeof(struct tunnel) + 128) +
 	       STATS_UPSTREAMS * sizeof(struct pending) + upstream_memory(max_connections) +
-	       ratelimit_memory() + regex_matcher_memory() + 65536;
+	       max_connections * sizeof(struct proxy_header) + ratelimit_memory() + regex_matcher_memory() +
+	       65536;
 }
 
 struct gateway *gateway_create(struct arena *a, const struct gateway_config *conf)
@@ -78,7 +79,8 @@ int gateway_start(struct gateway *g, struct arena *a, struct tcp *tcp)
 	if (!err)
 		err = upstream_init(&g->upstreams, a, g->conf.max_connections, tcp, g->conf.region,
 				    g->conf.worker, g->conf.stats, g->conf.upstream_stats, &g->random);
-	return err;
+	g->proxied = arena_alloc(a, (size_t)g->conf.max_connections * sizeof(*g->proxied), 64);
+	return err || g->proxied ? err : -ENOMEM;
 }
 
 void gateway_stop(struct gateway *g)

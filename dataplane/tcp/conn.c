@@ -418,6 +418,11 @@ struct addr tcp_remote(const struct tcp_conn *c)
 	return c->path.remote;
 }
 
+uint32_t tcp_conn_index(const struct tcp_conn *c)
+{
+	return slab_index(&c->tcp->conns, c);
+}
+
 uint16_t tcp_remote_port(const struct tcp_conn *c)
 {
 	return c->remote_port;

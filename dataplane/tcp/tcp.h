@@ -177,6 +177,7 @@ void *tcp_user(const struct tcp_conn *c);
 // Takes over the connection's events (from the listener's or connect's function).
 void tcp_set_handler(struct tcp_conn *c, tcp_event_fn *fn, void *ctx, void *user);
 uint32_t tcp_conn_tag(const struct tcp_conn *c);
+uint32_t tcp_conn_index(const struct tcp_conn *c); // below max_conns; its own until its owner closes it
 
 // Receive queue: in-order payload, in packet buffers.
 uint32_t tcp_recv_len(const struct tcp_conn *c);     // payload bytes

@@ -26,7 +26,8 @@ static const char system_part[] =
 	"  - {name: strict, port: wan, bind: \":81\", syn_cookies: always, max_connections_per_address: 9, "
 	"client_prefix6: 56, accepts_per_second: 7, accept_burst: 70, refuse: reset,\n"
 	"     trusted_proxies: [10.0.0.0/8, \"fd00::/8\"], client_address: forwarded, forwarded_headers: "
-	"rfc7239}\n";
+	"rfc7239,\n"
+	"     proxy_protocol: accept}\n";
 
 static const char first[] =
 	"routes:\n"
@@ -130,6 +131,8 @@ static void snapshot_verifies_and_says_what_the_file_says(void **state)
 	assert_int_equal(l[0].trusted.n, 0);
 	assert_int_equal(l[1].forwarded, 1u << FORWARDED_RFC7239);
 	assert_int_equal(l[1].client_from, CLIENT_FROM_FORWARDED);
+	assert_int_equal(l[0].proxy_protocol, PROXY_PROTOCOL_OFF);
+	assert_int_equal(l[1].proxy_protocol, PROXY_PROTOCOL_ACCEPT);
 	assert_int_equal(l[1].trusted.n, 2);
 	assert_int_equal(((const struct snap_address *)snap_at(m.s, l[1].trusted))->prefix, 96 + 8);
 	const struct snap_route *route = snap_at(m.s, m.s->routes);
