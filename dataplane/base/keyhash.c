@@ -34,7 +34,8 @@ __attribute__((target("aes"))) static inline uint64_t by_aes(const struct keyhas
 							     const char *p, size_t n)
 {
 	const __m128i *round = (const __m128i *)(const void *)h->round;
-	__m128i state = _mm_xor_si128(round[0], _mm_set_epi64x((long long)n, seed));
+	// In a block of their own: no byte of the data stands against them.
+	__m128i state = mixed(round, round[0], _mm_set_epi64x((long long)n, seed));
 
 	for (; n >= 16; n -= 16, p += 16)
 		state = mixed(round, state, _mm_loadu_si128((const __m128i *)(const void *)p));

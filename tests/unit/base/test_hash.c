@@ -95,6 +95,31 @@ static void keyhash_depends_on_every_byte_the_length_the_seed_and_the_key(void *
 	}
 }
 
+static void keyhash_lets_no_byte_of_the_data_stand_for_the_seed_or_the_length(void **state)
+{
+	struct keyhash h;
+
+	(void)state;
+	keyhash_init(&h, (struct hash_key){1, 2});
+	for (int without = 0; without <= 1; without++) {
+		h.aes = h.aes && !without;
+		for (unsigned bit = 0; bit < 32; bit++)
+			for (unsigned other = 0; other < 128; other++) {
+				uint64_t a[2] = {0x1234, 0}, b[2] = {a[0], a[1]};
+
+				b[other / 64] ^= 1ull << other % 64;
+				assert_true(keyhash(&h, 1u << bit, b, 16) != keyhash(&h, 0, a, 16));
+			}
+		for (size_t n = 1; n < 16; n++)
+			for (unsigned other = 0; other < 16; other++) {
+				char a[16] = {0}, b[16] = {0};
+
+				b[other] ^= (char)(n ^ 16);
+				assert_true(keyhash(&h, 0, a, n) != keyhash(&h, 0, b, 16));
+			}
+	}
+}
+
 // Of all bits of the hash, whichever bit of the input changes, each changes in half of the cases.
 static void keyhash_spreads_a_change_of_one_bit_evenly(void **state)
 {
@@ -131,6 +156,7 @@ int main(void)
 		cmocka_unit_test(hash64_lower_ignores_ascii_case_alone),
 		cmocka_unit_test(low_bits_of_short_names_spread),
 		cmocka_unit_test(keyhash_depends_on_every_byte_the_length_the_seed_and_the_key),
+		cmocka_unit_test(keyhash_lets_no_byte_of_the_data_stand_for_the_seed_or_the_length),
 		cmocka_unit_test(keyhash_spreads_a_change_of_one_bit_evenly),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
