@@ -2,10 +2,10 @@
 // hashed and must not find bytes that meet in one place. 64 bits, of which all are good.
 //
 // Each block of 16 bytes goes into the state through four rounds of AES, as in Pelican (Daemen and Rijmen), but
-// with round keys that are secret; the number of bytes and `seed` are the first block. Two inputs that differ come out
-// alike with a chance of 2^-64 for whoever does not know the key, and nobody sees the hash itself. A processor
-// without AES instructions, or another one than x86's, takes SipHash-1-3: both processes run on one machine,
-// and agree.
+// with round keys that are secret; the number of bytes and `seed` are the first block. Two inputs that differ
+// come out alike with a chance of 2^-64 for whoever does not know the key, and nobody sees the hash itself. A
+// processor without AES instructions, or another one than x86's, takes SipHash-1-3: both processes run on one
+// machine, and agree.
 #pragma once
 #include "base/hash.h"
 
