@@ -274,6 +274,12 @@ void command_show_listeners(struct request *rq)
 				       (json_int_t)l[i].max_line, "max_uri", (json_int_t)l[i].max_uri,
 				       "max_fields", (json_int_t)l[i].max_fields, "max_body",
 				       (json_int_t)l[i].max_body, "lenient_lf", (int)l[i].lenient_lf));
+		json_object_update_new(row, json_pack("{s:o, s:o, s:I, s:I, s:o}", "body_timeout",
+						      duration(l[i].body_timeout), "response_idle",
+						      duration(l[i].response_idle), "min_body_rate",
+						      (json_int_t)l[i].min_body_rate, "min_read_rate",
+						      (json_int_t)l[i].min_read_rate, "rate_grace",
+						      duration(l[i].rate_grace)));
 		json_array_append_new(rows, row);
 	}
 	request_answer(rq, json_pack("{s:o}", "listeners", rows));

@@ -225,6 +225,12 @@ static int job_listeners(struct job *j)
 			.tcp_port = from->bind.tcp_port,
 			.head_timeout = from->head_timeout.v,
 			.idle_timeout = from->idle_timeout.v,
+			.body_timeout = from->body_timeout.given ? from->body_timeout.v : from->idle_timeout.v,
+			.response_idle =
+				from->response_idle.given ? from->response_idle.v : from->idle_timeout.v,
+			.min_body_rate = (uint32_t)from->min_body_rate.v,
+			.min_read_rate = (uint32_t)from->min_read_rate.v,
+			.rate_grace = from->rate_grace.v,
 			.max_head = (uint32_t)from->max_head.v,
 			.max_requests = (uint32_t)from->max_requests.v,
 			.congestion = (uint8_t)from->congestion.v,

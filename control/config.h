@@ -78,7 +78,8 @@ struct conf_listener {
 	struct object_head head;
 	struct text name, port;
 	struct address bind;
-	struct number head_timeout, idle_timeout, max_head, max_requests, congestion, ecn;
+	struct number head_timeout, idle_timeout, body_timeout, response_idle, min_body_rate, min_read_rate;
+	struct number rate_grace, max_head, max_requests, congestion, ecn;
 	struct number syn_cookies, refuse, max_per_address, client_prefix6, accept_rate, accept_burst;
 	struct number max_request_line, max_uri, max_fields, max_body, lenient_lf;
 	struct number client_from;     // enum snap_client_from

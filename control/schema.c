@@ -18,6 +18,7 @@ static size_t kind_size(enum kind k, const struct object *o)
 	case KIND_NUMBER:
 	case KIND_TIME:
 	case KIND_SIZE:
+	case KIND_RATE:
 	case KIND_WORD:
 	case KIND_MODE:
 		return sizeof(struct number);
@@ -102,6 +103,9 @@ static void parse_number(const struct parse *p, const struct field *f, enum kind
 		break;
 	case KIND_SIZE:
 		good = unit_size(s, &v, &why);
+		break;
+	case KIND_RATE:
+		good = unit_speed(s, &v, &why);
 		break;
 	case KIND_MODE:
 		good = digits(s, 8, &v) && v <= 0777;
@@ -464,6 +468,9 @@ static json_t *json_of_kind(const struct field *f, enum kind kind)
 	case KIND_SIZE:
 		return json_pack("{s:s, s:s}", "type", "string", "pattern",
 				 "^[0-9]+(\\.[0-9]+)?(B|KiB|MiB|GiB)$");
+	case KIND_RATE:
+		return json_pack("{s:s, s:s}", "type", "string", "pattern",
+				 "^[0-9]+(\\.[0-9]+)?(B|KiB|MiB|GiB)/s$");
 	case KIND_MODE:
 		return json_pack("{s:s, s:s}", "type", "string", "pattern", "^[0-7]{1,4}$");
 	case KIND_WORD:

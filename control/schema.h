@@ -11,6 +11,7 @@ enum kind {
 	KIND_NUMBER,  // struct number
 	KIND_TIME,    // struct number, ns; the unit is mandatory
 	KIND_SIZE,    // struct number, bytes; the unit is mandatory
+	KIND_RATE,    // struct number, bytes a second: a size and "/s"
 	KIND_WORD,    // struct number, index in words
 	KIND_MODE,    // struct number: permissions of a file, octal text
 	KIND_ADDRESS, // struct address
@@ -96,7 +97,8 @@ bool unit_time(const char *s, uint64_t *ns, const char **why);
 // "100/min": so many (1..1000000000) in a second, minute, hour or day: s, min, h, day; the period in ns.
 bool unit_rate(const char *s, uint32_t *count, uint64_t *period, const char **why);
 bool unit_size(const char *s, uint64_t *bytes, const char **why);
-void unit_time_text(uint64_t ns, char out[static 32]); // the shortest exact form, "1500ms", "5s"
+bool unit_speed(const char *s, uint64_t *bytes, const char **why); // "1KiB/s"
+void unit_time_text(uint64_t ns, char out[static 32]);             // the shortest exact form, "1500ms", "5s"
 void unit_size_text(uint64_t bytes, char out[static 32]);
 // "address:port", "[address]:port"; and ":port" where any is allowed (address all zero).
 bool address_tcp(const char *s, bool any, struct addr *addr, uint16_t *port, const char **why);

@@ -119,6 +119,21 @@ bool unit_size(const char *s, uint64_t *bytes, const char **why)
 		     "needs a unit: B, KiB, MiB or GiB");
 }
 
+bool unit_speed(const char *s, uint64_t *bytes, const char **why)
+{
+	size_t n = strlen(s);
+	char size[32];
+
+	if (n >= 2 && n - 2 < sizeof(size) && strcmp(s + n - 2, "/s") == 0) {
+		memcpy(size, s, n - 2);
+		size[n - 2] = '\0';
+		if (unit_size(size, bytes, why))
+			return true;
+	}
+	*why = "is not bytes in a second, such as \"1KiB/s\"";
+	return false;
+}
+
 static void text_of(uint64_t v, const struct unit *u, size_t n, char out[static 32])
 {
 	size_t best = 0;

@@ -356,6 +356,9 @@ static bool listeners(struct check *c)
 				    SNAP_FIELDS_MAX);
 		if (l[i].lenient_lf > 1 || memcmp(l[i].pad3, (uint8_t[2]){0}, 2) != 0)
 			return fail(c, "listener %u: lenient_lf %u, or padding in use", i, l[i].lenient_lf);
+		if (l[i].body_timeout == 0 || l[i].body_timeout > TIME_MAX || l[i].response_idle == 0 ||
+		    l[i].response_idle > TIME_MAX || l[i].rate_grace == 0 || l[i].rate_grace > TIME_MAX)
+			return fail(c, "listener %u: patience out of range", i);
 		if (!listener_trusted(c, &l[i], i))
 			return false;
 	}

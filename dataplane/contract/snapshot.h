@@ -95,7 +95,7 @@ struct snap_listener {
 	uint8_t congestion, ecn; // enum snap_congestion, enum snap_ecn
 	uint16_t pad;
 	uint64_t head_timeout; // ns, for a whole request head, from its first byte (or from accept)
-	uint64_t idle_timeout; // ns, between requests and for progress of a body
+	uint64_t idle_timeout; // ns, between requests
 	uint32_t max_head;     // bytes of request line and fields, at most SNAP_HEAD_MAX
 	uint32_t max_requests; // on one connection; 0: no bound
 	// Limits on who connects. The last two are for all workers together.
@@ -119,6 +119,12 @@ struct snap_listener {
 	uint8_t pad3[2];
 	uint64_t max_body;       // bytes of a request's body; 0: no bound
 	struct snap_ref trusted; // snap_address, at most SNAP_TRUSTED_MAX: proxies that are believed
+	// How slow they may be.
+	uint64_t body_timeout;  // ns without a byte of a request's body
+	uint64_t response_idle; // ns in which nothing of an answer's body moves
+	uint64_t rate_grace;    // ns before the rates below count, and over which reading is looked at
+	uint32_t min_body_rate; // bytes of a request's body a second; 0: no bound
+	uint32_t min_read_rate; // bytes of its answer that a client must take a second; 0: no bound
 };
 #define SNAP_TRUSTED_MAX 64
 enum snap_forwarded {

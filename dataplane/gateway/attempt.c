@@ -459,6 +459,8 @@ static enum head response_head(struct attempt *a)
 		}
 		if (h->status >= 200)
 			break;
+		if (h->status == 100)
+			x->body_from = g->now; // it was waited for
 		if (x->minor >= 1)
 			forward_interim(x); // without a buffer it is lost, which an interim answer may be
 		pkt_free_chain(x->head);    // the upstream works on it: not to be sent again

@@ -6,21 +6,24 @@
 //   bit 1       lingering: the answer is out, FIN sent, the rest of the input is read and dropped
 //   bit 2       a header of the PROXY protocol is awaited, or may come
 //   bit 3       one came: g->proxied knows the client
-//   bits 4..31  how many bytes of an unfinished head were looked at (lingering: bytes dropped)
-//   bits 32..63 requests served on this connection
+//   bit 4       reading: its time is up, but it is still taking what it was sent
+//   bits 5..31  how many bytes of an unfinished head were looked at (lingering: bytes dropped; reading: bytes not
+//               acknowledged when that was last looked at)
+//   bits 32..63 requests served on this connection (lingering: the bytes not acknowledged)
 #include "gateway/tunnel.h"
 
 #define IDLE_BIT    1u
 #define LINGER_BIT  2u
 #define PREFACE_BIT 4u
 #define PROXIED_BIT 8u
-#define SCANNED_MAX 0x0fffffffu
-#define SLOW_READ   4096u // bytes that a client must take in its idle timeout, so that it is not cut off
+#define READING_BIT 16u
+#define SCANNED_MAX 0x07ffffffu
+#define SLOW_READ   4096u // bytes that a client must take in response_idle, so that it counts as reading
 
 // flags: those of the bits above, but IDLE_BIT.
 static void *idle_pack(uint32_t served, uint32_t scanned, uint32_t flags)
 {
-	return (void *)(uintptr_t)((uint64_t)served << 32 | (uint64_t)scanned << 4 | flags | IDLE_BIT);
+	return (void *)(uintptr_t)((uint64_t)served << 32 | (uint64_t)scanned << 5 | flags | IDLE_BIT);
 }
 
 static bool is_idle(const void *user)
@@ -35,7 +38,48 @@ static uint32_t idle_served(const void *user)
 
 static uint32_t idle_scanned(const void *user)
 {
-	return (uint32_t)(uintptr_t)user >> 4;
+	return (uintptr_t)user & READING_BIT ? 0 : (uint32_t)(uintptr_t)user >> 5;
+}
+
+// What a client that must take its answers still had to acknowledge when that was last looked at; 0: never.
+static uint32_t idle_unread(const void *user)
+{
+	uintptr_t v = (uintptr_t)user;
+
+	return v & LINGER_BIT ? (uint32_t)(v >> 32) : v & READING_BIT ? (uint32_t)v >> 5 : 0;
+}
+
+static void *idle_unread_pack(const void *user, uint32_t unread)
+{
+	uintptr_t v = (uintptr_t)user;
+
+	if (v & LINGER_BIT)
+		return (void *)((v & UINT32_MAX) | (uintptr_t)unread << 32);
+	if (unread > SCANNED_MAX)
+		unread = SCANNED_MAX;
+	return (void *)((v >> 32) << 32 | (uintptr_t)unread << 5 | READING_BIT | (v & PROXIED_BIT) | IDLE_BIT);
+}
+
+// A connection's time is up while some of its last answers is not acknowledged. True where that decides: it has
+// more time as long as it reads, and is reset when it does not.
+static bool client_reads_on(struct gateway *g, struct tcp_conn *c)
+{
+	const struct snap_listener *l = gateway_listener(g, tcp_conn_tag(c));
+	uint32_t left = tcp_send_queued(c), before = idle_unread(tcp_user(c));
+	uint64_t least = l->min_read_rate * l->response_idle / 1000000000ull;
+
+	if (!left)
+		return false;
+	if (least < SLOW_READ)
+		least = SLOW_READ;
+	if (before && (left >= before || (before - left < least && left))) {
+		count(g, CTR_http_read_timeout);
+		tcp_abort(c);
+		return true;
+	}
+	tcp_set_user(c, idle_unread_pack(tcp_user(c), left));
+	tcp_set_timer(c, g->now + l->response_idle);
+	return true;
 }
 
 static void client_close(struct gateway *g, struct tcp_conn *c)
@@ -49,7 +93,7 @@ static void client_close(struct gateway *g, struct tcp_conn *c)
 void client_end(struct gateway *g, struct tcp_conn *c)
 {
 	tcp_recv_skip(c, tcp_recv_len(c));
-	if (tcp_recv_eof(c)) {
+	if (tcp_recv_eof(c) && !tcp_send_queued(c)) {
 		client_close(g, c);
 		return;
 	}
@@ -63,10 +107,19 @@ static void client_linger(struct gateway *g, struct tcp_conn *c, unsigned events
 	uint32_t dropped = idle_scanned(tcp_user(c)) + tcp_recv_len(c);
 
 	tcp_recv_skip(c, tcp_recv_len(c));
-	if (tcp_recv_eof(c) || (events & EV_TIMER) || dropped > LINGER_BYTES)
+	if (dropped > LINGER_BYTES) {
+		count(g, CTR_http_linger_bytes);
 		client_close(g, c);
-	else
-		tcp_set_user(c, idle_pack(0, dropped, LINGER_BIT));
+		return;
+	}
+	tcp_set_user(c, idle_pack(idle_unread(tcp_user(c)), dropped, LINGER_BIT));
+	if (tcp_recv_eof(c) && !tcp_send_queued(c)) {
+		client_close(g, c);
+	} else if ((events & EV_TIMER) && !client_reads_on(g, c)) {
+		if (!tcp_recv_eof(c))
+			count(g, CTR_http_linger_timeout);
+		client_close(g, c);
+	}
 }
 
 // True when the received bytes from `from` on hold the end of an empty line; CR is not required here, so that
@@ -196,7 +249,6 @@ static struct exchange *exchange_begin(struct gateway *g, struct tcp_conn *c, co
 	x->served = served;
 	x->method = g->head.method;
 	x->minor = g->head.minor;
-	x->idle_timeout = l->idle_timeout;
 	x->listener = l;
 	x->keep_alive =
 		g->head.keep_alive && !g->draining && (l->max_requests == 0 || served + 1 < l->max_requests);
@@ -398,7 +450,8 @@ void client_resume(struct exchange *x)
 		exchange_abort(x);
 		return;
 	}
-	tcp_set_timer(x->client, http_body_done(&x->request) ? 0 : g->now + x->idle_timeout);
+	if (!http_body_done(&x->request))
+		client_watch(x);
 	exchange_route(x, (uint32_t)n);
 }
 
@@ -486,7 +539,9 @@ static void client_turn(struct gateway *g, struct tcp_conn *c)
 			client_end(g, c);
 			return;
 		}
-		tcp_set_timer(c, http_body_done(&x->request) ? 0 : g->now + l->idle_timeout);
+		tcp_set_timer(c, 0);
+		if (!http_body_done(&x->request))
+			client_watch(x);
 		exchange_route(x, (uint32_t)n);
 	} while (g->again);
 }
@@ -542,6 +597,8 @@ static void client_idle_event(struct gateway *g, struct tcp_conn *c, unsigned ev
 		return;
 	}
 	if (events & EV_TIMER) {
+		if ((tcp_recv_len(c) == 0 || tcp_send_space(c) == 0) && client_reads_on(g, c))
+			return;
 		if (tcp_recv_len(c) == 0) {
 			count(g, CTR_http_idle_timeout);
 		} else if ((uintptr_t)user & PREFACE_BIT) {
@@ -554,35 +611,6 @@ static void client_idle_event(struct gateway *g, struct tcp_conn *c, unsigned ev
 		return;
 	}
 	client_run(g, c);
-}
-
-void client_progress(struct exchange *x)
-{
-	x->queued = tcp_send_queued(x->client);
-	tcp_set_timer(x->client, x->g->now + x->idle_timeout);
-}
-
-// Nothing was moved for the idle timeout.
-static void client_stalled(struct exchange *x)
-{
-	struct gateway *g = x->g;
-	uint32_t queued = tcp_send_queued(x->client);
-
-	if (queued + SLOW_READ <= x->queued) { // but the client reads, slowly
-		client_progress(x);
-		return;
-	}
-	count(g, CTR_http_body_timeout);
-	if (x->response_started) {
-		if (queued) // it does not
-			exchange_abort(x);
-		else // the upstream does not send
-			exchange_cut(x);
-	} else if (tcp_recv_len(x->client)) { // there is something to relay: the upstream does not take it
-		exchange_fail(x, 504, "the upstream did not take the request body in time");
-	} else {
-		exchange_fail(x, 408, "the request body did not come in time");
-	}
 }
 
 void client_event(void *ctx, struct tcp_conn *c, void *user, unsigned events)
@@ -623,7 +651,7 @@ void client_event(void *ctx, struct tcp_conn *c, void *user, unsigned events)
 		return;
 	}
 	if (events & EV_TIMER) {
-		client_stalled(x);
+		client_look(x);
 		return;
 	}
 	if ((events & EV_WRITABLE) && x->attempt && !attempt_pump(x->attempt))

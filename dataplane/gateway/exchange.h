@@ -81,11 +81,14 @@ struct exchange {
 	uint64_t started, deadline;   // ns; deadline 0: none
 	uint64_t bytes_in, bytes_out; // of bodies
 	uint64_t avoid;               // endpoints that failed this exchange, bits of their index
-	uint64_t idle_timeout;        // of the listener
+	uint64_t moved;               // when bytes of a body last were, if it is watched (patience.c)
+	uint64_t body_from;           // when its body's time began
+	uint64_t marked;              // when queued and marked_out were noted
+	uint64_t marked_out;          // bytes_out, then
 	uint64_t parked;              // by a policy stage, until then; 0: not parked. Its head is in the
 				      // client's receive queue still
 	uint32_t served;              // requests on this connection before
-	uint32_t queued;              // bytes that the client had not acknowledged when its timer was set
+	uint32_t queued;              // bytes that the client had not acknowledged when it was marked
 	uint32_t route_slot;
 	uint32_t upstream_slot; // 0: answered here
 	uint16_t status;
@@ -101,12 +104,15 @@ struct exchange {
 	bool response_started; // a final head has gone to the client
 	bool terminator_due;   // response payload complete, "0\r\n\r\n" found no buffer
 	bool chunk_end_due;    // the same for the request's
+	uint8_t watched;       // enum watched
 	bool retry;            // the timer is to look at a shortage again
 	uint8_t parked_at;     // enum stage
 	uint32_t parked_with;  // what that stage wants to know again
 	char request_id[32];
 	char text[160]; // method and path for the log, only when requests are logged
 };
+
+enum watched { WATCHED_NOT, WATCHED_BODY, WATCHED_BOTH };
 
 // A generation in use.
 struct generation {
@@ -209,8 +215,6 @@ static inline unsigned client_port_asked(const struct exchange *x)
 {
 	return x->proxied ? client_proxied(x)->dst_port : x->listener->tcp_port;
 }
-// Something moves: the client's idle time of a body begins anew.
-void client_progress(struct exchange *x);
 // Ends a connection: what is queued is still sent.
 void client_end(struct gateway *g, struct tcp_conn *c);
 // A parked exchange's time has come.
@@ -222,6 +226,20 @@ void client_continue(struct gateway *g, struct tcp_conn *c, uint32_t served, boo
 void client_drain(struct gateway *g, struct tcp_conn *c);
 // Is this the user of a client's connection that is an end of a tunnel?
 bool client_tunnels(const void *user);
+// patience.c: bodies that do not move, or too slowly
+// The client's connection's timer is now for that.
+void client_watch(struct exchange *x);
+// It has run out.
+void client_look(struct exchange *x);
+// Something moves: the idle time begins anew.
+static inline void client_progress(struct exchange *x)
+{
+	x->moved = x->g->now;
+	if (x->watched != (x->response_started ? WATCHED_BOTH : WATCHED_BODY))
+		client_watch(x);
+}
+
+// client.c
 // Finds a response head; see head_parse() in client.c.
 int response_head_parse(struct gateway *g, struct tcp_conn *c, uint32_t *scanned);
 

@@ -109,6 +109,8 @@ const struct snap_listener *gateway_listener(const struct gateway *g, uint32_t t
 {
 	static const struct snap_listener last = {.head_timeout = 1000000000ull,
 						  .idle_timeout = 1000000000ull,
+						  .body_timeout = 1000000000ull,
+						  .response_idle = 1000000000ull,
 						  .max_head = SNAP_HEAD_MAX,
 						  .max_line = SNAP_HEAD_MAX,
 						  .max_uri = SNAP_HEAD_MAX,

@@ -152,8 +152,10 @@ bool relay_request(struct exchange *x)
 			break;
 		}
 		attempt_relayed(a);
-		if (!x->response_started) // from here on the time is the upstream's
+		if (!x->response_started) { // from here on the time is the upstream's
 			tcp_set_timer(x->client, 0);
+			x->watched = WATCHED_NOT;
+		}
 		break;
 	case RELAY_FAULT:
 		count(g, CTR_http_bad_chunk);

@@ -71,6 +71,9 @@ class Raw:
         self.listener.close()
         self.thread.join(5)
         for conn in self.connections:
+            # A thread that waits for bytes keeps the socket open: its other side must hear of the end all the same.
+            with contextlib.suppress(OSError):
+                conn.shutdown(socket.SHUT_RDWR)
             conn.close()
 
 

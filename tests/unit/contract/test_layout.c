@@ -29,7 +29,9 @@ static void snapshot_of_version_4_has_its_layout(void **state)
 	SIZE(snap_port, 40);
 	AT(snap_port, vlan, 32);
 	AT(snap_system, limit_memory, 32);
-	SIZE(snap_listener, 112);
+	SIZE(snap_listener, 144);
+	AT(snap_listener, body_timeout, 112);
+	AT(snap_listener, min_body_rate, 136);
 	AT(snap_listener, max_line, 80);
 	AT(snap_listener, forwarded, 91);
 	AT(snap_listener, max_body, 96);
