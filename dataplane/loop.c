@@ -122,6 +122,7 @@ static unsigned receive(struct loop *l, unsigned i)
 		n = bands_take(p->bands, v, PORT_BURST);
 	else
 		n = take(l, i, v);
+	l->worker->pressed |= !bands_empty(p->bands);
 	if (n)
 		worker_receive(l->worker, l->now, (uint16_t)i, v, n);
 	return n;
@@ -194,6 +195,7 @@ static bool turn(struct loop *l)
 	unsigned n = 0;
 	bool due;
 
+	w->pressed = false;
 	for (unsigned i = 0; i < l->n_ports; i++)
 		if (l->port[i].rx)
 			n += receive(l, i);

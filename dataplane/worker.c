@@ -7,11 +7,15 @@
 #include "tcp/tcp.h"
 #include <errno.h>
 
-#define NEIGHBOURS   4096
-#define HOLDER_TIME  1000000000ull // for a peer to take some of what is kept for it, when buffers run short
-#define TIMERS       32            // fired in one turn: their owners' work is what frames wait for
-#define LIST_SLICE   32            // connections listed in one turn
-#define HANDED_LEARN 0xffff        // port of a hand-over that is not a frame but a struct learned
+#define NEIGHBOURS  4096
+#define HOLDER_TIME 1000000000ull // for a peer to take some of what is kept for it, when buffers run short
+// Timers fired in one turn, and while frames wait for the work that these are for their owners. Who is so late
+// with them fires the more all the same.
+#define TIMERS       32
+#define TIMERS_FEW   4
+#define TIMERS_LATE  100000000ull // ns
+#define LIST_SLICE   32           // connections listed in one turn
+#define HANDED_LEARN 0xffff       // port of a hand-over that is not a frame but a struct learned
 
 struct learned { // what one worker tells the others of a neighbour or a router
 	struct addr addr;
@@ -243,6 +247,11 @@ static void take_snapshot(struct worker *w)
 	atomic_store_explicit(&w->oldest_generation, gateway_oldest(w->gateway), memory_order_release);
 }
 
+static unsigned timers_now(const struct worker *w)
+{
+	return w->pressed && wheel_next(&w->wheel) + TIMERS_LATE > w->now ? TIMERS_FEW : TIMERS;
+}
+
 void worker_advance(struct worker *w, uint64_t now)
 {
 	w->now = now;
@@ -251,7 +260,7 @@ void worker_advance(struct worker *w, uint64_t now)
 	gateway_set_now(w->gateway, now);
 	if (w->n_workers > 1)
 		take_handed(w);
-	wheel_run(&w->wheel, now, TIMERS);
+	wheel_run(&w->wheel, now, timers_now(w));
 	// What happened is told before anything is sent, so that acknowledgements ride on answers.
 	while (tcp_dispatch(w->tcp))
 		tcp_flush(w->tcp);
