@@ -16,7 +16,7 @@ uint64_t checksum_add(uint64_t sum, const void *data, size_t n)
 {
 	const unsigned char *p = data;
 
-	if (n >= 64) {
+	if (n >= 32) {
 		// Halves of 32 bits summed in lanes of 64 cannot overflow below 2^36 bytes.
 		const lanes low = {0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff};
 		lanes a = {0}, b = {0}, x, y;
@@ -26,6 +26,12 @@ uint64_t checksum_add(uint64_t sum, const void *data, size_t n)
 			memcpy(&y, p + 32, 32);
 			a += (x & low) + (x >> 32);
 			b += (y & low) + (y >> 32);
+		}
+		if (n >= 32) {
+			memcpy(&x, p, 32);
+			a += (x & low) + (x >> 32);
+			n -= 32;
+			p += 32;
 		}
 		a += b;
 		sum = add_carry(sum, a[0] + a[1] + a[2] + a[3]);

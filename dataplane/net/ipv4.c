@@ -60,11 +60,12 @@ static inline uint16_t header_check(const uint8_t *ip, uint32_t header)
 
 // The first fault of the header, or CTR_COUNT. Options are skipped, source routes with them (RFC 7126 4.3, 4.4:
 // we forward nothing). A TTL that has run out concerns routers, not the destination (RFC 1122 3.2.1.7).
-static enum counter fault(const struct net *n, uint16_t port, const struct pkt *p)
+static enum counter fault(struct net *n, uint16_t port, const struct pkt *p)
 {
 	const uint8_t *ip = (const uint8_t *)pkt_data(p);
 	uint32_t len = pkt_len(p), header, total;
 	struct addr src, dst;
+	uint32_t from, to;
 
 	if (len < IPV4_HEADER || ip[0] >> 4 != 4)
 		return CTR_ip_bad_header;
@@ -74,10 +75,18 @@ static enum counter fault(const struct net *n, uint16_t port, const struct pkt *
 		return CTR_ip_bad_header;
 	if (!(n->port[port].rx_ip_csum && pkt_ip_checked(p)) && header_check(ip, header) != 0)
 		return CTR_ip_bad_checksum;
-	src = addr_at(ip + AT_SRC);
-	dst = addr_at(ip + AT_DST);
-	if (!net_is_local(n, port, dst))
-		return CTR_ip_not_for_us;
+	memcpy(&from, ip + AT_SRC, 4);
+	memcpy(&to, ip + AT_DST, 4);
+	src = addr_from_v4(from);
+	dst = addr_from_v4(to);
+	if (to != n->port[port].here || to == 0) {
+		if (!net_is_local(n, port, dst))
+			return CTR_ip_not_for_us;
+		n->port[port].here = to;
+	}
+	// As good as all are neither ours nor a broadcast address.
+	if (n->special_known && !special_has(n, from) && route_is_host(src))
+		return CTR_COUNT;
 	if (!route_is_host(src) || net_is_local(n, UINT16_MAX, src) || route_is_broadcast(n, port, src))
 		return route_source_fault(src, dst);
 	return CTR_COUNT;

@@ -3,6 +3,7 @@
 #include "net/neigh.h"
 #include "net/own.h"
 #include "net/reassembly.h"
+#include "net/route.h"
 #include "net/router.h"
 
 int net_init(struct net *n, struct arena *a, struct pkt_pool *pool, struct worker_stats *stats,
@@ -42,6 +43,28 @@ static bool had(const struct snap_address *v, uint32_t count, struct addr addr)
 	return false;
 }
 
+// Those of ours, and the broadcast addresses of their networks, with all ones or all zeros in their part of the
+// host.
+static void special_find(struct net *n)
+{
+	memset(n->special, 0, sizeof(n->special));
+	for (uint32_t p = 0; p < n->n_ports; p++)
+		for (uint32_t i = 0; i < n->port[p].n_addresses; i++) {
+			const struct snap_address *a = &n->port[p].addresses[i];
+			uint32_t v4 = addr_v4(a->addr), host;
+
+			if (!addr_is_v4(a->addr))
+				continue;
+			host = a->prefix >= 96 && a->prefix < 128
+				       ? __builtin_bswap32(UINT32_MAX >> (a->prefix - 96))
+				       : 0;
+			special_set(n, v4);
+			special_set(n, v4 | host);
+			special_set(n, v4 & ~host);
+		}
+	n->special_known = true;
+}
+
 void net_configure(struct net *n, const struct snapshot *s)
 {
 	const struct snap_port *conf = snap_at(s, s->ports);
@@ -50,6 +73,7 @@ void net_configure(struct net *n, const struct snapshot *s)
 	for (uint32_t p = 0; p < n->n_ports; p++) {
 		struct net_port *np = &n->port[p], old = *np;
 
+		np->here = 0;
 		np->vlan = conf[p].vlan;
 		if (np->mtu == 0)
 			np->mtu = conf[p].mtu;
@@ -70,4 +94,5 @@ void net_configure(struct net *n, const struct snapshot *s)
 		if (np->hear_routers && !old.hear_routers && own_usable(n, (uint16_t)p, np->link_local.addr))
 			(void)router_solicit(n, (uint16_t)p);
 	}
+	special_find(n);
 }

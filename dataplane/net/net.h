@@ -68,6 +68,7 @@ struct net_port {
 	uint16_t advertised_mtu; // of IPv6 packets; 0: none was
 	struct net_router router[NET_ROUTERS];
 	struct snap_address link_local; // made of the mac where there is an IPv6 address; else all zero
+	uint32_t here;                  // the IPv4 address of ours that the last datagram was for; 0: none yet
 };
 
 struct net_txq {
@@ -104,6 +105,10 @@ struct net {
 	struct net_reassembly *reassembly;
 	uint32_t reassembly_buffers; // that may be held; may be lowered after net_init()
 	uint32_t fragment_id;
+	// A bit for each IPv4 address, by its hash: only where it is set may the address be ours or a broadcast
+	// address of ours.
+	uint64_t special[4];
+	bool special_known; // set by net_configure()
 };
 
 // The wheel is shared with the layers above: its fire callback calls net_timer() for timers for which

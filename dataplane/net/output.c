@@ -9,6 +9,10 @@ uint64_t output_sum(const struct pkt *p)
 	uint64_t sum = 0;
 	bool odd = false;
 
+	if (!pkt_next(p)) {
+		sum = checksum_add(0, pkt_data(p), pkt_len(p));
+		return (sum & 0xffffffff) + (sum >> 32);
+	}
 	for (; p; p = pkt_next(p)) {
 		uint32_t len = pkt_len(p);
 

@@ -13,3 +13,21 @@ bool route_is_neighbour(const struct net *n, uint16_t port, struct addr addr);
 bool route_source(const struct net *n, uint16_t port, struct addr neighbour, struct addr *out);
 // The all-ones (or all-zeros) host of an IPv4 prefix of this port (RFC 1122 3.2.1.3).
 bool route_is_broadcast(const struct net *n, uint16_t port, struct addr addr);
+
+// net->special; v4 as it stands in the packet.
+static inline unsigned special_place(uint32_t v4)
+{
+	return v4 * 0x9e3779b1u >> 24;
+}
+static inline bool special_has(const struct net *n, uint32_t v4)
+{
+	unsigned i = special_place(v4);
+
+	return n->special[i / 64] >> (i % 64) & 1;
+}
+static inline void special_set(struct net *n, uint32_t v4)
+{
+	unsigned i = special_place(v4);
+
+	n->special[i / 64] |= 1ull << (i % 64);
+}

@@ -408,6 +408,7 @@ uint32_t recvq_window(const struct tcp_conn *c);
 #define FIN_WAIT_2_TIME 60000000000ull       // ns, once the owner has closed
 #define DELACK_TIME     40000000ull          // ns
 #define NO_BUFFER_TIME  10000000ull          // ns until a segment that found no buffer is tried again
+#define CONN_RTO_MIN    200000000ull         // ns
 uint64_t conn_rto(const struct tcp_conn *c); // ns, backed off
 void conn_rtt_sample(struct tcp_conn *c, uint32_t us);
 void conn_set_rexmt(struct tcp *t, struct tcp_conn *c, uint64_t delay);

@@ -7,10 +7,12 @@
 #include "base/addr.h"
 #include "base/arena.h"
 #include "base/hash.h"
+#include <emmintrin.h>
 #include <stdint.h>
 
 #define FLOW_WAYS 10
 #define FLOW_NONE UINT32_MAX
+_Static_assert(FLOW_WAYS == 10, "flow_match");
 
 struct flow_bucket {
 	uint16_t tag[FLOW_WAYS]; // 0: free
@@ -61,14 +63,15 @@ static inline void flow_prefetch(const struct flow_table *f, uint64_t hash)
 	__builtin_prefetch(&f->bucket[b]);
 	__builtin_prefetch(&f->bucket[flow_other(f, b, flow_tag(hash))]);
 }
-// Bit i: way i has this tag.
+// Bit i: way i has this tag. Eight at a time, the last two with some of the first again.
 static inline unsigned flow_match(const struct flow_bucket *b, uint16_t tag)
 {
-	unsigned bits = 0;
+	__m128i want = _mm_set1_epi16((short)tag);
+	__m128i first = _mm_cmpeq_epi16(_mm_loadu_si128((const __m128i *)&b->tag[0]), want);
+	__m128i last = _mm_cmpeq_epi16(_mm_loadu_si128((const __m128i *)&b->tag[FLOW_WAYS - 8]), want);
+	unsigned bits = (unsigned)_mm_movemask_epi8(_mm_packs_epi16(first, last));
 
-	for (unsigned i = 0; i < FLOW_WAYS; i++)
-		bits |= (unsigned)(b->tag[i] == tag) << i;
-	return bits;
+	return (bits & 0xff) | (bits >> (16 - FLOW_WAYS) & 0x300);
 }
 // The first entry whose tag fits, to be prefetched; FLOW_NONE: not in the table for certain.
 static inline uint32_t flow_guess(const struct flow_table *f, uint64_t hash)

@@ -414,8 +414,9 @@ void conn_output(struct tcp *t, struct tcp_conn *c)
 		pathmtu_age(t, c);
 	if (conn_flight(c) == 0 && c->due_rexmt == 0 && !(c->flags & CONN_PROBE_DUE))
 		conn_progress(c); // what is sent now has waited for nothing
-	if (conn_flight(c) == 0 && (uint64_t)(tick_now(t) - c->last_tx) << TICK_SHIFT > conn_rto(c) &&
-	    !(c->flags & CONN_RECOVERY))
+	uint64_t silent = (uint64_t)(tick_now(t) - c->last_tx) << TICK_SHIFT;
+
+	if (silent > CONN_RTO_MIN && conn_flight(c) == 0 && silent > conn_rto(c) && !(c->flags & CONN_RECOVERY))
 		conn_cc(c)->idle(c);
 	if (c->flags & CONN_PROBE_DUE)
 		ok = probe(t, c);

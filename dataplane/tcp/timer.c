@@ -8,7 +8,7 @@
 #define RTO_AFTER_SYN (3000 * MS) // RFC 6298 5.7
 // RFC 6298 2.4 asks for a minimum of 1 s, against clocks of coarse granularity and long delayed ACKs; with
 // ours of 1 ms, and peers that delay 40 ms, 200 ms is what other stacks use.
-#define RTO_MIN   (200 * MS)
+#define RTO_MIN   CONN_RTO_MIN
 #define RTO_MAX   (60000 * MS) // RFC 6298 2.5
 #define RTO_GRAIN 1049u        // us, one tick
 
