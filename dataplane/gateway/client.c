@@ -7,8 +7,8 @@
 //   bit 2       a header of the PROXY protocol is awaited, or may come
 //   bit 3       one came: g->proxied knows the client
 //   bit 4       reading: its time is up, but it is still taking what it was sent
-//   bits 5..31  how many bytes of an unfinished head were looked at (lingering: bytes dropped; reading: bytes not
-//               acknowledged when that was last looked at)
+//   bits 5..31  how many bytes of an unfinished head were looked at (lingering: bytes dropped; reading: those
+//               not acknowledged when that was last looked at)
 //   bits 32..63 requests served on this connection (lingering: the bytes not acknowledged)
 #include "gateway/tunnel.h"
 
