@@ -3,6 +3,7 @@
 // The answer comes from the running snapshot by the function that workers use. For the explanation each route's
 // own pattern is compiled alone and asked by the same function: once with any path, once with any host.
 #include "command.h"
+#include "http/path.h"
 #include "route/condition.h"
 #include "route/negotiate.h"
 #include "route/regex.h"
@@ -215,6 +216,27 @@ static json_t *offers(const struct snapshot *s, const struct route_match *m)
 	return list;
 }
 
+// The listener's path_policy, as a worker applies it.
+static bool path_follows(const struct snapshot *s, const struct route_query *q, struct target *t)
+{
+	static char path[SNAP_HEAD_MAX]; // one command at a time
+	const struct snap_listener *l = snap_at(s, s->listeners);
+	size_t n;
+
+	if (s->listeners.n == 0 || t->path.n == 0 || t->path.n > sizeof(path) || t->path.p[0] != '/')
+		return true;
+	switch (http_path_apply(&l[q->listener].path, t->path, path, &n)) {
+	case HTTP_PATH_CHANGED:
+		t->path = slice_of(path, n);
+		return true;
+	case HTTP_PATH_SAME:
+		return true;
+	case HTTP_PATH_REFUSED:
+		break;
+	}
+	return false;
+}
+
 // A matcher of control's own, made once; commands run one at a time.
 static struct regex_matcher *matcher(void)
 {
@@ -291,6 +313,11 @@ void command_route_test(struct request *rq)
 	regexes = regex_set_create(s, message, sizeof(message));
 	if (!regexes) {
 		request_error(rq, "%s", message);
+		return;
+	}
+	if (!path_follows(s, &q, &t)) {
+		request_error(rq, "400: the path is refused by the listener's path_policy");
+		regex_set_free(regexes);
 		return;
 	}
 	q.host = t.host;

@@ -199,6 +199,15 @@ static struct snap_ref networks_add(struct blob *b, const struct list *l)
 	return blob_add(b, out, l->n, sizeof(out[0]));
 }
 
+static struct snap_path path_policy(const struct conf_path *p)
+{
+	return (struct snap_path){.dot_segments = (uint8_t)p->dot_segments.v,
+				  .slashes = (uint8_t)p->slashes.v,
+				  .unreserved = (uint8_t)p->unreserved.v,
+				  .encoded_slash = (uint8_t)p->encoded_slash.v,
+				  .encoded_backslash = (uint8_t)p->encoded_backslash.v};
+}
+
 static uint8_t forwarded_bits(const struct list *l)
 {
 	unsigned bits = l->given ? 0 : 1u << FORWARDED_FOR | 1u << FORWARDED_PROTO;
@@ -253,6 +262,7 @@ static int job_listeners(struct job *j)
 			.client_from = (uint8_t)from->client_from.v,
 			.proxy_protocol = (uint8_t)from->proxy_protocol.v,
 			.trusted = networks_add(j->b, &from->trusted_proxies),
+			.path = path_policy(&from->path_policy),
 		};
 	}
 	j->head.listeners = blob_add(j->b, out, l->n, sizeof(*out));
@@ -447,6 +457,7 @@ static int job_route(struct job *j, const struct conf_route *r, struct snap_rout
 		.attempts = (uint32_t)r->attempts.v,
 		.host_text = text_add(j, &m->host),
 		.path_text = path_text(j, m),
+		.path = path_policy(&r->path_policy),
 		.conditions = conditions_add(j->b, &j->c->root, m, j->expressions),
 		.connect = (uint8_t)r->connect.v,
 		.tunnel_idle = r->tunnel_idle.v,

@@ -220,6 +220,25 @@ static const struct field limit_fields[] = {
 };
 static const struct object limit_object = {"rate_limits", sizeof(struct conf_limit), OBJECT(limit_fields)};
 
+static const char *const dots_words[] = {[PATH_KEEP] = "reject", [PATH_NORMALISE] = "resolve", NULL};
+static const char *const slashes_words[] = {
+	[PATH_KEEP] = "keep", [PATH_NORMALISE] = "merge", [PATH_REJECT] = "reject", NULL};
+static const char *const encoded_words[] = {
+	[PATH_KEEP] = "keep", [PATH_NORMALISE] = "decode", [PATH_REJECT] = "reject", NULL};
+static const struct field path_fields[] = {
+	{"dot_segments", KIND_WORD, F(conf_path, dot_segments), .def = "reject", .words = dots_words,
+	 .help = "segments \".\" and \"..\", plain or encoded: 400, or resolved (RFC 3986 5.2.4)"},
+	{"slashes", KIND_WORD, F(conf_path, slashes), .def = "keep", .words = slashes_words,
+	 .help = "that follow one another"},
+	{"unreserved", KIND_WORD, F(conf_path, unreserved), .def = "decode", .words = encoded_words,
+	 .help = "letters, digits, '-', '.', '_' and '~' that are percent-encoded"},
+	{"encoded_slash", KIND_WORD, F(conf_path, encoded_slash), .def = "keep", .words = encoded_words,
+	 .help = "%2F; decode: it is a slash"},
+	{"encoded_backslash", KIND_WORD, F(conf_path, encoded_backslash), .def = "keep", .words = encoded_words,
+	 .help = "%5C; decode: it is a slash, too"},
+};
+static const struct object path_object = {"path_policy", sizeof(struct conf_path), OBJECT(path_fields)};
+
 static const char *const client_from_words[] = {
 	[CLIENT_FROM_X_FORWARDED_FOR] = "x_forwarded_for", [CLIENT_FROM_FORWARDED] = "forwarded", NULL};
 static const char *const proxy_words[] = {[PROXY_PROTOCOL_OFF] = "off",
@@ -285,6 +304,8 @@ static const struct field listener_fields[] = {
 	 .help = "of a request's body, beyond it 413; 0: no bound"},
 	{"lenient_lf", KIND_WORD, F(conf_listener, lenient_lf), .def = "false", .words = conf_booleans,
 	 .help = "a lone LF ends a line of a request's head"},
+	{"path_policy", KIND_OBJECT, F(conf_listener, path_policy), .object = &path_object,
+	 .help = "what becomes of a path before it is matched; what is matched is what is forwarded"},
 	{"proxy_protocol", KIND_WORD, F(conf_listener, proxy_protocol), .def = "off", .words = proxy_words,
 	 .help = "header of the PROXY protocol (version 1 or 2) in front of the first request: require: a "
 		 "connection "
@@ -393,6 +414,9 @@ static const struct field route_fields[] = {
 	 .help = "a tunnel ends after this time without a byte either way; 0s: never"},
 	{"api_version", KIND_TEXT, F(conf_route, api_version), .min = 3, .max = 127,
 	 .help = "API/VERSION that answers are of, where the path and not match.version names it"},
+	{"path_policy", KIND_OBJECT, F(conf_route, path_policy), .object = &path_object,
+	 .help = "what becomes of a path that the listener's policy has left; the route must match the result, "
+		 "too"},
 	{"list_versions", KIND_NAME, F(conf_route, list_versions),
 	 .help = "answers with the versions of this API, as JSON"},
 };

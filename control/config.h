@@ -74,6 +74,11 @@ struct conf_log {
 	struct number level;
 	struct text file;
 };
+struct conf_path {
+	struct object_head head;
+	struct number dot_segments, slashes, unreserved, encoded_slash,
+		encoded_backslash; // enum snap_path_action
+};
 struct conf_listener {
 	struct object_head head;
 	struct text name, port;
@@ -86,8 +91,9 @@ struct conf_listener {
 	struct number proxy_protocol;  // enum snap_proxy_protocol
 	struct list trusted_proxies;   // struct address
 	struct list forwarded_headers; // struct number, enum snap_forwarded
-	struct list rate_limit;        // struct conf_limit_use
-	uint32_t port_index;           // set by the check
+	struct conf_path path_policy;
+	struct list rate_limit; // struct conf_limit_use
+	uint32_t port_index;    // set by the check
 };
 struct conf_match {
 	struct object_head head;
@@ -142,6 +148,7 @@ struct conf_route {
 	struct number timeout, per_try, attempts, connect, tunnel_idle;
 	struct list upgrade; // struct number, enum snap_upgrade
 	struct text api_version, list_versions;
+	struct conf_path path_policy;
 	void *stage[STAGE_COUNT]; // as the stages' tables say; each begins with struct object_head
 };
 struct conf_endpoint {

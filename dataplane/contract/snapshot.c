@@ -296,6 +296,13 @@ static bool limits(struct check *c)
 	return true;
 }
 
+static bool path_ok(const struct snap_path *p)
+{
+	return p->dot_segments <= PATH_NORMALISE && p->slashes <= PATH_REJECT && p->unreserved <= PATH_REJECT &&
+	       p->encoded_slash <= PATH_REJECT && p->encoded_backslash <= PATH_REJECT && !p->pad[0] &&
+	       !p->pad[1] && !p->pad[2];
+}
+
 static bool listener_trusted(struct check *c, const struct snap_listener *l, uint32_t i)
 {
 	const struct snap_address *a;
@@ -361,6 +368,8 @@ static bool listeners(struct check *c)
 			return fail(c, "listener %u: patience out of range", i);
 		if (!listener_trusted(c, &l[i], i))
 			return false;
+		if (!path_ok(&l[i].path))
+			return fail(c, "listener %u: unknown treatment of paths", i);
 	}
 	return true;
 }
@@ -547,6 +556,8 @@ static bool routes(struct check *c)
 			return fail(c, "route %u: tunnels of a kind that is not known, or to nowhere", i);
 		if (r[i].timeout > TIME_MAX || r[i].per_try > TIME_MAX || r[i].tunnel_idle > TIME_MAX)
 			return fail(c, "route %u: timeouts out of range", i);
+		if (!path_ok(&r[i].path))
+			return fail(c, "route %u: unknown treatment of paths", i);
 	}
 	return true;
 }

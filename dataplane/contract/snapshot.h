@@ -87,6 +87,16 @@ struct snap_port {
 	uint16_t routers;          // enum snap_routers
 };
 
+// What becomes of a path before it is matched (http/path.h).
+enum snap_path_action { PATH_KEEP, PATH_NORMALISE, PATH_REJECT };
+struct snap_path {
+	uint8_t dot_segments;                     // PATH_NORMALISE; else they are refused
+	uint8_t slashes;                          // doubled ones
+	uint8_t unreserved;                       // percent-encoded though they need not be
+	uint8_t encoded_slash, encoded_backslash; // PATH_NORMALISE: to a slash
+	uint8_t pad[3];
+};
+
 struct snap_listener {
 	struct snap_ref name;
 	struct addr addr; // all zero: every address of the port, both families
@@ -125,6 +135,7 @@ struct snap_listener {
 	uint64_t rate_grace;    // ns before the rates below count, and over which reading is looked at
 	uint32_t min_body_rate; // bytes of a request's body a second; 0: no bound
 	uint32_t min_read_rate; // bytes of its answer that a client must take a second; 0: no bound
+	struct snap_path path;
 };
 #define SNAP_TRUSTED_MAX 64
 enum snap_forwarded {
@@ -243,6 +254,7 @@ struct snap_route {
 	struct snap_ref stage_conf[8]; // by enum stage: bytes of the stage's conf.h record, 8-aligned
 	struct snap_ref conditions;    // snap_condition, by kind
 	uint64_t tunnel_idle;          // ns without a byte either way, until a tunnel ends; 0: never
+	struct snap_path path;         // beside the listener's: of what it has left
 };
 #define SNAP_BODY_MAX   65536
 #define SNAP_ANSWER_MAX 1536 // bytes of a prebuilt answer: it fits a packet buffer

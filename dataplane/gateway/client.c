@@ -208,6 +208,7 @@ static int request_head_parse(struct gateway *g, struct tcp_conn *c, uint32_t *s
 					   .uri = l->max_uri,
 					   .fields = l->max_fields,
 					   .lenient_lf = l->lenient_lf,
+					   .dot_segments = l->path.dot_segments,
 					   .body = l->max_body ? l->max_body : UINT64_MAX};
 
 	return head_parse(g, c, scanned, &limits, true);
@@ -366,11 +367,24 @@ static void exchange_route(struct exchange *x, uint32_t head_length)
 				    .matcher = g->matcher,
 				    .off = g->conf.region->route_off,
 				    .n_off = routes_off(g->conf.region)};
-	enum route_result found = route_find(x->snapshot, &query, &g->match);
+	enum route_result found;
 	// The listener's limits hold for what no route takes, too.
 	uint32_t stages = x->listener->limits.n ? 1u << STAGE_ratelimit : 0;
 	uint16_t status;
 
+	if (http_path_due(&x->listener->path, h)) {
+		if (!path_apply(g, &x->listener->path)) {
+			path_refuse(x, head_length);
+			return;
+		}
+		query.path = h->path;
+		query.query = h->query;
+	}
+	found = route_find(x->snapshot, &query, &g->match);
+	if (found == ROUTE_FOUND && http_path_due(&g->match.route->path, h) && !path_of_route(x, &query)) {
+		path_refuse(x, head_length);
+		return;
+	}
 	if (connect) {
 		x->keep_alive = false; // what comes behind it is meant for a tunnel, be there one or none
 		if (found == ROUTE_FOUND && !g->match.route->connect)
@@ -444,7 +458,7 @@ void client_resume(struct exchange *x)
 
 	// It was whole when the exchange began, and nobody has taken it away. What its listener allowed then
 	// may be other than now; one that was read without a lone LF has none.
-	limits.lenient_lf = true;
+	limits.lenient_lf = limits.dot_segments = true;
 	n = head_parse(g, x->client, &scanned, &limits, true);
 	if (n <= 0) {
 		exchange_abort(x);

@@ -20,6 +20,7 @@
 #include "http/body.h"
 #include "http/forwarded.h"
 #include "http/parse.h"
+#include "http/path.h"
 #include "http/proxy_protocol.h"
 #include "http/write.h"
 #include "policy/stage.h"
@@ -161,7 +162,9 @@ struct gateway {
 	const struct forwarded_hop *client_hop; // the part of it that names it; NULL: none
 	bool peer_trusted;                      // who holds the connection is believed
 	uint32_t text_used;
-	char text[4096];                    // values of fields that we add
+	char text[4096];          // values of fields that we add
+	char path[SNAP_HEAD_MAX]; // path and query, where a policy has changed the path
+	char path_next[SNAP_HEAD_MAX];
 	char in[SNAP_HEAD_MAX + 64];        // a head that came in several buffers
 	char out[2 * SNAP_HEAD_MAX + 8192]; // a head that does not fit one buffer
 };
@@ -270,6 +273,13 @@ void attempt_complete(struct attempt *a); // response and request are complete
 tcp_event_fn upstream_event;
 // Takes what the upstream has sent as far as it goes; false: the exchange has ended and is gone.
 bool attempt_pump(struct attempt *a);
+
+// path.c: the path of g->head
+// Brings it into the form that a policy wants. False: it is refused.
+bool path_apply(struct gateway *g, const struct snap_path *policy);
+// The same with the policy of the route in g->match, which the result must match, too.
+bool path_of_route(struct exchange *x, struct route_query *query);
+void path_refuse(struct exchange *x, uint32_t head_length); // answers 400
 
 // preface.c: the PROXY protocol
 enum preface { PREFACE_MORE, PREFACE_NONE, PREFACE_CLIENT, PREFACE_BAD };

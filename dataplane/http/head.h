@@ -56,6 +56,7 @@ struct http_head {
 			 // http_response_framing)
 	bool keep_alive; // persistence as the version and Connection say (RFC 9112 9.3)
 	bool expect_continue;
+	bool path_encoded;                // requests: something in the path is percent-encoded
 	bool upgrade;                     // Connection: upgrade with an Upgrade field
 	uint64_t length;                  // FRAMING_LENGTH
 	struct slice method_text, target; // requests; target as received

@@ -17,12 +17,13 @@ extern const struct http_fault_info http_fault_info[FAULT_COUNT];
 
 // What a message may have at most. No byte behind a limit is looked at.
 struct http_limits {
-	size_t head;     // bytes of a head, through its empty line
-	uint32_t line;   // bytes of a request line, with its line end
-	uint32_t uri;    // bytes of a request target
-	uint16_t fields; // field lines, up to HTTP_FIELDS_MAX
-	bool lenient_lf; // a lone LF ends a line of a request's head (RFC 9112 2.2); never one of its body
-	uint64_t body;   // bytes of a request's body that Content-Length states
+	size_t head;       // bytes of a head, through its empty line
+	uint32_t line;     // bytes of a request line, with its line end
+	uint32_t uri;      // bytes of a request target
+	uint16_t fields;   // field lines, up to HTTP_FIELDS_MAX
+	bool lenient_lf;   // a lone LF ends a line of a request's head (RFC 9112 2.2); never one of its body
+	bool dot_segments; // are left in the path, for path.h
+	uint64_t body;     // bytes of a request's body that Content-Length states
 };
 
 #define HTTP_MORE 0
@@ -37,7 +38,7 @@ int http_parse_response_within(const char *p, size_t n, const struct http_limits
 // The same where only the head's bytes are bounded.
 static inline struct http_limits http_limits_of(size_t head)
 {
-	return (struct http_limits){head, UINT32_MAX, UINT32_MAX, HTTP_FIELDS_MAX, false, UINT64_MAX};
+	return (struct http_limits){head, UINT32_MAX, UINT32_MAX, HTTP_FIELDS_MAX, false, false, UINT64_MAX};
 }
 static inline int http_parse_request(const char *p, size_t n, size_t max, struct http_head *out)
 {

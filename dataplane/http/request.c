@@ -8,7 +8,8 @@
 struct target {
 	struct slice text;
 	const char *query;        // behind the first '?', NULL: none
-	bool encoded_dot;         // "%2e" somewhere in the path
+	bool encoded;             // "%" somewhere in the path
+	bool dot_segments;        // may be in it
 	struct authority written; // of absolute-form and authority-form
 	int32_t default_port;     // of absolute-form's scheme, -1: the target names no authority
 };
@@ -27,8 +28,8 @@ static int percent_parse(const struct lex *l, const char *p, struct target *t)
 		if (!hex_digit(p[i]))
 			return -FAULT_bad_target;
 	}
-	if (!t->query && p[1] == '2' && ascii_lower(p[2]) == 'e')
-		t->encoded_dot = true;
+	if (!t->query)
+		t->encoded = true;
 	return STEP_DONE;
 }
 
@@ -75,6 +76,19 @@ static int target_scan(const struct lex *l, struct target *t)
 	}
 }
 
+// A slash, or what a server may take for one that decodes before it looks: "%2F", "%5C". Its bytes; 0: none.
+static unsigned separator(const char *p, const char *end)
+{
+	char last;
+
+	if (*p == '/')
+		return 1;
+	if (*p != '%' || end - p < 3)
+		return 0;
+	last = ascii_lower(p[2]);
+	return (p[1] == '2' && last == 'f') || (p[1] == '5' && last == 'c') ? 3 : 0;
+}
+
 // "." and ".." as whole segments, plain or encoded, have no meaning but in relative references (RFC 3986 3.3),
 // and would lead a server that resolves them out of the route that was matched. Some servers cut a segment
 // at ';' before they look.
@@ -83,9 +97,10 @@ static bool path_has_dot_segment(struct slice path)
 	const char *end = path.p + path.n;
 
 	for (const char *p = path.p; p < end;) {
-		unsigned dots = 0;
+		unsigned dots = 0, width = separator(p, end);
 
-		if (*p++ != '/')
+		p += width ? width : 1;
+		if (!width)
 			continue;
 		for (; p < end; dots++) {
 			if (*p == '.')
@@ -95,7 +110,7 @@ static bool path_has_dot_segment(struct slice path)
 			else
 				break;
 		}
-		if ((dots == 1 || dots == 2) && (p == end || *p == '/' || *p == ';'))
+		if ((dots == 1 || dots == 2) && (p == end || separator(p, end) || *p == ';'))
 			return true;
 	}
 	return false;
@@ -122,7 +137,9 @@ static enum http_fault path_split(struct http_head *h, const struct target *t, c
 	h->path = slice_of(p, (size_t)(path_end - p));
 	if (t->query)
 		h->query = slice_of(t->query, (size_t)(end - t->query));
-	if ((t->encoded_dot || path_may_have_dot_segment(h->path)) && path_has_dot_segment(h->path))
+	h->path_encoded = t->encoded;
+	if (!t->dot_segments && (t->encoded || path_may_have_dot_segment(h->path)) &&
+	    path_has_dot_segment(h->path))
 		return FAULT_bad_target;
 	return FAULT_NONE;
 }
@@ -304,7 +321,7 @@ int http_parse_request_within(const char *p, size_t n, const struct http_limits 
 {
 	size_t max = limits->head;
 	struct lex l = {p, p, p + (n < max ? n : max), limits->lenient_lf};
-	struct target t = {.default_port = -1};
+	struct target t = {.default_port = -1, .dot_segments = limits->dot_segments};
 	struct fields_seen seen = {0};
 	bool in_target = false;
 	enum http_fault fault;
@@ -313,7 +330,7 @@ int http_parse_request_within(const char *p, size_t n, const struct http_limits 
 	h->n = h->status = 0;
 	h->have = 0;
 	h->method = METHOD_OTHER; // where the line is malformed
-	h->expect_continue = false;
+	h->expect_continue = h->path_encoded = false;
 	h->length = 0;
 	h->reason = slice_of(p, 0);
 	step = request_line_within(&l, h, &t, &in_target, limits);

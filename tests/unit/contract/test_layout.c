@@ -29,13 +29,14 @@ static void snapshot_of_version_4_has_its_layout(void **state)
 	SIZE(snap_port, 40);
 	AT(snap_port, vlan, 32);
 	AT(snap_system, limit_memory, 32);
-	SIZE(snap_listener, 144);
+	SIZE(snap_listener, 152);
 	AT(snap_listener, body_timeout, 112);
 	AT(snap_listener, min_body_rate, 136);
 	AT(snap_listener, max_line, 80);
 	AT(snap_listener, forwarded, 91);
 	AT(snap_listener, max_body, 96);
 	AT(snap_listener, trusted, 104);
+	AT(snap_listener, path, 112);
 	AT(snap_listener, limits, 72);
 	SIZE(snap_limit_part, 16);
 	SIZE(snap_limit, 96);
@@ -47,10 +48,11 @@ static void snapshot_of_version_4_has_its_layout(void **state)
 	AT(snap_listener, syn_cookies, 56);
 	AT(snap_listener, max_per_address, 60);
 	SIZE(snap_target, 16);
-	SIZE(snap_route, 200);
+	SIZE(snap_route, 208);
 	AT(snap_route, upgrade, 36);
 	AT(snap_route, tunnel_idle, 192);
 	AT(snap_route, conditions, 184);
+	AT(snap_route, path, 200);
 	SIZE(snap_condition, 24);
 	AT(snap_condition, name, 8);
 	SIZE(snap_api, 40);

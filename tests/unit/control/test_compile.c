@@ -27,7 +27,7 @@ static const char system_part[] =
 	"client_prefix6: 56, accepts_per_second: 7, accept_burst: 70, refuse: reset,\n"
 	"     trusted_proxies: [10.0.0.0/8, \"fd00::/8\"], client_address: forwarded, forwarded_headers: "
 	"rfc7239,\n"
-	"     proxy_protocol: accept}\n";
+	"     proxy_protocol: accept, path_policy: {dot_segments: resolve, encoded_slash: reject}}\n";
 
 static const char first[] =
 	"routes:\n"
@@ -129,6 +129,10 @@ static void snapshot_verifies_and_says_what_the_file_says(void **state)
 	assert_int_equal(l[0].lenient_lf, 0);
 	assert_int_equal(l[0].forwarded, 1u << FORWARDED_FOR | 1u << FORWARDED_PROTO);
 	assert_int_equal(l[0].trusted.n, 0);
+	assert_int_equal(l[0].path.dot_segments, PATH_KEEP);
+	assert_int_equal(l[0].path.unreserved, PATH_NORMALISE);
+	assert_int_equal(l[1].path.encoded_slash, PATH_REJECT);
+	assert_int_equal(l[1].path.dot_segments, PATH_NORMALISE);
 	assert_int_equal(l[1].forwarded, 1u << FORWARDED_RFC7239);
 	assert_int_equal(l[1].client_from, CLIENT_FROM_FORWARDED);
 	assert_int_equal(l[0].proxy_protocol, PROXY_PROTOCOL_OFF);
