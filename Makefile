@@ -41,7 +41,9 @@ say = $(if $(V),,@echo '  $(if $(filter %.o,$@),CC,LINK) $@';)
 # One library for each folder of the data plane; what a program links shows its rank.
 LAYERS := base contract port net tcp stack http route policy upstream gateway
 policy_DIRS := policy $(patsubst %/,%,$(sort $(dir $(wildcard dataplane/policy/*/run.c))))
-layer_src = $(filter-out %/compile.c,$(wildcard dataplane/$(1)/*.c) $(if $(filter policy,$(1)),$(wildcard dataplane/policy/*/*.c)))
+# Parts of http's forms (http/form.h), which are no units of their own.
+FORM_PARTS := $(patsubst %,dataplane/http/%.c,fields request response)
+layer_src = $(filter-out %/compile.c $(FORM_PARTS),$(wildcard dataplane/$(1)/*.c) $(if $(filter policy,$(1)),$(wildcard dataplane/policy/*/*.c)))
 define layer_rules
 $(1)_OBJ := $(patsubst %.c,$(B)/%.o,$(call layer_src,$(1)))
 $(B)/lib$(1).a: $$($(1)_OBJ)
@@ -74,10 +76,17 @@ $(B)/churchgate-exporter: $(EXPORTER_OBJ) $(call libs,contract base)
 $(B)/cgctl: $(CGCTL_OBJ) $(call libs,contract base)
 	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(shell $(PKG) --libs jansson)
 
+# The instructions that each form of the HTTP parser may use, whatever MARCH says; they are asked for at run time.
+$(B)/dataplane/http/form_%.o: FORM_CFLAGS := -fno-tree-slp-vectorize
+$(B)/dataplane/http/form_sse42.o $(B)/fuzz/dataplane/http/form_sse42.o: FORM_CFLAGS := -fno-tree-slp-vectorize -msse4.2 -mpopcnt
+$(B)/dataplane/http/form_avx2.o $(B)/fuzz/dataplane/http/form_avx2.o: FORM_CFLAGS := -fno-tree-slp-vectorize -mavx2 -mbmi -mbmi2
+$(B)/dataplane/http/form_avx512.o $(B)/fuzz/dataplane/http/form_avx512.o: \
+	FORM_CFLAGS := -fno-tree-slp-vectorize -mavx512f -mavx512bw -mavx512vl -mbmi -mbmi2
+
 # base, contract, http, route, policy and control see no DPDK.
 $(B)/dataplane/%.o: dataplane/%.c
 	@mkdir -p $(@D)
-	$(say)$(CC) $(CPPFLAGS) $(CFLAGS) $(DPDK_CFLAGS) -c -o $@ $<
+	$(say)$(CC) $(CPPFLAGS) $(CFLAGS) $(DPDK_CFLAGS) $(FORM_CFLAGS) -c -o $@ $<
 $(B)/control/%.o: control/%.c
 	@mkdir -p $(@D)
 	$(say)$(CC) $(CPPFLAGS) $(CFLAGS) -march=$(MARCH) -c -o $@ $<
@@ -189,6 +198,7 @@ $(B)/perf/instructions/instructions: $(patsubst %,$(B)/perf/%.o,instructions/mai
 	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) $(ROUTE_LIBS)
 # What one operation costs, without a network: build/release/perf/micro/ratelimit
 $(B)/perf/micro/route: $(patsubst %,$(B)/control/%.o,blob routetable) $(call libs,route http)
+$(B)/perf/micro/parse: $(call libs,http)
 $(B)/perf/micro/%: perf/micro/%.c $(call libs,contract base)
 	@mkdir -p $(@D)
 	$(say)$(CC) $(CPPFLAGS) $(CFLAGS) -march=$(MARCH) $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(filter-out %/libcontract.a %/libbase.a,$(filter %.a,$^)) $(call libs,contract base) $(ROUTE_LIBS) -lm
@@ -197,14 +207,14 @@ $(B)/perf/micro/%: perf/micro/%.c $(call libs,contract base)
 # number of inputs; `make fuzz-request FUZZ_RUNS=-1` goes on until it is stopped.
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_RUNS ?= 50000
-FUZZ_SRC := $(filter-out %/compile.c,$(wildcard dataplane/base/*.c dataplane/contract/*.c dataplane/http/*.c dataplane/route/*.c)) \
+FUZZ_SRC := $(filter-out %/compile.c $(FORM_PARTS),$(wildcard dataplane/base/*.c dataplane/contract/*.c dataplane/http/*.c dataplane/route/*.c)) \
 	control/blob.c control/routetable.c
 # gcc says by itself that pools are to be poisoned (port/pkt.h); clang must be told to.
 FUZZ_CFLAGS := -std=gnu17 -O1 -g -march=$(MARCH) -fno-omit-frame-pointer -fno-sanitize-recover=undefined \
 	-D__SANITIZE_ADDRESS__=1
 $(B)/fuzz/%.o: %.c
 	@mkdir -p $(@D)
-	$(CLANG) $(CPPFLAGS) -Itests/fuzz $(FUZZ_CFLAGS) $(WARN) $(FUZZ_MORE) -MMD -MP -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
+	$(CLANG) $(CPPFLAGS) -Itests/fuzz $(FUZZ_CFLAGS) $(FORM_CFLAGS) $(WARN) $(FUZZ_MORE) -MMD -MP -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
 # Those of packets link the stack as a library.
 FUZZ_STACK_OBJ := $(patsubst %.c,$(B)/fuzz/%.o,$(foreach l,stack tcp net port contract base,$(wildcard dataplane/$(l)/*.c)))
 FUZZ_PACKET := $(addprefix $(B)/fuzz/fuzz_,packet options)

@@ -1,9 +1,14 @@
-// The field section (RFC 9112 5), and what its fields say about the message.
+// The field section (RFC 9112 5), and what its fields say about the message. Part of each form (form.h).
 #include "http/fields.h"
-#include "http/fold.h"
-#include "http/scan.h"
+#include "http/names.h"
 
-int line_end_parse(struct lex *l, enum http_fault bad)
+static inline bool blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+// CR LF at l->p (or LF, where that is allowed); bad: what to call another byte than these.
+static int line_end_parse(struct lex *l, enum http_fault bad)
 {
 	if (l->p == l->end)
 		return STEP_MORE;
@@ -21,7 +26,8 @@ int line_end_parse(struct lex *l, enum http_fault bad)
 	return STEP_DONE;
 }
 
-int version_parse(struct lex *l, struct http_head *h, enum http_fault bad)
+// "HTTP/1.x" at l->p. bad: the fault for what is no version at all.
+static int version_parse(struct lex *l, struct http_head *h, enum http_fault bad)
 {
 	static const char name[] = "HTTP/";
 	const char *p = l->p;
@@ -139,7 +145,7 @@ static enum http_fault field_note(struct http_head *h, struct fields_seen *seen,
 		if (seen->host)
 			return FAULT_several_hosts;
 		seen->host = true;
-		seen->host_value = f->value;
+		seen->host_value = slice_of(f->value.p, f->value.n);
 		return FAULT_NONE;
 	case HDR_expect:
 		if (!request)
@@ -172,80 +178,112 @@ static enum http_fault fields_conclude(struct http_head *h, const struct fields_
 	return FAULT_NONE;
 }
 
-// One field line at l->p. The caller's lex is a copy that never leaves its registers.
-static inline __attribute__((always_inline)) int field_parse(struct lex *l, struct http_head *h,
-							     struct fields_seen *seen, bool request,
-							     unsigned max, uint32_t *have)
+// A line without a name in front of a colon, and the empty line. The head has n fields.
+static COLD int name_missing(struct lex *l, const char *colon, unsigned n, unsigned max)
 {
-	const char *name = l->p, *colon, *value, *end, *cr, *next;
-	struct http_field *f = &h->field[h->n];
-	uint32_t line;
+	const char *name = l->p;
 
-	colon = scan_token(l->begin, name, l->end);
-	if (colon == l->end)
-		return h->n < max ? STEP_MORE : -FAULT_too_many_fields;
-	if (colon == name && (*name == ' ' || *name == '\t')) // RFC 9112 5.2
-		return -FAULT_obs_fold;
-	if (h->n >= max)
-		return -FAULT_too_many_fields;
-	if (*colon != ':' || colon == name)
-		return -FAULT_bad_field_name;
-	for (value = colon + 1; value < l->end && (*value == ' ' || *value == '\t');)
-		value++;
-	// From the name on, which belongs to the class too: so this search need not wait for the colon's.
-	cr = end = scan_value(l->begin, name, l->end);
-	if (cr == l->end || (*cr == '\r' && l->end - cr < 2))
+	if (name == l->end)
 		return STEP_MORE;
-	if (*cr == '\r') {
-		if (cr[1] != '\n')
-			return -FAULT_bad_line_end;
-		next = cr + 2;
-		line = (uint32_t)(next - name);
-	} else {
-		if (*cr != '\n')
-			return -FAULT_bad_field_value;
-		if (!l->lenient_lf)
-			return -FAULT_bad_line_end;
-		next = cr + 1;
-		line = 0;
-	}
-	while (end > value && (end[-1] == ' ' || end[-1] == '\t'))
-		end--;
-	f->name = slice_of(name, (size_t)(colon - name));
-	f->value = slice_of(value, (size_t)(end - value));
-	f->id = (uint8_t)http_header_of(f->name);
-	f->dropped = false;
-	f->line = line;
-	*have |= 1u << f->id;
-	if (f->id != HDR_OTHER) {
-		enum http_fault fault = field_note(h, seen, f, request);
+	if (*name == '\r' || *name == '\n')
+		return line_end_parse(l, FAULT_bad_line_end);
+	if (colon == l->end)
+		return n < max ? STEP_MORE : -FAULT_too_many_fields;
+	if (blank(*name)) // RFC 9112 5.2
+		return -FAULT_obs_fold;
+	return n < max ? -FAULT_bad_field_name : -FAULT_too_many_fields;
+}
 
-		if (fault)
-			return -(int)fault;
-	}
-	h->n++;
-	l->p = next;
+// A value that ends at l->p in anything but CR LF.
+static COLD int value_ended(struct lex *l)
+{
+	const char *end = l->p;
+
+	if (end == l->end || (*end == '\r' && l->end - end < 2))
+		return STEP_MORE;
+	if (*end != '\r' && *end != '\n')
+		return -FAULT_bad_field_value;
+	if (*end == '\r' || !l->lenient_lf)
+		return -FAULT_bad_line_end;
+	l->p++;
 	return STEP_DONE;
 }
 
-int fields_parse(struct lex *from, struct http_head *h, struct fields_seen *seen, bool request,
-		 const struct http_limits *limits)
+static inline bool line_ends(const char *p, const char *end)
 {
-	struct lex l = *from;
+	return end - p >= 2 && memcmp(p, "\r\n", 2) == 0;
+}
+
+// All fields from l->p through the empty line, behind which l->p is then; fills h->field, length, framing,
+// keep_alive, expect_continue, upgrade.
+static INLINE int fields_parse(struct lex *l, struct http_head *h, struct fields_seen *seen, bool request,
+			       const struct http_limits *limits)
+{
+	// Of their own, so that they are kept in registers: what is passed to a function by address is not.
+	const char *const begin = l->begin, *const limit = l->end;
+	const char *p = l->p;
+	const unsigned max = limits->fields;
+	struct http_field *f = h->field;
 	uint32_t have = 0;
+	struct scanner s;
 	int step;
 
-	for (;;) {
-		if (l.p == l.end)
-			return STEP_MORE;
-		if (*l.p == '\r' || *l.p == '\n')
+	scanner_init(&s, begin, p, limit);
+	for (;; f++) {
+		const char *name = p, *colon, *value, *end;
+		enum http_header id;
+
+		scanner_line(&s, name, &colon, &end);
+		if (colon == name || colon == limit || *colon != ':') {
+			struct lex rest = {begin, p, limit, l->lenient_lf};
+
+			if (line_ends(p, limit)) {
+				p += 2;
+				step = STEP_DONE;
+				break;
+			}
+			step = name_missing(&rest, colon, (unsigned)(f - h->field), max);
+			p = rest.p;
 			break;
-		step = field_parse(&l, h, seen, request, limits->fields, &have);
-		if (step != STEP_DONE)
-			return step;
+		}
+		if (f == h->field + max) {
+			step = -FAULT_too_many_fields;
+			break;
+		}
+		if (line_ends(end, limit)) {
+			p = end + 2;
+			f->line = (uint32_t)(p - name);
+		} else {
+			struct lex rest = {begin, end, limit, l->lenient_lf};
+
+			step = value_ended(&rest);
+			if (step != STEP_DONE)
+				break;
+			p = rest.p;
+			f->line = 0;
+		}
+		// Behind the value is a line end, which is no blank; in front of it the colon.
+		value = colon + 1;
+		if (*value == ' ')
+			value++;
+		while (__builtin_expect(blank(*value), 0))
+			value++;
+		while (__builtin_expect(blank(end[-1]), 0) && end > value)
+			end--;
+		f->name = slice_of(name, (size_t)(colon - name));
+		f->value = slice_of(value, (size_t)(end - value));
+		id = name_find(f->name);
+		f->id = (uint8_t)id;
+		f->dropped = false;
+		have |= 1u << id;
+		if (id != HDR_OTHER) {
+			step = -(int)field_note(h, seen, f, request);
+			if (step)
+				break;
+		}
 	}
-	from->p = l.p;
+	h->n = (uint16_t)(f - h->field);
 	h->have = have;
-	step = line_end_parse(from, FAULT_bad_line_end);
+	l->p = p;
 	return step == STEP_DONE ? -(int)fields_conclude(h, seen, limits->body) ?: STEP_DONE : step;
 }

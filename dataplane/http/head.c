@@ -1,5 +1,5 @@
 #include "http/head.h"
-#include "http/fold.h"
+#include "http/names.h"
 #include "http/parse.h"
 
 const char *const http_method_name[METHOD_COUNT] = {
@@ -42,62 +42,10 @@ enum http_method http_method_of(struct slice text)
 	}
 }
 
-// Those of our names that have n bytes, a constant: a word or two are compared for each.
-static inline __attribute__((always_inline)) enum http_header of_length(const char *name, size_t n)
-{
-#define HEADER(id, text)                                                                                       \
-	if (sizeof(text) - 1 == n && folded_eq(name, text, n))                                                 \
-		return HDR_##id;
-#include "http/headers.def"
-#undef HEADER
-	return HDR_OTHER;
-}
-
 enum http_header http_header_of(struct slice name)
 {
-	switch (name.n) {
-#define LENGTH(n)                                                                                              \
-	case n:                                                                                                \
-		return of_length(name.p, n);
-		LENGTH(2)
-		LENGTH(3)
-		LENGTH(4)
-		LENGTH(5)
-		LENGTH(6)
-		LENGTH(7)
-		LENGTH(8)
-		LENGTH(9)
-		LENGTH(10)
-		LENGTH(11)
-		LENGTH(12)
-		LENGTH(13)
-		LENGTH(14)
-		LENGTH(15)
-		LENGTH(16)
-		LENGTH(17)
-		LENGTH(18)
-		LENGTH(19)
-		LENGTH(20)
-		LENGTH(21)
-		LENGTH(22)
-		LENGTH(23)
-		LENGTH(24)
-		LENGTH(25)
-		LENGTH(26)
-		LENGTH(27)
-		LENGTH(28)
-		LENGTH(29)
-		LENGTH(30)
-		LENGTH(31)
-		LENGTH(32)
-#undef LENGTH
-	default:
-		return HDR_OTHER;
-	}
+	return name_find(name);
 }
-#define HEADER(id, text) _Static_assert(sizeof(text) - 1 >= 2 && sizeof(text) - 1 <= 32, "a case above");
-#include "http/headers.def"
-#undef HEADER
 
 struct http_field *http_find(struct http_head *h, struct slice name)
 {
@@ -184,4 +132,13 @@ void http_drop_hop_by_hop(struct http_head *h)
 		}
 		f->dropped = true;
 	}
+}
+
+enum http_framing http_response_framing(const struct http_head *h, enum http_method request)
+{
+	if (request == METHOD_HEAD || h->status < 200 || h->status == 204 || h->status == 304)
+		return FRAMING_NONE;
+	if (request == METHOD_CONNECT && h->status < 300)
+		return FRAMING_NONE;
+	return (enum http_framing)h->framing;
 }

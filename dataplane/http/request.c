@@ -2,13 +2,15 @@
 //
 // A strict left-to-right pass: whether a byte is refused depends on the bytes before it only, so a head cut
 // anywhere gives HTTP_MORE, or the fault that the whole head gives.
+// Part of each form (form.h).
+#include "http/authority.h"
 #include "http/fields.h"
-#include "http/scan.h"
 
 struct target {
 	struct slice text;
 	const char *query;        // behind the first '?', NULL: none
 	bool encoded;             // "%" somewhere in the path
+	bool dots;                // perhaps a segment that begins with a dot
 	bool dot_segments;        // may be in it
 	struct authority written; // of absolute-form and authority-form
 	int32_t default_port;     // of absolute-form's scheme, -1: the target names no authority
@@ -20,10 +22,10 @@ static bool hex_digit(char c)
 }
 
 // "%" HEXDIG HEXDIG at p.
-static int percent_parse(const struct lex *l, const char *p, struct target *t)
+static int percent_parse(const char *p, const char *end, struct target *t)
 {
 	for (unsigned i = 1; i <= 2; i++) {
-		if (p + i == l->end)
+		if (p + i == end)
 			return STEP_MORE;
 		if (!hex_digit(p[i]))
 			return -FAULT_bad_target;
@@ -33,39 +35,40 @@ static int percent_parse(const struct lex *l, const char *p, struct target *t)
 	return STEP_DONE;
 }
 
-// The target's bytes, at most max, through the space behind them. Beyond RFC 3986's we take [ ] { } | ^ `
-// anywhere and a backslash in the query, since browsers send them unencoded; a backslash in the path would be a
-// slash to some servers. No fragment is ever sent (RFC 9112 3.2.1).
-static int target_scan(const struct lex *l, struct target *t)
+// The target's bytes from p to a space, which is where *space is set to. Beyond RFC 3986's we take [ ] { } | ^
+// ` anywhere and a backslash in the query, since browsers send them unencoded; a backslash in the path would be
+// a slash to some servers. No fragment is ever sent (RFC 9112 3.2.1).
+static INLINE int target_scan(const char *readable, const char *begin, const char *end, struct target *t,
+			      const char **space)
 {
-	const char *begin = l->p, *p = begin;
+	struct odd_bytes odd;
 	int step;
 
+	odd_bytes_init(&odd, readable, begin, end);
 	for (;;) {
-		p = scan_target(l->begin, p, l->end);
-		if (p == l->end)
+		const char *p = odd_bytes_next(&odd);
+
+		if (p == end)
 			return STEP_MORE;
 		switch (*p) {
 		case ' ':
 			if (p == begin)
 				return -FAULT_bad_request_line;
-			t->text = slice_of(begin, (size_t)(p - begin));
+			t->dots = odd.dots != 0;
+			*space = p;
 			return STEP_DONE;
-		case '%':
-			step = percent_parse(l, p, t);
+		case '%': // its digits are not odd
+			step = percent_parse(p, end, t);
 			if (step != STEP_DONE)
 				return step;
-			p += 3;
 			break;
 		case '?':
-			p++;
 			if (!t->query)
-				t->query = p;
+				t->query = p + 1;
 			break;
 		case '\\':
 			if (!t->query)
 				return -FAULT_bad_target;
-			p++;
 			break;
 		case '\r':
 		case '\n': // HTTP/0.9, or cut short
@@ -92,7 +95,7 @@ static unsigned separator(const char *p, const char *end)
 // "." and ".." as whole segments, plain or encoded, have no meaning but in relative references (RFC 3986 3.3),
 // and would lead a server that resolves them out of the route that was matched. Some servers cut a segment
 // at ';' before they look.
-static bool path_has_dot_segment(struct slice path)
+static COLD bool path_has_dot_segment(struct slice path)
 {
 	const char *end = path.p + path.n;
 
@@ -116,21 +119,8 @@ static bool path_has_dot_segment(struct slice path)
 	return false;
 }
 
-// Most paths have no segment that begins with a dot, and are done after a look.
-static bool path_may_have_dot_segment(struct slice path)
-{
-	const char *end = path.p + path.n, *dot = path.p;
-
-	while ((dot = memchr(dot, '.', (size_t)(end - dot)))) {
-		if (dot > path.p && dot[-1] == '/')
-			return true;
-		dot++;
-	}
-	return false;
-}
-
 // Sets path and query from what follows the authority, at p.
-static enum http_fault path_split(struct http_head *h, const struct target *t, const char *p)
+static INLINE enum http_fault path_split(struct http_head *h, const struct target *t, const char *p)
 {
 	const char *end = t->text.p + t->text.n, *path_end = t->query ? t->query - 1 : end;
 
@@ -138,8 +128,7 @@ static enum http_fault path_split(struct http_head *h, const struct target *t, c
 	if (t->query)
 		h->query = slice_of(t->query, (size_t)(end - t->query));
 	h->path_encoded = t->encoded;
-	if (!t->dot_segments && (t->encoded || path_may_have_dot_segment(h->path)) &&
-	    path_has_dot_segment(h->path))
+	if ((t->encoded || t->dots) && !t->dot_segments && path_has_dot_segment(h->path))
 		return FAULT_bad_target;
 	return FAULT_NONE;
 }
@@ -189,20 +178,33 @@ static enum http_fault authority_form(struct http_head *h, struct target *t)
 	return FAULT_NONE;
 }
 
-static enum http_fault target_parse(struct http_head *h, struct target *t)
+// Neither a path nor for CONNECT.
+static COLD enum http_fault other_form(struct http_head *h, struct target *t)
 {
-	h->target = t->text;
-	h->authority = h->host = slice_of(t->text.p, 0);
-	h->query = (struct slice){NULL, 0};
-	if (h->method == METHOD_CONNECT)
-		return authority_form(h, t);
-	if (t->text.p[0] == '/')
-		return path_split(h, t, t->text.p);
 	if (slice_eq(t->text, SLICE("*"))) { // RFC 9112 3.2.4
 		h->path = t->text;
 		return h->method == METHOD_OPTIONS ? FAULT_NONE : FAULT_bad_target;
 	}
 	return absolute_form(h, t);
+}
+
+static INLINE enum http_fault target_parse(struct http_head *h, struct target *t)
+{
+	const char *text = t->text.p;
+	struct target other;
+	enum http_fault fault;
+
+	// Not from one to the other: a load of what was stored in two halves waits for both.
+	h->target = slice_of(text, t->text.n);
+	h->authority = slice_of(text, 0);
+	h->host = slice_of(text, 0);
+	h->query = slice_of(NULL, 0);
+	if (*text == '/' && h->method != METHOD_CONNECT)
+		return path_split(h, t, text);
+	other = *t;
+	fault = h->method == METHOD_CONNECT ? authority_form(h, &other) : other_form(h, &other);
+	*t = other;
+	return fault;
 }
 
 // RFC 9112 3.2: 1.1 wants exactly one Host. Where the target names an authority too, both must agree, as two
@@ -219,31 +221,32 @@ static enum http_fault host_conclude(struct http_head *h, const struct fields_se
 	if (t->default_port >= 0) {
 		if (seen->host && !authority_agree(&host, &t->written, t->default_port))
 			return FAULT_host_differs;
-		h->host = t->written.host;
+		h->host = slice_of(t->written.host.p, t->written.host.n);
 	} else if (seen->host) {
-		h->host = host.host;
-		h->authority = seen->host_value;
+		h->host = slice_of(host.host.p, host.host.n);
+		h->authority = slice_of(seen->host_value.p, seen->host_value.n);
 	}
 	return FAULT_NONE;
 }
 
 // Where a limit ends the bytes before they end themselves, nothing behind it is looked at, so that a head cut
 // anywhere is judged as the whole one.
-static int target_within(struct lex *l, struct target *t, uint32_t max)
+static INLINE int target_within(struct lex *l, struct target *t, uint32_t max)
 {
-	struct lex within = *l;
+	bool cut = (size_t)(l->end - l->p) > max;
+	const char *space;
 	int step;
 
-	if ((size_t)(l->end - l->p) > max)
-		within.end = l->p + max + 1;
-	step = target_scan(&within, t);
-	if (step == STEP_DONE)
-		l->p += t->text.n + 1;
-	return step == STEP_MORE && (size_t)(within.end - l->p) > max ? -FAULT_uri_too_long : step;
+	step = target_scan(l->begin, l->p, cut ? l->p + max + 1 : l->end, t, &space);
+	if (step == STEP_DONE) {
+		t->text = slice_of(l->p, (size_t)(space - l->p));
+		l->p = space + 1;
+	}
+	return step == STEP_MORE && cut ? -FAULT_uri_too_long : step;
 }
 
 // Empty lines that a client left behind its last body (RFC 9112 2.2).
-static int empty_lines_skip(struct lex *l)
+static COLD int empty_lines_skip(struct lex *l)
 {
 	for (unsigned i = 0; l->p < l->end && (*l->p == '\r' || *l->p == '\n'); i++) {
 		int step = i < 2 ? line_end_parse(l, FAULT_bad_line_end) : -FAULT_bad_request_line;
@@ -255,17 +258,10 @@ static int empty_lines_skip(struct lex *l)
 }
 
 // The method and the space behind it.
-static int method_parse(struct lex *l, struct http_head *h)
+static COLD int method_parse(struct lex *l, struct http_head *h)
 {
-	const char *p;
+	const char *p = scan_bytes(l->p, l->end, SCAN_TCHAR);
 
-	if (l->end - l->p >= 4 && memcmp(l->p, "GET ", 4) == 0) { // most are, and then no search is waited for
-		h->method_text = slice_of(l->p, 3);
-		h->method = METHOD_GET;
-		l->p += 4;
-		return STEP_DONE;
-	}
-	p = scan_token(l->begin, l->p, l->end);
 	if (p == l->end)
 		return STEP_MORE;
 	if (*p != ' ' || p == l->p)
@@ -276,39 +272,74 @@ static int method_parse(struct lex *l, struct http_head *h)
 	return STEP_DONE;
 }
 
-// in_target: the bytes ran out there, which decides how a head beyond the limit is called.
-static int request_line_parse(struct lex *l, struct http_head *h, struct target *t, bool *in_target,
-			      uint32_t max_uri)
+static COLD int version_line_end_parse(struct lex *l, struct http_head *h)
 {
+	int step = version_parse(l, h, FAULT_bad_request_line);
+
+	return step == STEP_DONE ? line_end_parse(l, FAULT_bad_request_line) : step;
+}
+
+// What most have is compared at once.
+static INLINE bool starts(const struct lex *l, const char *literal, size_t n)
+{
+	return (size_t)(l->end - l->p) >= n && memcmp(l->p, literal, n) == 0;
+}
+
+// in_target: the bytes ran out there, which decides how a head beyond the limit is called.
+static INLINE int request_line_parse(struct lex *l, struct http_head *h, struct target *t, bool *in_target,
+				     uint32_t max_uri)
+{
+	struct lex rest;
 	int step;
 
-	step = method_parse(l, h);
-	if (step != STEP_DONE)
-		return step;
+	if (starts(l, "GET ", 4)) {
+		h->method_text = slice_of(l->p, 3);
+		h->method = METHOD_GET;
+		l->p += 4;
+	} else if (starts(l, "POST ", 5)) {
+		h->method_text = slice_of(l->p, 4);
+		h->method = METHOD_POST;
+		l->p += 5;
+	} else {
+		rest = *l;
+		step = method_parse(&rest, h);
+		l->p = rest.p;
+		if (step != STEP_DONE)
+			return step;
+	}
 	*in_target = true;
 	step = target_within(l, t, max_uri);
 	if (step != STEP_DONE)
 		return step;
 	*in_target = false;
-	step = version_parse(l, h, FAULT_bad_request_line);
-	if (step != STEP_DONE)
-		return step;
-	step = line_end_parse(l, FAULT_bad_request_line);
-	if (step != STEP_DONE)
-		return step;
+	if (starts(l, "HTTP/1.1\r\n", 10)) {
+		h->minor = 1;
+		l->p += 10;
+	} else {
+		rest = *l;
+		step = version_line_end_parse(&rest, h);
+		l->p = rest.p;
+		if (step != STEP_DONE)
+			return step;
+	}
 	return -(int)target_parse(h, t) ?: STEP_DONE;
 }
 
-static int request_line_within(struct lex *l, struct http_head *h, struct target *t, bool *in_target,
-			       const struct http_limits *limits)
+static INLINE int request_line_within(struct lex *l, struct http_head *h, struct target *t, bool *in_target,
+				      const struct http_limits *limits)
 {
 	const char *end = l->end;
 	bool cut;
 	int step;
 
-	step = empty_lines_skip(l);
-	if (step != STEP_DONE)
-		return step;
+	if (l->p < end && (*l->p == '\r' || *l->p == '\n')) {
+		struct lex rest = *l;
+
+		step = empty_lines_skip(&rest);
+		l->p = rest.p;
+		if (step != STEP_DONE)
+			return step;
+	}
 	cut = (size_t)(end - l->p) >= limits->line;
 	if (cut)
 		l->end = l->p + limits->line;
@@ -317,7 +348,8 @@ static int request_line_within(struct lex *l, struct http_head *h, struct target
 	return step == STEP_MORE && cut ? -FAULT_line_too_long : step;
 }
 
-int http_parse_request_within(const char *p, size_t n, const struct http_limits *limits, struct http_head *h)
+int FORM_NAME(http_parse_request)(const char *p, size_t n, const struct http_limits *limits,
+				  struct http_head *h)
 {
 	size_t max = limits->head;
 	struct lex l = {p, p, p + (n < max ? n : max), limits->lenient_lf};

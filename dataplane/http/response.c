@@ -1,9 +1,9 @@
 // The status line (RFC 9112 4), and how a response's body is framed (RFC 9112 6.3).
+// Part of each form (form.h).
 #include "http/fields.h"
-#include "http/scan.h"
 
 // "HTTP/1.1 200 reason". The space behind the status is due even when the reason is empty, but often missing.
-static int status_line_parse(struct lex *l, struct http_head *h)
+static COLD int status_line_parse(struct lex *l, struct http_head *h)
 {
 	unsigned status = 0;
 	const char *p;
@@ -29,7 +29,7 @@ static int status_line_parse(struct lex *l, struct http_head *h)
 		return STEP_MORE;
 	if (*p == ' ') {
 		p++;
-		l->p = scan_value(l->begin, p, l->end);
+		l->p = scan_bytes(p, l->end, SCAN_VALUE);
 		h->reason = slice_of(p, (size_t)(l->p - p));
 	} else {
 		h->reason = slice_of(p, 0);
@@ -44,7 +44,32 @@ static bool body_on_interim(const struct http_head *h)
 	       (h->framing == FRAMING_CHUNKED || (h->framing == FRAMING_LENGTH && h->length));
 }
 
-int http_parse_response_within(const char *p, size_t n, const struct http_limits *limits, struct http_head *h)
+// What most have, at once: "HTTP/1.1 " and three digits from 200 to 599, a reason in whole and the line end.
+// false: to be read byte by byte.
+static INLINE bool status_line_take(struct lex *l, struct http_head *h)
+{
+	const char *p = l->p, *end;
+	unsigned hundreds, tens, ones;
+
+	if (l->end - p < 15 || memcmp(p, "HTTP/1.1 ", 9) != 0 || p[12] != ' ')
+		return false;
+	hundreds = (unsigned)p[9] - '0';
+	tens = (unsigned)p[10] - '0';
+	ones = (unsigned)p[11] - '0';
+	if (hundreds - 2 > 3 || tens > 9 || ones > 9)
+		return false;
+	end = scan_bytes(p + 13, l->end, SCAN_VALUE);
+	if (!line_ends(end, l->end))
+		return false;
+	h->minor = 1;
+	h->status = (uint16_t)(hundreds * 100 + tens * 10 + ones);
+	h->reason = slice_of(p + 13, (size_t)(end - p) - 13);
+	l->p = end + 2;
+	return true;
+}
+
+int FORM_NAME(http_parse_response)(const char *p, size_t n, const struct http_limits *limits,
+				   struct http_head *h)
 {
 	size_t max = limits->head;
 	struct lex l = {p, p, p + (n < max ? n : max), false};
@@ -56,10 +81,21 @@ int http_parse_response_within(const char *p, size_t n, const struct http_limits
 	h->method = METHOD_GET;
 	h->expect_continue = false;
 	h->length = 0;
-	h->method_text = h->target = h->host = h->authority = h->path = h->query = slice_of(p, 0);
-	step = status_line_parse(&l, h);
-	if (step == STEP_DONE)
-		step = fields_parse(&l, h, &seen, false, limits);
+	h->method_text = slice_of(p, 0);
+	h->target = slice_of(p, 0);
+	h->host = slice_of(p, 0);
+	h->authority = slice_of(p, 0);
+	h->path = slice_of(p, 0);
+	h->query = slice_of(p, 0);
+	if (!status_line_take(&l, h)) {
+		struct lex rest = l;
+
+		step = status_line_parse(&rest, h);
+		l.p = rest.p;
+		if (step != STEP_DONE)
+			return step == STEP_MORE && n >= max ? -FAULT_head_too_large : step;
+	}
+	step = fields_parse(&l, h, &seen, false, limits);
 	if (step == STEP_MORE && n >= max)
 		return -FAULT_head_too_large;
 	if (step != STEP_DONE)
@@ -73,13 +109,4 @@ int http_parse_response_within(const char *p, size_t n, const struct http_limits
 		h->framing = FRAMING_CLOSE;
 	h->framing = (uint8_t)http_response_framing(h, METHOD_GET);
 	return (int)(l.p - p);
-}
-
-enum http_framing http_response_framing(const struct http_head *h, enum http_method request)
-{
-	if (request == METHOD_HEAD || h->status < 200 || h->status == 204 || h->status == 304)
-		return FRAMING_NONE;
-	if (request == METHOD_CONNECT && h->status < 300)
-		return FRAMING_NONE;
-	return (enum http_framing)h->framing;
 }

@@ -1,7 +1,8 @@
-// The table through the parser alone: each message whole, cut in two at every byte, and byte by byte. What is
-// looked at stands in memory of its exact size, so that sanitizers see a read beyond it.
+// The table through each form of the parser alone: each message whole, cut in two at every byte, and byte by
+// byte. What is looked at stands in memory of its exact size, so that sanitizers see a read beyond it.
 #include "conformance/cases.h"
 #include "http/body.h"
+#include "http/forms.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@ struct seen {
 };
 
 static struct http_head head;
+static const struct http_form *form;
 static char message[512];
 
 static const char *say(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -33,8 +35,7 @@ static int head_parse(const struct testcase *c, bool request, const char *p, siz
 {
 	struct http_limits limits = listener_limits(c->listener);
 
-	return request ? http_parse_request_within(p, n, &limits, &head)
-		       : http_parse_response_within(p, n, &limits, &head);
+	return request ? form->request(p, n, &limits, &head) : form->response(p, n, &limits, &head);
 }
 
 // The bytes come up to cut[0], then up to cut[1], and so on: step bytes at a time, beginning with `first`.
@@ -124,7 +125,7 @@ static const char *judge(const struct testcase *c, bool request, const struct se
 	return NULL;
 }
 
-static const char *run(const struct testcase *c, bool request)
+static const char *cuts_run(const struct testcase *c, bool request)
 {
 	const char *what = NULL;
 
@@ -142,6 +143,22 @@ static const char *run(const struct testcase *c, bool request)
 			snprintf(message + strlen(message), sizeof(message) - strlen(message), ", cut at %zu",
 				 first);
 		free(s.body);
+	}
+	return what;
+}
+
+static const char *run(const struct testcase *c, bool request)
+{
+	const char *what = NULL;
+
+	for (unsigned i = 0; i < FORM_COUNT && !what; i++) {
+		if (!http_form_runs(i))
+			continue;
+		form = &http_forms[i];
+		what = cuts_run(c, request);
+		if (what)
+			snprintf(message + strlen(message), sizeof(message) - strlen(message), " (%s)",
+				 form->name);
 	}
 	return what;
 }
