@@ -6,6 +6,7 @@
 #include "ratelimits.h"
 #include "routetable.h"
 #include "stage.h"
+#include "template.h"
 #include "versions.h"
 #include <stdlib.h>
 #include <string.h>
@@ -368,6 +369,7 @@ static void check_action(struct config *c, struct conf_route *r, const struct na
 		if (s != 301 && s != 302 && s != 303 && s != 307 && s != 308)
 			diag_error(&c->diag, r->redirect.status.mark,
 				   "status: %u is not one of 301, 302, 303, 307 and 308", (unsigned)s);
+		template_check(&c->diag, "location", &r->redirect.location, TEMPLATE_LOCATION, r);
 		for (uint32_t i = 0; i < r->redirect.location.n; i++)
 			if ((unsigned char)r->redirect.location.s[i] <= ' ' ||
 			    r->redirect.location.s[i] == 0x7f) {
@@ -376,6 +378,29 @@ static void check_action(struct config *c, struct conf_route *r, const struct na
 				break;
 			}
 	}
+}
+
+static void check_rewrite(struct config *c, const struct conf_route *r)
+{
+	const struct conf_rewrite *w = &r->rewrite;
+
+	if (!w->head.given)
+		return;
+	if (!r->to.n)
+		diag_error(&c->diag, w->head.mark, "rewrite: means nothing without to");
+	if (!w->path.s && !w->prefix.s && !w->host.s)
+		diag_error(&c->diag, w->head.mark, "rewrite: one of path, prefix and host is missing");
+	if (w->path.s && w->prefix.s)
+		diag_error(&c->diag, w->prefix.mark, "rewrite: either path or prefix, not both");
+	if (w->prefix.s && r->match.path.s)
+		diag_error(&c->diag, w->prefix.mark, "rewrite: prefix, but \"%s\" is a whole path",
+			   r->match.path.s);
+	template_check(&c->diag, "path", &w->path, TEMPLATE_TARGET, r);
+	template_check(&c->diag, "prefix", &w->prefix, TEMPLATE_TARGET, r);
+	template_check(&c->diag, "host", &w->host, TEMPLATE_HOST, r);
+	if (w->host.s && !template_is(&w->host) && !http_authority_ok(slice_of(w->host.s, w->host.n)))
+		diag_error(&c->diag, w->host.mark, "host: \"%s\" is no host, with or without a port",
+			   w->host.s);
 }
 
 static struct text route_path(const struct conf_route *r)
@@ -553,6 +578,7 @@ static void check_routes(struct config *c, const struct names *upstreams)
 		check_conditions(c, &r[i].match);
 		check_versions(c, &r[i]);
 		check_action(c, &r[i], upstreams);
+		check_rewrite(c, &r[i]);
 		if (r[i].timeout.v && r[i].per_try.given && r[i].per_try.v > r[i].timeout.v)
 			diag_warning(&c->diag, r[i].per_try.mark, "per_try: longer than the whole timeout");
 		check_tunnels(c, &r[i]);

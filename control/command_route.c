@@ -4,6 +4,7 @@
 // own pattern is compiled alone and asked by the same function: once with any path, once with any host.
 #include "command.h"
 #include "http/path.h"
+#include "http/template.h"
 #include "route/condition.h"
 #include "route/negotiate.h"
 #include "route/regex.h"
@@ -135,9 +136,38 @@ static json_t *slice_json(struct slice v)
 	return j ? j : json_string("(not UTF-8)");
 }
 
-static void explain_action(json_t *j, const struct snapshot *s, const struct snap_route *r,
-			   struct region *region)
+// What comes out of a text with variables for this request.
+static json_t *expanded(const struct snapshot *s, const struct route_query *q, const struct route_match *m,
+			struct snap_ref pieces)
 {
+	static struct http_head head; // one command at a time
+	const struct snap_listener *l = snap_at(s, s->listeners);
+	char client[ADDR_TEXT_MAX], text[SNAP_HEAD_MAX];
+	struct template_values v = {.snapshot = s,
+				    .head = &head,
+				    .request_id = SLICE("REQUEST-ID"),
+				    .listener = s->listeners.n ? snap_text(s, l[q->listener].name) : SLICE(""),
+				    .capture = m->param,
+				    .n_captures = m->n_params,
+				    .rest = m->rest};
+	const char *method = http_method_name[q->method];
+	int n;
+
+	head = *q->head;
+	head.method_text = slice_of(method, strlen(method));
+	head.host = head.authority = q->host;
+	head.path = q->path;
+	head.query = q->query;
+	addr_text(q->client, client);
+	v.client = slice_of(client, strlen(client));
+	n = template_expand(&v, pieces, text, sizeof(text));
+	return n < 0 ? json_string("(too long)") : slice_json(slice_of(text, (size_t)n));
+}
+
+static void explain_action(json_t *j, const struct snapshot *s, const struct route_match *m,
+			   const struct route_query *q, struct region *region)
+{
+	const struct snap_route *r = m->route;
 	const struct snap_target *t = snap_at(s, r->targets);
 	const struct snap_upstream *u = snap_at(s, s->upstreams);
 	json_t *to;
@@ -148,7 +178,9 @@ static void explain_action(json_t *j, const struct snapshot *s, const struct sna
 		return;
 	case ACTION_REDIRECT:
 		json_object_set_new(j, "redirect", json_integer(r->status));
-		json_object_set_new(j, "location", slice_json(snap_text(s, r->location)));
+		json_object_set_new(j, "location",
+				    r->location_pieces.n ? expanded(s, q, m, r->location_pieces)
+							 : slice_json(snap_text(s, r->location)));
 		return;
 	default:
 		break;
@@ -162,6 +194,10 @@ static void explain_action(json_t *j, const struct snapshot *s, const struct sna
 						    (json_int_t)(hand >= 0 ? (uint32_t)hand : t[i].weight)));
 	}
 	json_object_set_new(j, "to", to);
+	if (r->rewrite_path.n)
+		json_object_set_new(j, "path_sent", expanded(s, q, m, r->rewrite_path));
+	if (r->rewrite_host.n)
+		json_object_set_new(j, "host_sent", expanded(s, q, m, r->rewrite_host));
 }
 
 // "Name: value" of the command line; false where it is none.
@@ -263,7 +299,7 @@ static json_t *explain(struct request *rq, const struct snapshot *s, const struc
 		      slice_json(t->path), "result", results[result]);
 	if (result == ROUTE_FOUND) {
 		json_object_set_new(j, "route", slice_json(snap_text(s, m.route->name)));
-		explain_action(j, s, m.route, rq->control->instance.region);
+		explain_action(j, s, &m, q, rq->control->instance.region);
 		json_t *params = json_array();
 
 		for (uint32_t i = 0; i < m.n_params && i < ROUTE_PARAMS; i++)

@@ -7,6 +7,7 @@
 #include "ratelimits.h"
 #include "routetable.h"
 #include "stage.h"
+#include "template.h"
 #include "versions.h"
 #include <errno.h>
 #include <stdio.h>
@@ -404,8 +405,30 @@ static void job_action(struct job *j, const struct conf_route *r, struct snap_ro
 	} else if (r->redirect.head.given) {
 		out->action = ACTION_REDIRECT;
 		out->status = (uint32_t)r->redirect.status.v;
-		out->location = text_add(j, &r->redirect.location);
+		if (template_is(&r->redirect.location))
+			out->location_pieces = template_add(j->b, &r->redirect.location, TEMPLATE_LOCATION, r);
+		else
+			out->location = text_add(j, &r->redirect.location);
 	}
+}
+
+// A prefix takes the place of the route's; its last slash does not count, as what follows begins with one.
+static void job_rewrite(struct job *j, const struct conf_route *r, struct snap_route *out)
+{
+	const struct conf_rewrite *w = &r->rewrite;
+	char text[2100];
+	struct text path = w->path;
+
+	if (w->prefix.s) {
+		uint32_t n = w->prefix.n - (w->prefix.s[w->prefix.n - 1] == '/');
+
+		path = (struct text){text,
+				     (uint32_t)snprintf(text, sizeof(text), "%.*s${rest}", (int)n, w->prefix.s),
+				     w->prefix.mark};
+	}
+	out->rewrite_path = template_add(j->b, &path, TEMPLATE_TARGET, r);
+	out->rewrite_host = template_add(j->b, &w->host, TEMPLATE_HOST, r);
+	out->rewrites = out->rewrite_path.n || out->rewrite_host.n;
 }
 
 static uint32_t methods_bits(const struct list *methods)
@@ -466,6 +489,7 @@ static int job_route(struct job *j, const struct conf_route *r, struct snap_rout
 	for (uint32_t i = 0; i < r->upgrade.n; i++)
 		out->upgrade |= (uint8_t)(1u << ((const struct number *)r->upgrade.v)[i].v);
 	job_action(j, r, out);
+	job_rewrite(j, r, out);
 	if (out->action == ACTION_TO && job_targets(j, r, out) < 0)
 		return -1;
 	for (unsigned s = 0; s < STAGE_COUNT; s++) {

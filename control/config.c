@@ -386,12 +386,22 @@ static const struct object respond_object = {"respond", sizeof(struct conf_respo
 static const struct field redirect_fields[] = {
 	{"status", KIND_NUMBER, F(conf_redirect, status), .min = 301, .max = 308, .def = "302",
 	 .help = "301, 302, 303, 307 or 308"},
-	{"location", KIND_TEXT, F(conf_redirect, location), .flags = FIELD_REQUIRED, .min = 1, .max = 2048},
+	{"location", KIND_TEXT, F(conf_redirect, location), .flags = FIELD_REQUIRED, .min = 1, .max = 2048,
+	 .help = "may have variables: \"https://new.example.com${path}\""},
 };
 static const struct object redirect_object = {"redirect", sizeof(struct conf_redirect),
 					      OBJECT(redirect_fields)};
 
 static const char *const upgrade_words[] = {[UPGRADE_WEBSOCKET] = "websocket", NULL};
+static const struct field rewrite_fields[] = {
+	{"path", KIND_TEXT, F(conf_rewrite, path), .min = 1, .max = 2048,
+	 .help = "with variables, such as \"/new/${path.id}\"; without a '?' the request's query stays"},
+	{"prefix", KIND_TEXT, F(conf_rewrite, prefix), .min = 1, .max = 2048,
+	 .help = "in place of match.prefix, what follows it stays"},
+	{"host", KIND_TEXT, F(conf_rewrite, host), .min = 1, .max = 255},
+};
+static const struct object rewrite_object = {"rewrite", sizeof(struct conf_rewrite), OBJECT(rewrite_fields)};
+
 static const struct field route_fields[] = {
 	{"name", KIND_NAME, F(conf_route, name), .flags = FIELD_REQUIRED},
 	{"match", KIND_OBJECT, F(conf_route, match), .object = &match_object, .help = "none: every request"},
@@ -400,6 +410,8 @@ static const struct field route_fields[] = {
 	{"respond", KIND_OBJECT, F(conf_route, respond), .object = &respond_object,
 	 .help = "an answer of the gateway's own"},
 	{"redirect", KIND_OBJECT, F(conf_route, redirect), .object = &redirect_object},
+	{"rewrite", KIND_OBJECT, F(conf_route, rewrite), .object = &rewrite_object,
+	 .help = "what upstreams get in place of the request's path and host"},
 	{"timeout", KIND_TIME, F(conf_route, timeout), .min = 0, .max = 86400 * SECOND, .def = "0s",
 	 .help = "the whole request, from its first byte to the answer's last; 0s: none"},
 	{"per_try", KIND_TIME, F(conf_route, per_try), .min = 0, .max = 86400 * SECOND, .def = "60s",

@@ -138,6 +138,10 @@ struct conf_redirect {
 	struct number status;
 	struct text location;
 };
+struct conf_rewrite {
+	struct object_head head;
+	struct text path, prefix, host;
+};
 struct conf_route {
 	struct object_head head;
 	struct text name;
@@ -145,6 +149,7 @@ struct conf_route {
 	struct list to; // struct conf_target
 	struct conf_respond respond;
 	struct conf_redirect redirect;
+	struct conf_rewrite rewrite;
 	struct number timeout, per_try, attempts, connect, tunnel_idle;
 	struct list upgrade; // struct number, enum snap_upgrade
 	struct text api_version, list_versions;

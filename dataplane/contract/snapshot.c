@@ -393,6 +393,56 @@ static bool route_targets(struct check *c, const struct snap_route *r, uint32_t 
 	return true;
 }
 
+static bool plain_text(const struct snapshot *s, struct snap_ref r, uint32_t min, uint32_t max)
+{
+	const unsigned char *p = snap_at(s, r);
+
+	if (r.n < min || r.n > max || (r.n && (r.off < sizeof(*s) || r.off > s->size || r.n > s->size - r.off)))
+		return false;
+	for (uint32_t i = 0; i < r.n; i++)
+		if ((p[i] < 0x20 && p[i] != '\t') || p[i] == 0x7f)
+			return false;
+	return true;
+}
+
+bool snapshot_pieces_ok(const struct snapshot *s, struct snap_ref pieces)
+{
+	const struct snap_piece *p = snap_at(s, pieces);
+
+	if (pieces.n == 0)
+		return true;
+	if (pieces.n > SNAP_PIECES_MAX || pieces.off % 8 || pieces.off < sizeof(*s) || pieces.off > s->size ||
+	    pieces.n > (s->size - pieces.off) / sizeof(*p))
+		return false;
+	for (uint32_t i = 0; i < pieces.n; i++) {
+		bool literal = p[i].kind == PIECE_LITERAL;
+		bool named = p[i].kind >= PIECE_HEADER && p[i].kind <= PIECE_PARAMETER;
+
+		if (p[i].kind >= PIECES || p[i].escape >= ESCAPES || p[i].number >= SNAP_CAPTURES_MAX ||
+		    p[i].pad ||
+		    !plain_text(s, p[i].text, named,
+				literal ? SNAP_TEXT_MAX
+				: named ? SNAP_NAME_MAX
+					: 0))
+			return false;
+	}
+	return true;
+}
+
+static bool route_pieces(struct check *c, const struct snap_route *r, uint32_t i)
+{
+	const struct snap_ref *list[] = {&r->rewrite_path, &r->rewrite_host, &r->location_pieces};
+	bool rewrites = r->rewrite_path.n || r->rewrite_host.n;
+
+	if (r->rewrites != rewrites || (rewrites && r->action != ACTION_TO))
+		return fail(c, "route %u: rewrites, or does not", i);
+	for (unsigned k = 0; k < 3; k++)
+		if (!records(c, *list[k], sizeof(struct snap_piece), "pieces of a text") ||
+		    !snapshot_pieces_ok(c->s, *list[k]))
+			return fail(c, "route %u: bad pieces of a text", i);
+	return true;
+}
+
 static bool route_action(struct check *c, const struct snap_route *r, uint32_t i)
 {
 	switch (r->action) {
@@ -411,7 +461,7 @@ static bool route_action(struct check *c, const struct snap_route *r, uint32_t i
 	case ACTION_REDIRECT:
 		if (r->status < 300 || r->status > 399)
 			return fail(c, "route %u: redirect with status %u", i, r->status);
-		return text(c, r->location, 1, SNAP_TEXT_MAX, "route location");
+		return text(c, r->location, r->location_pieces.n == 0, SNAP_TEXT_MAX, "route location");
 	default:
 		return fail(c, "route %u: unknown action %u", i, r->action);
 	}
@@ -544,7 +594,7 @@ static bool routes(struct check *c)
 		if (!name(c, r[i].name, "route name") ||
 		    !text(c, r[i].host_text, 0, SNAP_TEXT_MAX, "route host") ||
 		    !text(c, r[i].path_text, 0, SNAP_TEXT_MAX, "route path") || !route_action(c, &r[i], i) ||
-		    !route_stages(c, &r[i], i) || !route_conditions(c, &r[i], i))
+		    !route_pieces(c, &r[i], i) || !route_stages(c, &r[i], i) || !route_conditions(c, &r[i], i))
 			return false;
 		if (r[i].stat_slot >= STATS_ROUTES || r[i].methods & SNAP_TAKE_CONDITIONS || r[i].pad ||
 		    r[i].pad2 || (r[i].answer.n && r[i].action != ACTION_RESPOND) || r[i].attempts > 8 ||

@@ -208,6 +208,37 @@ struct snap_limit_use {     // in a route or listener
 #define SNAP_LIMIT_USES_MAX  8
 #define SNAP_LIMIT_TIME_MAX  (400ull * 86400 * 1000000000) // ns: burst times interval, and delay
 
+// A text with variables, in pieces (http/template.h).
+enum snap_piece_kind {
+	PIECE_LITERAL, // text
+	PIECE_CLIENT_IP,
+	PIECE_REQUEST_ID,
+	PIECE_LISTENER,
+	PIECE_METHOD,
+	PIECE_SCHEME,
+	PIECE_HOST,
+	PIECE_AUTHORITY,
+	PIECE_PATH,
+	PIECE_QUERY,
+	PIECE_REST,
+	PIECE_CAPTURE,   // number
+	PIECE_HEADER,    // text: its name
+	PIECE_COOKIE,    // likewise
+	PIECE_PARAMETER, // of the query, likewise
+	PIECES
+};
+enum snap_escape { ESCAPE_FIELD, ESCAPE_PATH, ESCAPE_QUERY, ESCAPES };
+
+struct snap_piece {
+	uint8_t kind;    // enum snap_piece_kind
+	uint8_t escape;  // enum snap_escape
+	uint16_t number; // less than SNAP_CAPTURES_MAX
+	uint32_t pad;
+	struct snap_ref text;
+};
+#define SNAP_PIECES_MAX   32 // of a text
+#define SNAP_CAPTURES_MAX 16
+
 enum snap_upgrade { UPGRADE_WEBSOCKET, UPGRADES };
 enum snap_action { ACTION_TO, ACTION_RESPOND, ACTION_REDIRECT };
 
@@ -228,13 +259,14 @@ struct snap_route {
 
 	struct snap_ref targets; // ACTION_TO: snap_target, at least 1
 
-	uint32_t status; // ACTION_RESPOND, ACTION_REDIRECT: 200..599
-	uint8_t upgrade; // ACTION_TO: bits of 1 << enum snap_upgrade, protocols that may be switched to
-	uint8_t connect; // ACTION_TO: 1: CONNECT opens a tunnel to an endpoint
-	uint16_t pad;
+	uint32_t status;  // ACTION_RESPOND, ACTION_REDIRECT: 200..599
+	uint8_t upgrade;  // ACTION_TO: bits of 1 << enum snap_upgrade, protocols that may be switched to
+	uint8_t connect;  // ACTION_TO: 1: CONNECT opens a tunnel to an endpoint
+	uint8_t rewrites; // ACTION_TO: 1: rewrite_path or rewrite_host is there
+	uint8_t pad;
 	struct snap_ref content_type; // ACTION_RESPOND; text
 	struct snap_ref body;         // ACTION_RESPOND; bytes, at most SNAP_BODY_MAX
-	struct snap_ref location;     // ACTION_REDIRECT; text
+	struct snap_ref location;     // ACTION_REDIRECT; text, unless location_pieces are there
 	// ACTION_RESPOND without a stage that edits the response: the whole answer to a GET of
 	// HTTP/1.1, but for the values of Date and X-Request-Id; n = 0: it is put together
 	// anew each time.
@@ -255,6 +287,9 @@ struct snap_route {
 	struct snap_ref conditions;    // snap_condition, by kind
 	uint64_t tunnel_idle;          // ns without a byte either way, until a tunnel ends; 0: never
 	struct snap_path path;         // beside the listener's: of what it has left
+	// snap_piece; n = 0: none. What is forwarded in place of path and host (a path without a query keeps
+	// the request's), and where a redirect leads.
+	struct snap_ref rewrite_path, rewrite_host, location_pieces;
 };
 #define SNAP_BODY_MAX   65536
 #define SNAP_ANSWER_MAX 1536 // bytes of a prebuilt answer: it fits a packet buffer
@@ -413,3 +448,5 @@ bool snapshot_verify(const void *s, size_t size, char *why, size_t why_size);
 // Whether n uses of limits at `uses` (a stage's record, which lies inside) are sound; captures: how many the
 // path of their route has.
 bool snapshot_limit_uses_ok(const struct snapshot *s, const struct snap_limit_use *uses, uint32_t n);
+// Whether the pieces of a text, which a record names, lie inside and are sound.
+bool snapshot_pieces_ok(const struct snapshot *s, struct snap_ref pieces);

@@ -10,6 +10,7 @@
 //   bits 5..31  how many bytes of an unfinished head were looked at (lingering: bytes dropped; reading: those
 //               not acknowledged when that was last looked at)
 //   bits 32..63 requests served on this connection (lingering: the bytes not acknowledged)
+#include "gateway/rewrite.h"
 #include "gateway/tunnel.h"
 
 #define IDLE_BIT    1u
@@ -317,9 +318,28 @@ static bool exchange_stages(struct exchange *x, uint32_t stages, uint32_t head_l
 				.parked_with = x->parked_with,
 				.resumed = x->parked != 0};
 	enum stage at, from = x->parked ? (enum stage)x->parked_at : 0;
+	enum verdict verdict;
+	struct rewrite_values values;
+	char kept[STAGE_KEPT_MAX];
 
 	x->parked = 0;
-	switch (policy_run(HOOK_HEAD, stages, x->route ? x->route->stage_conf : none, &ctx, from, &at)) {
+	if (stages & 1u << STAGE_headers) {
+		rewrite_values(x, &values);
+		ctx.values = &values.values;
+		ctx.text = g->text + g->text_used;
+		ctx.text_room = (uint32_t)sizeof(g->text) - g->text_used;
+		ctx.kept = kept;
+	}
+	verdict = policy_run(HOOK_HEAD, stages, x->route ? x->route->stage_conf : none, &ctx, from, &at);
+	if (ctx.text)
+		g->text_used = (uint32_t)(ctx.text - g->text);
+	if (verdict == VERDICT_PASS && ctx.kept_n && !rewrite_keep(x, slice_of(kept, ctx.kept_n))) {
+		tcp_recv_skip(x->client, head_length);
+		count(g, CTR_http_overload);
+		reply_error(x, 503, "the gateway is overloaded", 0);
+		return false;
+	}
+	switch (verdict) {
 	case VERDICT_PASS:
 		return true;
 	case VERDICT_REPLY:
@@ -399,6 +419,7 @@ static void exchange_route(struct exchange *x, uint32_t head_length)
 		stat_add(&g->conf.route_stats[x->route_slot].started, 1);
 	// Before policy, so that a client cannot name a field in Connection that a stage is about to set.
 	http_drop_hop_by_hop(h);
+	g->text_used = 0;
 	if (x->route && x->route->action == ACTION_TO && !forwarded_fields(x)) {
 		tcp_recv_skip(x->client, head_length);
 		reply_error(x, 431, "the request cannot be forwarded", 0);
@@ -420,7 +441,14 @@ static void exchange_route(struct exchange *x, uint32_t head_length)
 		return;
 	}
 	if (x->route->action != ACTION_TO) {
-		reply_route(x, head_take(x->client, head_length));
+		struct slice to = x->route->action == ACTION_REDIRECT ? rewrite_location(x) : slice_of("", 0);
+
+		if (x->route->action == ACTION_REDIRECT && !to.n) {
+			tcp_recv_skip(x->client, head_length);
+			reply_error(x, 414, "there is no room for where it redirects to", 0);
+			return;
+		}
+		reply_route(x, head_take(x->client, head_length), to);
 		return;
 	}
 	if (connect || (h->upgrade && x->route->upgrade)) {

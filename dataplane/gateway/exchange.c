@@ -75,6 +75,8 @@ static void exchange_end(struct exchange *x)
 		tunnel_free(x);
 	if (x->head)
 		pkt_free_chain(x->head);
+	if (x->kept)
+		pkt_free_chain(x->kept);
 	slab_put(&g->exchanges, x);
 }
 

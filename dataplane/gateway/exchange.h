@@ -77,6 +77,7 @@ struct exchange {
 	// The request head as it goes upstream, kept for another attempt; then the response head as it goes to
 	// the client, until it leaves with the first of its body.
 	struct pkt *head;
+	struct pkt *kept;             // what the response's fields say of the request; NULL: nothing
 	struct http_body request;     // what is left to come from the client
 	struct http_body response;    // what is left to come from upstream
 	uint64_t started, deadline;   // ns; deadline 0: none
@@ -162,7 +163,7 @@ struct gateway {
 	const struct forwarded_hop *client_hop; // the part of it that names it; NULL: none
 	bool peer_trusted;                      // who holds the connection is believed
 	uint32_t text_used;
-	char text[4096];          // values of fields that we add
+	char text[12288];         // values of fields that we add
 	char path[SNAP_HEAD_MAX]; // path and query, where a policy has changed the path
 	char path_next[SNAP_HEAD_MAX];
 	char in[SNAP_HEAD_MAX + 64];        // a head that came in several buffers
@@ -346,7 +347,8 @@ bool relay_response(struct exchange *x);
 // JSON {error, message, request_id}. allow: methods for a 405.
 void reply_error(struct exchange *x, uint16_t status, const char *message, uint32_t allow);
 // Respond and redirect actions. spare: the request's buffer, which the answer may be written to; NULL: none.
-void reply_route(struct exchange *x, struct pkt *spare);
+// to: where a redirect leads.
+void reply_route(struct exchange *x, struct pkt *spare, struct slice to);
 // The same with field lines of the caller's.
 void reply_refusal(struct exchange *x, uint16_t status, const char *message, struct slice fields);
 // 406: what g->match names as on offer.

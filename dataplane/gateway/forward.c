@@ -1,4 +1,5 @@
 // Heads on their way through: what a proxy adds and takes away (RFC 9110 7.6).
+#include "gateway/rewrite.h"
 #include "gateway/tunnel.h"
 #include <errno.h>
 #include <stdarg.h>
@@ -149,6 +150,13 @@ uint16_t forward_request(struct exchange *x)
 
 	if (h->method == METHOD_CONNECT)
 		return 501;
+	if (x->route->rewrites) {
+		uint16_t status = rewrite_request(x);
+
+		if (status)
+			return status;
+		target = h->path;
+	}
 	if (h->query.p && h->query.p == h->path.p + h->path.n + 1)
 		target.n += 1 + h->query.n;
 	else if (h->query.p)
@@ -233,8 +241,11 @@ int forward_interim(struct exchange *x)
 
 static bool response_stages(struct exchange *x)
 {
-	struct stage_ctx ctx = {
-		.snapshot = x->snapshot, .now = x->g->now, .head = &x->g->head, .client = x->remote};
+	struct stage_ctx ctx = {.snapshot = x->snapshot,
+				.now = x->g->now,
+				.head = &x->g->head,
+				.client = x->remote,
+				.was_kept = rewrite_kept(x)};
 	enum stage at;
 
 	return policy_run(HOOK_RESPONSE, x->route->stages, x->route->stage_conf, &ctx, 0, &at) == VERDICT_PASS;

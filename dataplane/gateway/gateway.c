@@ -90,7 +90,8 @@ void gateway_stop(struct gateway *g)
 
 	for (uint32_t at = 0; (x = gateway_live(g, &at));) {
 		pkt_free_chain(x->head);
-		x->head = NULL;
+		pkt_free_chain(x->kept);
+		x->head = x->kept = NULL;
 	}
 }
 

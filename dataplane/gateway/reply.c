@@ -1,5 +1,5 @@
 // Answers that the gateway makes itself. Errors are JSON: {"error", "message", "request_id"}.
-#include "gateway/exchange.h"
+#include "gateway/rewrite.h"
 #include <stdio.h>
 
 const char *reply_error_name(uint16_t status)
@@ -315,7 +315,7 @@ static bool reply_prepared(struct exchange *x, struct pkt *spare)
 	return true;
 }
 
-void reply_route(struct exchange *x, struct pkt *spare)
+void reply_route(struct exchange *x, struct pkt *spare, struct slice to)
 {
 	const struct snapshot *s = x->snapshot;
 	const struct snap_route *route = x->route;
@@ -331,14 +331,15 @@ void reply_route(struct exchange *x, struct pkt *spare)
 	// Response stages edit a head view; what they leave is written as field lines.
 	struct gateway *g = x->g;
 	struct http_head *h = &g->head;
-	struct stage_ctx ctx = {.snapshot = s, .now = g->now, .head = h, .client = x->remote};
+	struct stage_ctx ctx = {
+		.snapshot = s, .now = g->now, .head = h, .client = x->remote, .was_kept = rewrite_kept(x)};
 	enum stage at;
 	size_t n = 0;
 
 	h->n = 0;
 	h->status = r.status;
 	if (route->action == ACTION_REDIRECT)
-		http_add(h, SLICE("Location"), snap_text(s, route->location));
+		http_add(h, SLICE("Location"), to);
 	policy_run(HOOK_RESPONSE, route->stages, route->stage_conf, &ctx, 0, &at);
 	for (unsigned i = 0; i < h->n; i++) {
 		const struct http_field *f = &h->field[i];

@@ -77,6 +77,8 @@ enum http_header http_header_of(struct slice name); // any case; a token
 bool http_list_next(struct slice *list, struct slice *element);
 // host [":" port], as a Host field may have it.
 bool http_authority_ok(struct slice text);
+// A path as a request may have it: begins with '/', of the bytes that paths have, without dot segments.
+bool http_path_ok(struct slice path);
 // First field of this name that is not dropped; NULL: none.
 struct http_field *http_find(struct http_head *h, struct slice name);
 struct http_field *http_find_id(struct http_head *h, enum http_header id);

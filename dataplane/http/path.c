@@ -1,4 +1,5 @@
 #include "http/path.h"
+#include "http/scan.h"
 
 struct out {
 	const struct snap_path *policy;
@@ -154,4 +155,55 @@ enum http_path_result http_path_apply(const struct snap_path *policy, struct sli
 		return HTTP_PATH_REFUSED;
 	*n = (size_t)(o.p - out);
 	return slice_eq(path, slice_of(out, *n)) ? HTTP_PATH_SAME : HTTP_PATH_CHANGED;
+}
+
+// A slash, or what a server may take for one that decodes before it looks: "%2F", "%5C". Its bytes; 0: none.
+static unsigned separator(const char *p, const char *end)
+{
+	char last;
+
+	if (*p == '/')
+		return 1;
+	if (*p != '%' || end - p < 3)
+		return 0;
+	last = ascii_lower(p[2]);
+	return (p[1] == '2' && last == 'f') || (p[1] == '5' && last == 'c') ? 3 : 0;
+}
+
+bool http_path_has_dot_segment(struct slice path)
+{
+	const char *end = path.p + path.n;
+
+	for (const char *p = path.p; p < end;) {
+		unsigned dots = 0, width = separator(p, end);
+
+		p += width ? width : 1;
+		if (!width)
+			continue;
+		for (; p < end; dots++) {
+			if (*p == '.')
+				p++;
+			else if (*p == '%' && p[1] == '2' && ascii_lower(p[2]) == 'e')
+				p += 3;
+			else
+				break;
+		}
+		if ((dots == 1 || dots == 2) && (p == end || separator(p, end) || *p == ';'))
+			return true;
+	}
+	return false;
+}
+
+bool http_path_ok(struct slice path)
+{
+	const char *end = path.p + path.n, *p = path.p;
+
+	if (path.n == 0 || *p != '/')
+		return false;
+	while ((p = scan_bytes(p, end, SCAN_TARGET)) < end) {
+		if (*p != '%' || end - p < 3 || !is_hex(p[1]) || !is_hex(p[2]))
+			return false;
+		p += 3;
+	}
+	return !http_path_has_dot_segment(path);
 }

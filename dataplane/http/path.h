@@ -11,6 +11,11 @@ enum http_path_result { HTTP_PATH_SAME, HTTP_PATH_CHANGED, HTTP_PATH_REFUSED };
 // where they are not resolved; so is a path that leads above its root.
 enum http_path_result http_path_apply(const struct snap_path *policy, struct slice path, char *out, size_t *n);
 
+// "." and ".." as whole segments, plain or encoded, have no meaning but in relative references (RFC 3986 3.3),
+// and would lead a server that resolves them out of the route that was matched. Some servers cut a segment
+// at ';' before they look.
+bool http_path_has_dot_segment(struct slice path); // percent-encoding in it is well-formed
+
 // Whether the policy may have something to say of the request's path: encoded where it has "%".
 static inline bool http_path_due(const struct snap_path *policy, const struct http_head *h)
 {

@@ -5,6 +5,7 @@
 // Part of each form (form.h).
 #include "http/authority.h"
 #include "http/fields.h"
+#include "http/path.h"
 
 struct target {
 	struct slice text;
@@ -79,46 +80,6 @@ static INLINE int target_scan(const char *readable, const char *begin, const cha
 	}
 }
 
-// A slash, or what a server may take for one that decodes before it looks: "%2F", "%5C". Its bytes; 0: none.
-static unsigned separator(const char *p, const char *end)
-{
-	char last;
-
-	if (*p == '/')
-		return 1;
-	if (*p != '%' || end - p < 3)
-		return 0;
-	last = ascii_lower(p[2]);
-	return (p[1] == '2' && last == 'f') || (p[1] == '5' && last == 'c') ? 3 : 0;
-}
-
-// "." and ".." as whole segments, plain or encoded, have no meaning but in relative references (RFC 3986 3.3),
-// and would lead a server that resolves them out of the route that was matched. Some servers cut a segment
-// at ';' before they look.
-static COLD bool path_has_dot_segment(struct slice path)
-{
-	const char *end = path.p + path.n;
-
-	for (const char *p = path.p; p < end;) {
-		unsigned dots = 0, width = separator(p, end);
-
-		p += width ? width : 1;
-		if (!width)
-			continue;
-		for (; p < end; dots++) {
-			if (*p == '.')
-				p++;
-			else if (*p == '%' && p[1] == '2' && ascii_lower(p[2]) == 'e')
-				p += 3;
-			else
-				break;
-		}
-		if ((dots == 1 || dots == 2) && (p == end || separator(p, end) || *p == ';'))
-			return true;
-	}
-	return false;
-}
-
 // Sets path and query from what follows the authority, at p.
 static INLINE enum http_fault path_split(struct http_head *h, const struct target *t, const char *p)
 {
@@ -128,7 +89,7 @@ static INLINE enum http_fault path_split(struct http_head *h, const struct targe
 	if (t->query)
 		h->query = slice_of(t->query, (size_t)(end - t->query));
 	h->path_encoded = t->encoded;
-	if ((t->encoded || t->dots) && !t->dot_segments && path_has_dot_segment(h->path))
+	if ((t->encoded || t->dots) && !t->dot_segments && http_path_has_dot_segment(h->path))
 		return FAULT_bad_target;
 	return FAULT_NONE;
 }

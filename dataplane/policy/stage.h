@@ -5,6 +5,7 @@
 #include "contract/snapshot.h"
 #include "contract/stages.h"
 #include "http/head.h"
+#include "http/template.h"
 
 enum verdict {
 	VERDICT_PASS,
@@ -12,6 +13,8 @@ enum verdict {
 	VERDICT_PARK,  // come back to this stage later (a ring's answer, a timer)
 	VERDICT_DROP,  // close without an answer
 };
+
+#define STAGE_KEPT_MAX 1024 // bytes of values for a response
 
 struct ratelimit; // what the stage of that name keeps for one worker (ratelimit/ratelimit.h)
 
@@ -28,6 +31,13 @@ struct stage_ctx {
 	const struct slice *capture;          // of the route's path
 	uint32_t n_captures;
 	struct ratelimit *ratelimit;
+	// HOOK_HEAD: what texts are filled with, room for what comes out, and for what the response wants of
+	// it.
+	const struct template_values *values;
+	char *text, *kept;
+	uint32_t text_room, kept_n;
+	// HOOK_RESPONSE: what was kept.
+	struct slice was_kept;
 	uint16_t status; // VERDICT_REPLY
 	const char *message;
 	struct slice fields;  // VERDICT_REPLY: whole field lines beside those of every answer

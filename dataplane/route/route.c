@@ -70,6 +70,7 @@ static void take(struct walk *w, uint32_t route, bool rest, struct slice left)
 {
 	w->best = route;
 	w->m->n_params = w->n_params;
+	w->m->rest = rest ? slice_of("", 0) : left;
 	for (uint32_t i = 0; i < w->n_params; i++)
 		w->m->param[i] = w->param[i];
 	if (rest && w->n_params < ROUTE_PARAMS)
@@ -162,7 +163,8 @@ static void node_visit(struct walk *w, uint32_t index, const char *p)
 	if (node->best >= w->best)
 		return;
 	if (node->prefix.n)
-		routes_take(w, node->prefix, false, slice_of("", 0));
+		routes_take(w, node->prefix, false,
+			    p ? slice_of(p - 1, (size_t)(w->end - p) + 1) : slice_of("", 0));
 	if (!p) {
 		if (node->exact.n)
 			routes_take(w, node->exact, false, slice_of("", 0));

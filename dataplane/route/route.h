@@ -37,6 +37,7 @@ struct route_match {
 	uint32_t allow; // ROUTE_NO_METHOD: methods that routes of this host and path take, bits of enum
 			// http_method
 	uint32_t n_params;
+	struct slice rest; // of the path, from the slash on that ends the route's prefix; empty without one
 	struct slice param[ROUTE_PARAMS]; // captures, in the order of the pattern; not decoded
 	uint32_t n_offers;                // ROUTE_NOT_ACCEPTABLE: routes that another request would get
 	uint32_t offer[ROUTE_OFFERS];

@@ -249,6 +249,64 @@ def test_an_expression_that_would_take_for_ever_ends_and_is_counted(gw):
     assert gw.drops().get("http_regex_beyond", 0) == before + 10
 
 
+def echoed(gw, path, *fields):
+    answer = ask(gw, "rewrite.test", path, fields=fields)
+    assert answer.status == 200, answer
+    return answer.json()
+
+
+def field(echo, name):
+    return [value for key, value in echo["fields"] if key.lower() == name.lower()]
+
+
+def test_captures_and_variables_make_the_path_and_host_that_are_forwarded(gw):
+    echo = echoed(gw, "/items/books/a%2Fb+c?lost=1", ("X-User", "a&b=c d"))
+    assert echo["target"] == "/echo?kind=books&id=a%2Fb%2Bc&who=a%26b%3Dc%20d", echo
+    assert field(echo, "Host") == ["books.inside.test"], echo
+    # Out of a capture comes no host.
+    own_error(ask(gw, "rewrite.test", "/items/bo%20oks/7"), 400)
+    text = gw.cgctl("route test GET http://rewrite.test/items/books/7 X-User:ada")
+    assert "/echo?kind=books&id=7&who=ada" in text and "books.inside.test" in text, text
+
+
+def test_a_prefix_is_replaced_and_what_follows_it_stays(gw):
+    assert echoed(gw, "/api/v1?a=b")["target"] == "/echo?a=b"
+    assert echoed(gw, "/api/v1/?a=b")["target"] == "/echo/?a=b"
+    assert echoed(gw, "/api/v1/x%20y//z?a=b&c")["target"] == "/echo/x%20y//z?a=b&c"
+
+
+def test_a_rewritten_path_is_a_path(gw):
+    """RFC 3986 3.3: what a client names is one segment, and no dot segment."""
+    assert echoed(gw, "/seg/7", ("X-User", "a/../b?c#d %41"))["target"] == "/echo/a%2F..%2Fb%3Fc%23d%20%2541/7"
+    own_error(ask(gw, "rewrite.test", "/seg/7", fields=[("X-User", "..")]), 400)
+
+
+def test_fields_are_filled_from_the_request(gw):
+    answer = ask(gw, "rewrite.test", "/echo/a%0d%0aX-Bad:1?q=x+y",
+                 fields=[("Cookie", "a=1; sid=42"), ("X-User", "ada"), ("X-Client", "forged")])
+    echo = answer.json()
+    assert field(echo, "X-Client") == ["198.18.0.2"], echo
+    assert field(echo, "X-Item") == ["a%0d%0aX-Bad:1 of fields"], echo
+    assert field(echo, "X-Was") == ["GET /echo/a%0d%0aX-Bad:1?q=x+y"], echo
+    assert field(echo, "X-Literal") == ["${path} $5"] and field(echo, "X-Sid") == ["42/x+y"], echo
+    assert answer.get("X-Asked") == "a%0d%0aX-Bad:1 ada", answer
+    assert answer.get("X-Request") == answer.get("X-Request-Id"), answer
+    answer = ask(gw, "rewrite.test", "/local/seven")
+    assert answer.body == b"local" and answer.get("X-Asked") == "seven", answer
+
+
+def test_redirects_take_captures_and_variables(gw):
+    def location(host, path, *fields):
+        answer = ask(gw, host, path, fields=fields)
+        return answer.status, answer.get("Location")
+    assert location("rewrite.test", "/old/a/b%20c?x=1") == (301, "https://new.test/base/a/b%20c?x=1")
+    assert location("rewrite.test", "/old") == (301, "https://new.test/base?")
+    assert location("rewrite.test", "/user/ada%2Fl", ("X-User", "x\ty&z")) == (
+        307, "/people/ada%2Fl?from=x%09y%26z")
+    # A path is no other host's address (RFC 3986 4.2).
+    assert location("open.test", "//evil.test/x") == (302, "/evil.test/x")
+
+
 def test_route_test_explains_conditions(gw):
     text = gw.cgctl("route test GET http://asked.test/ X-Env:prod client=198.18.77.5")
     assert "asked-client" in text and "header X-Env equal" in text, text

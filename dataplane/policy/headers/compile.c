@@ -1,5 +1,6 @@
 // request_headers and response_headers of a route, and how they become the stage's record.
 #include "control/stage.h"
+#include "control/template.h"
 #include "control/versions.h"
 #include "policy/headers/conf.h"
 #include <string.h>
@@ -86,7 +87,7 @@ static void check_value(struct diag *d, const struct text *v)
 		diag_error(d, v->mark, "blanks around a header field's value");
 }
 
-static void check_direction(struct diag *d, const struct direction *dir)
+static void check_direction(struct diag *d, const struct direction *dir, const struct conf_route *route)
 {
 	const struct pair *set = dir->set.v, *add = dir->add.v;
 	const struct text *remove = dir->remove.v;
@@ -94,10 +95,12 @@ static void check_direction(struct diag *d, const struct direction *dir)
 	for (uint32_t i = 0; i < dir->set.n; i++) {
 		check_name(d, &set[i].key);
 		check_value(d, &set[i].value);
+		template_check(d, set[i].key.s, &set[i].value, TEMPLATE_FIELD, route);
 	}
 	for (uint32_t i = 0; i < dir->add.n; i++) {
 		check_name(d, &add[i].key);
 		check_value(d, &add[i].value);
+		template_check(d, add[i].key.s, &add[i].value, TEMPLATE_FIELD, route);
 	}
 	for (uint32_t i = 0; i < dir->remove.n; i++)
 		check_name(d, &remove[i]);
@@ -118,8 +121,8 @@ static void check(struct diag *d, const void *conf, const struct stage_place *pl
 {
 	const struct headers_keys_conf *c = conf;
 
-	check_direction(d, &c->request);
-	check_direction(d, &c->response);
+	check_direction(d, &c->request, place->route);
+	check_direction(d, &c->response, place->route);
 	if (version_of(place->root, place->route) &&
 	    c->response.set.n + c->response.add.n + c->response.remove.n + VERSION_EDITS > HEADERS_EDITS_MAX)
 		diag_error(d, c->response.head.mark, "more than %d edits beside those of the version",
@@ -127,11 +130,14 @@ static void check(struct diag *d, const void *conf, const struct stage_place *pl
 }
 
 static struct headers_edit edit(struct blob *b, enum headers_op op, const struct text *name,
-				const struct text *value)
+				const struct text *value, const struct conf_route *route)
 {
+	bool pieces = route && value && template_is(value);
+
 	return (struct headers_edit){
 		.name = blob_text(b, name->s, name->n),
-		.value = value ? blob_text(b, value->s, value->n) : (struct snap_ref){0, 0},
+		.value = value && !pieces ? blob_text(b, value->s, value->n) : (struct snap_ref){0, 0},
+		.pieces = pieces ? template_add(b, value, TEMPLATE_FIELD, route) : (struct snap_ref){0, 0},
 		.op = op,
 	};
 }
@@ -139,12 +145,12 @@ static struct headers_edit edit(struct blob *b, enum headers_op op, const struct
 static struct headers_edit edit_plain(struct blob *b, enum headers_op op, const char *name, const char *value)
 {
 	return edit(b, op, &(struct text){.s = name, .n = (uint32_t)strlen(name)},
-		    &(struct text){.s = value, .n = (uint32_t)strlen(value)});
+		    &(struct text){.s = value, .n = (uint32_t)strlen(value)}, NULL);
 }
 
 // version: of the API, whose fields stand in place of those that the upstream may have set; NULL: none.
 static struct snap_ref compile_direction(struct blob *b, const struct direction *d,
-					 const struct conf_version *version)
+					 const struct conf_version *version, const struct conf_route *route)
 {
 	struct version_fields fields = {0};
 	struct headers_edit e[HEADERS_EDITS_MAX];
@@ -153,9 +159,9 @@ static struct snap_ref compile_direction(struct blob *b, const struct direction 
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < d->remove.n && n < HEADERS_EDITS_MAX; i++)
-		e[n++] = edit(b, HEADERS_REMOVE, &remove[i], NULL);
+		e[n++] = edit(b, HEADERS_REMOVE, &remove[i], NULL, NULL);
 	for (uint32_t i = 0; i < d->set.n && n < HEADERS_EDITS_MAX; i++)
-		e[n++] = edit(b, HEADERS_SET, &set[i].key, &set[i].value);
+		e[n++] = edit(b, HEADERS_SET, &set[i].key, &set[i].value, route);
 	if (version) {
 		version_fields(version, &fields);
 		e[n++] = edit_plain(b, HEADERS_SET, "X-API-Version", version->name.s);
@@ -167,16 +173,17 @@ static struct snap_ref compile_direction(struct blob *b, const struct direction 
 			e[n++] = edit_plain(b, HEADERS_ADD, "Link", fields.link);
 	}
 	for (uint32_t i = 0; i < d->add.n && n < HEADERS_EDITS_MAX; i++)
-		e[n++] = edit(b, HEADERS_ADD, &add[i].key, &add[i].value);
+		e[n++] = edit(b, HEADERS_ADD, &add[i].key, &add[i].value, route);
 	return blob_add(b, e, n, sizeof(e[0]));
 }
 
 static struct snap_ref compile(struct blob *b, const void *conf, const struct stage_place *place)
 {
 	const struct headers_keys_conf *c = conf;
-	struct headers_conf record = {
-		.request = compile_direction(b, &c->request, NULL),
-		.response = compile_direction(b, &c->response, version_of(place->root, place->route))};
+	struct headers_conf record = {.request = compile_direction(b, &c->request, NULL, place->route),
+				      .response = compile_direction(b, &c->response,
+								    version_of(place->root, place->route),
+								    place->route)};
 	struct snap_ref ref = blob_add(b, &record, 1, sizeof(record));
 
 	ref.n = sizeof(record); // stage records are counted in bytes

@@ -14,9 +14,10 @@ static bool field_set(struct http_head *h, struct slice name, struct slice value
 	return true;
 }
 
-static bool edit_apply(const struct snapshot *s, struct http_head *h, const struct headers_edit *e)
+static bool edit_apply(const struct snapshot *s, struct http_head *h, const struct headers_edit *e,
+		       struct slice value)
 {
-	struct slice name = snap_text(s, e->name), value = snap_text(s, e->value);
+	struct slice name = snap_text(s, e->name);
 
 	switch ((enum headers_op)e->op) {
 	case HEADERS_REMOVE:
@@ -35,18 +36,85 @@ static bool edit_apply(const struct snapshot *s, struct http_head *h, const stru
 	return true;
 }
 
+// A field's value has no blanks around it (RFC 9110 5.5).
+static struct slice trimmed(struct slice v)
+{
+	while (v.n && (*v.p == ' ' || *v.p == '\t'))
+		v = slice_of(v.p + 1, v.n - 1);
+	while (v.n && (v.p[v.n - 1] == ' ' || v.p[v.n - 1] == '\t'))
+		v.n--;
+	return v;
+}
+
+static bool fill(struct stage_ctx *ctx, const struct headers_edit *e, struct slice *value)
+{
+	int n = template_expand(ctx->values, e->pieces, ctx->text, ctx->text_room);
+
+	if (n < 0)
+		return false;
+	*value = trimmed(slice_of(ctx->text, (size_t)n));
+	ctx->text += n;
+	ctx->text_room -= (uint32_t)n;
+	return true;
+}
+
+// What the response's fields say of the request is put together while the request is there: a length of two
+// bytes and the value, for each edit with pieces in turn.
+static bool keep(struct stage_ctx *ctx, struct snap_ref list)
+{
+	const struct headers_edit *edit = snap_at(ctx->snapshot, list);
+
+	for (uint32_t i = 0; i < list.n; i++) {
+		uint16_t n;
+		int k;
+
+		if (!edit[i].pieces.n)
+			continue;
+		if (STAGE_KEPT_MAX - ctx->kept_n < sizeof(n))
+			return false;
+		k = template_expand(ctx->values, edit[i].pieces, ctx->kept + ctx->kept_n + sizeof(n),
+				    STAGE_KEPT_MAX - ctx->kept_n - sizeof(n));
+		if (k < 0)
+			return false;
+		n = (uint16_t)k;
+		memcpy(ctx->kept + ctx->kept_n, &n, sizeof(n));
+		ctx->kept_n += (uint32_t)sizeof(n) + n;
+	}
+	return true;
+}
+
+static bool take_kept(struct stage_ctx *ctx, struct slice *value)
+{
+	uint16_t n;
+
+	if (ctx->was_kept.n < sizeof(n))
+		return false;
+	memcpy(&n, ctx->was_kept.p, sizeof(n));
+	if (ctx->was_kept.n - sizeof(n) < n)
+		return false;
+	*value = trimmed(slice_of(ctx->was_kept.p + sizeof(n), n));
+	ctx->was_kept = slice_of(ctx->was_kept.p + sizeof(n) + n, ctx->was_kept.n - sizeof(n) - n);
+	return true;
+}
+
 enum verdict headers_run(enum stage_hook hook, struct stage_ctx *ctx)
 {
 	const struct headers_conf *conf = ctx->conf;
 	struct snap_ref list = hook == HOOK_HEAD ? conf->request : conf->response;
 	const struct headers_edit *edit = snap_at(ctx->snapshot, list);
+	// Before the request is edited.
+	bool ok = hook != HOOK_HEAD || keep(ctx, conf->response);
 
-	for (uint32_t i = 0; i < list.n; i++) {
-		if (edit_apply(ctx->snapshot, ctx->head, &edit[i]))
-			continue;
-		ctx->status = hook == HOOK_HEAD ? 431 : 502;
-		ctx->message = "too many header fields";
-		return VERDICT_REPLY;
+	for (uint32_t i = 0; i < list.n && ok; i++) {
+		struct slice value = snap_text(ctx->snapshot, edit[i].value);
+
+		if (edit[i].pieces.n)
+			ok = hook == HOOK_HEAD ? fill(ctx, &edit[i], &value) : take_kept(ctx, &value);
+		ok = ok && edit_apply(ctx->snapshot, ctx->head, &edit[i], value);
 	}
-	return VERDICT_PASS;
+	if (ok)
+		return VERDICT_PASS;
+	ctx->status = hook == HOOK_HEAD ? 431 : 502;
+	ctx->message = "too many header fields";
+	return VERDICT_REPLY;
 }

@@ -39,10 +39,12 @@ static bool edit_ok(const struct snapshot *s, const struct headers_edit *e, bool
 		return false;
 	name = snap_text(s, e->name);
 	value = snap_text(s, e->value);
+	if (!snapshot_pieces_ok(s, e->pieces) || (e->pieces.n && (e->value.n || e->op == HEADERS_REMOVE)))
+		return false;
 	if (name.n == 0 || !all_of(name, SCAN_TCHAR) || !all_of(value, SCAN_VALUE))
 		return false;
 	if (http_header_of(name) == HDR_host)
-		return request && e->op == HEADERS_SET && http_authority_ok(value);
+		return request && e->op == HEADERS_SET && !e->pieces.n && http_authority_ok(value);
 	return !name_refused(http_header_of(name));
 }
 

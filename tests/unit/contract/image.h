@@ -302,6 +302,12 @@ static void image_routes(struct image *m)
 	t[1] = (struct snap_target){.upstream = 1, .weight = 10, .slot = 2};
 	r->attempts = 2;
 	r->per_try = 1000000000;
+	r->rewrites = 1;
+	r->rewrite_path = image_records(m, 2, sizeof(struct snap_piece));
+	((struct snap_piece *)image_at(m, r->rewrite_path))[0] = (struct snap_piece){
+		.kind = PIECE_LITERAL, .escape = ESCAPE_PATH, .text = image_text(m, "/orders/")};
+	((struct snap_piece *)image_at(m, r->rewrite_path))[1] =
+		(struct snap_piece){.kind = PIECE_CAPTURE, .escape = ESCAPE_PATH};
 	r->stages = 1;
 	r->stage_conf[0] = image_records(m, 24, 1);
 	r = image_route(m, 1);

@@ -48,7 +48,10 @@ static void snapshot_of_version_4_has_its_layout(void **state)
 	AT(snap_listener, syn_cookies, 56);
 	AT(snap_listener, max_per_address, 60);
 	SIZE(snap_target, 16);
-	SIZE(snap_route, 208);
+	SIZE(snap_route, 232);
+	AT(snap_route, rewrites, 38);
+	AT(snap_route, rewrite_path, 208);
+	SIZE(snap_piece, 16);
 	AT(snap_route, upgrade, 36);
 	AT(snap_route, tunnel_idle, 192);
 	AT(snap_route, conditions, 184);

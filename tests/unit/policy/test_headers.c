@@ -15,6 +15,7 @@ static _Alignas(8) struct {
 	struct snap_route route;
 	struct headers_conf conf;
 	struct headers_edit request[HEADERS_EDITS_MAX + 1], response[HEADERS_EDITS_MAX + 1];
+	struct snap_piece piece[4];
 	char text[8192];
 } t;
 static uint32_t text_used;
@@ -53,7 +54,7 @@ static void edit(bool request, enum headers_op op, const char *name, const char 
 	struct snap_ref *list = request ? &t.conf.request : &t.conf.response;
 	struct headers_edit *e = request ? t.request : t.response;
 
-	e[list->n++] = (struct headers_edit){put_text(name), put_text(value), op, 0};
+	e[list->n++] = (struct headers_edit){.name = put_text(name), .value = put_text(value), .op = op};
 }
 
 static bool verified(void)
@@ -258,6 +259,85 @@ static void edits_are_bounded_ordered_and_of_a_known_kind(void **state)
 	assert_false(verified());
 }
 
+// "${header.X-User}!" in place of the value of the last edit.
+static void with_pieces(bool request_edits)
+{
+	struct snap_piece *p = t.piece;
+	struct snap_ref list = request_edits ? t.conf.request : t.conf.response;
+	struct headers_edit *e = (request_edits ? t.request : t.response) + list.n - 1;
+
+	p[0] = (struct snap_piece){.kind = PIECE_HEADER, .text = put_text("X-User")};
+	p[1] = (struct snap_piece){.kind = PIECE_LITERAL, .text = put_text("!")};
+	e->value = (struct snap_ref){0, 0};
+	e->pieces = REF(t.piece, 2);
+}
+
+static char scratch[256], kept[STAGE_KEPT_MAX];
+
+static void fill_from_request(void)
+{
+	static struct template_values values;
+
+	values = (struct template_values){.snapshot = &t.s, .head = &head};
+	ctx.values = &values;
+	ctx.text = scratch;
+	ctx.text_room = sizeof(scratch);
+	ctx.kept = kept;
+}
+
+static void a_value_with_variables_is_filled_from_the_request(void **state)
+{
+	(void)state;
+	edit(true, HEADERS_SET, "X-From", "");
+	with_pieces(true);
+	assert_true(verified());
+	request("GET / HTTP/1.1\r\nHost: a\r\nX-User: ada\r\n\r\n");
+	fill_from_request();
+	assert_int_equal(run(HOOK_HEAD), VERDICT_PASS);
+	request_is("GET / HTTP/1.1\r\nHost: a\r\nX-User: ada\r\nX-From: ada!\r\n\r\n");
+	ctx.text_room = 3; // one byte less than it takes
+	assert_int_equal(run(HOOK_HEAD), VERDICT_REPLY);
+	assert_int_equal(ctx.status, 431);
+}
+
+static void a_value_of_the_response_is_kept_from_the_request(void **state)
+{
+	(void)state;
+	edit(false, HEADERS_SET, "X-For", "");
+	with_pieces(false);
+	edit(false, HEADERS_ADD, "X-Plain", "p");
+	assert_true(verified());
+	request("GET / HTTP/1.1\r\nHost: a\r\nX-User: ada\r\n\r\n");
+	fill_from_request();
+	assert_int_equal(run(HOOK_HEAD), VERDICT_PASS);
+	assert_int_equal(ctx.kept_n, 6);
+	ctx.was_kept = slice_of(kept, ctx.kept_n);
+	head.n = 0;
+	assert_int_equal(run(HOOK_RESPONSE), VERDICT_PASS);
+	assert_int_equal(head.n, 2);
+	assert_true(slice_eq(head.field[0].value, SLICE("ada!")));
+	assert_true(slice_eq(head.field[1].value, SLICE("p")));
+	// What is not all there is not believed.
+	ctx.was_kept = slice_of(kept, 5);
+	assert_int_equal(run(HOOK_RESPONSE), VERDICT_REPLY);
+}
+
+static void pieces_are_checked_with_the_record(void **state)
+{
+	(void)state;
+	edit(true, HEADERS_SET, "X-From", "");
+	with_pieces(true);
+	assert_true(verified());
+	t.piece[1].kind = PIECES;
+	assert_false(verified());
+	t.piece[1].kind = PIECE_LITERAL;
+	t.request[0].value = put_text("both");
+	assert_false(verified());
+	t.request[0].value.n = 0;
+	t.request[0].name = put_text("Host");
+	assert_false(verified());
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -270,6 +350,9 @@ int main(void)
 		cmocka_unit_test_setup(values_with_control_bytes_and_bad_hosts_are_refused, lay_down),
 		cmocka_unit_test_setup(records_that_reach_outside_are_refused, lay_down),
 		cmocka_unit_test_setup(edits_are_bounded_ordered_and_of_a_known_kind, lay_down),
+		cmocka_unit_test_setup(a_value_with_variables_is_filled_from_the_request, lay_down),
+		cmocka_unit_test_setup(a_value_of_the_response_is_kept_from_the_request, lay_down),
+		cmocka_unit_test_setup(pieces_are_checked_with_the_record, lay_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
