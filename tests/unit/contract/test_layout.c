@@ -36,7 +36,7 @@ static void snapshot_of_version_4_has_its_layout(void **state)
 	AT(snap_listener, forwarded, 91);
 	AT(snap_listener, max_body, 96);
 	AT(snap_listener, trusted, 104);
-	AT(snap_listener, path, 112);
+	AT(snap_listener, path, 144);
 	AT(snap_listener, limits, 72);
 	SIZE(snap_limit_part, 16);
 	SIZE(snap_limit, 96);
