@@ -9,6 +9,7 @@
 #include <net/if.h>
 #include <poll.h>
 #include <rte_errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -56,6 +57,16 @@ static void attach(const char *dev, uint8_t mac[6])
 	    bind(fd, (struct sockaddr *)&at, sizeof(at)))
 		peer_die(dev, errno);
 	memcpy(mac, r.ifr_hwaddr.sa_data, 6);
+}
+
+// A kernel takes packets as they come, not when its process has a slice of a processor; where that is not
+// allowed, all is only slower.
+static void at_once(void)
+{
+	const struct sched_param first = {.sched_priority = 1};
+
+	if (sched_setscheduler(0, SCHED_RR, &first))
+		fprintf(stderr, "peer: runs with others' priority\n");
 }
 
 static unsigned receive(void)
@@ -132,7 +143,7 @@ static void library_open(const struct peer_conf *conf)
 	struct cg_config c = {
 		.n_addresses = 1,
 		.no_dad = true,
-		.tcp = {.rcv_buf = buffer, .snd_buf = buffer, .ooo_max = 255, .msl = MSL},
+		.tcp = {.rcv_buf = buffer, .snd_buf = buffer, .msl = MSL},
 		.now = peer_now(),
 	};
 	int err;
@@ -140,6 +151,7 @@ static void library_open(const struct peer_conf *conf)
 	if (!pkt_start(MEMORY) || !(pool = pkt_pool_create("peer", POOL, -1)))
 		peer_die("no packet pool", rte_errno);
 	attach(conf->device, c.mac);
+	at_once();
 	c.pool = pool;
 	c.address[0].addr = address(conf->local);
 	c.address[0].prefix = strchr(conf->local, ':') ? 64 : 24;
