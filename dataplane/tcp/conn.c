@@ -106,8 +106,8 @@ struct tcp_conn *conn_create(struct tcp *t, struct addr local, struct addr remot
 		.state = TCP_CLOSED,
 		.tcp = t,
 		.rcv_buf = window_begin(t),
-		.cc = (uint8_t)t->conf.cc,
-		.ecn = (uint8_t)t->conf.ecn,
+		.cc = (uint8_t)t->conf.cc & 15u,
+		.ecn = (uint8_t)t->conf.ecn & 15u,
 		.opened = (uint32_t)(t->now >> 27),
 		.last_rx = tick_now(t),
 		.last_tx = tick_now(t),
@@ -368,7 +368,7 @@ void tcp_set_timer(struct tcp_conn *c, uint64_t at)
 void tcp_set_cc(struct tcp_conn *c, enum tcp_cc cc)
 {
 	if (cc != TCP_CC_DEFAULT && !(c->flags & CONN_OPENED))
-		c->cc = (uint8_t)cc;
+		c->cc = (uint8_t)cc & 15u;
 }
 
 void tcp_set_rcv_buf(struct tcp_conn *c, uint32_t bytes)
@@ -383,7 +383,7 @@ void tcp_set_rcv_buf(struct tcp_conn *c, uint32_t bytes)
 void tcp_set_ecn(struct tcp_conn *c, enum tcp_ecn ecn)
 {
 	if (ecn != TCP_ECN_DEFAULT && !(c->flags & CONN_OPENED))
-		c->ecn = (uint8_t)ecn;
+		c->ecn = (uint8_t)ecn & 15u;
 }
 
 void tcp_set_user(struct tcp_conn *c, void *user)

@@ -90,21 +90,24 @@ struct tcp_conn {
 		uint8_t doubtful; // parts sent again in this recovery whose first copy has not been seen to
 				  // arrive
 	};
-	uint8_t segs_unacked;            // received with payload since the last ACK
+	uint8_t segs_unacked : 2;        // received with payload since the last ACK; 2: or more
+	uint8_t quick : 6;               // so many more are to be acknowledged at once
 	uint8_t backoff;                 // doublings of the RTO or of the probe interval
 	uint8_t retries;                 // without an answer
-	uint8_t error;                   // errno, after EV_ERROR
-	uint8_t ooo_count;               // buffers
+	uint16_t ooo_count;              // buffers out of order
 	uint32_t next_ready, next_dirty; // index + 1; 0: end
 	uint16_t progress;               // when snd_una last moved or sending began, ticks of 2^27 ns
-	uint8_t kept;                    // keep-alive probes without an answer
+	union {
+		uint8_t kept;  // keep-alive probes without an answer
+		uint8_t error; // errno, after EV_ERROR
+	};
 	uint8_t snd_wscale : 4, rcv_wscale : 4;
 
 	// Queues, linked through the buffers' private room (sendq.c, recvq.c).
 	struct pkt *snd_head, *snd_tail;
 	struct pkt *snd_cur; // where sending goes on; NULL: search from the head
 	struct pkt *rcv_head, *rcv_tail;
-	struct pkt *ooo_head;
+	struct pkt *ooo;             // the newest run (ooo.c)
 	uint32_t snd_held, rcv_held; // buffer bytes, of both receive queues together
 	uint32_t rcv_len;            // payload bytes in order
 	uint32_t rcv_buf;            // payload bytes, tuned (window_tune)
@@ -163,8 +166,8 @@ struct tcp_conn {
 	};
 	uint32_t reo_round;             // D-SACKs below it belong to one round
 	uint8_t reo_mult, reo_persist;  // the reordering window in quarters of min_rtt, for so many recoveries
-	uint8_t ecn;                    // enum tcp_ecn
-	uint8_t cc;                     // enum tcp_cc
+	uint8_t ecn : 4, cc : 4;        // enum tcp_ecn, enum tcp_cc
+	uint8_t ooo_small;              // of the buffers out of order
 	union {                         // what the one begins anew after the other
 		struct prr prr;         // in recovery
 		struct {                // CUBIC's outside of it: begin of its epoch (ms; 0: none), its K (ms)
@@ -234,8 +237,7 @@ struct tcp {
 	struct timer wait_timer;
 	struct hash_key secret;
 	struct tcp_rate rst_rate;
-	uint64_t held;      // buffer bytes, of all receive and send queues
-	uint32_t ooo_stamp; // counts what arrives out of order
+	uint64_t held; // buffer bytes, of all receive and send queues
 	uint32_t port_counter[PORT_COUNTERS];
 	struct path_mtu path_mtu[PATH_MTUS];
 };
@@ -480,6 +482,9 @@ void time_wait_clear(struct tcp *t);
 // relief.c: packet buffers run short: nothing new is begun, and those who hold them for nothing give way.
 bool tcp_short(struct tcp *t);
 void relief(struct tcp *t);
+
+// ooo.c: what is wrong with it, or NULL; adds what it holds.
+const char *ooo_check(const struct tcp_conn *c, uint32_t *held);
 
 // info.c: what a connection must fulfil between bursts: NULL, or what is wrong.
 const char *conn_check(const struct tcp_conn *c);

@@ -127,7 +127,7 @@ static const char *board_check(const struct tcp_conn *c)
 const char *conn_check(const struct tcp_conn *c)
 {
 	bool fin = c->flags & CONN_FIN_QUEUED;
-	uint32_t in = 0, held = 0, ooo = 0;
+	uint32_t in = 0, held = 0;
 
 	if (seq_gt(c->snd_una, c->snd_nxt))
 		return "SND.UNA > SND.NXT";
@@ -145,14 +145,11 @@ const char *conn_check(const struct tcp_conn *c)
 		in += pkt_len(p);
 		held += pkt_truesize(p);
 	}
-	for (struct pkt *p = c->ooo_head; p; p = tcp_recv_peek_next(p)) {
-		ooo++;
-		held += pkt_truesize(p);
-	}
-	if (in != c->rcv_len || held != c->rcv_held || ooo != c->ooo_count)
+	const char *why = ooo_check(c, &held);
+	if (why)
+		return why;
+	if (in != c->rcv_len || held != c->rcv_held)
 		return "receive queue miscounted";
-	if (ooo > c->tcp->conf.ooo_max)
-		return "too many buffers out of order";
 	if (c->state >= TCP_ESTABLISHED && c->cwnd < c->mss)
 		return "congestion window below one segment";
 	if (c->state != TCP_CLOSED && conn_flight(c) && c->due_rexmt == 0 && !(c->flags & CONN_NO_BUFFER))

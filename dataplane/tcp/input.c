@@ -7,6 +7,7 @@
 // retransmission is. The clock ticks at least once in 2^31 bytes (RFC 7323 5.4), and a sequence number comes
 // again after twice as many.
 #define PAWS_SLACK 1
+#define QUICK_ACKS 63                           // segments
 #define PAWS_IDLE  (24ull * 86400 * 1000000000) // RFC 7323 5.5
 
 // What the peer's SYN agrees on; rcv_nxt and the window begin here.
@@ -322,10 +323,21 @@ static bool fin_input(struct tcp *t, struct tcp_conn *c)
 }
 
 // RFC 9293 3.8.6.3: every second segment at least; at once for what is out of order or fills a gap (RFC 5681
-// 4.2), so that the peer finds losses soon.
+// 4.2), so that the peer finds losses soon; and for a while after that, as a window that losses have made small
+// gains from each segment that it may send sooner.
 static void ack_schedule(struct tcp *t, struct tcp_conn *c, bool moved, bool gap)
 {
-	if (!moved || gap || ++c->segs_unacked >= 2)
+	bool now = !moved || gap;
+
+	if (now) {
+		c->quick = QUICK_ACKS;
+	} else if (c->quick) {
+		c->quick = (c->quick - 1) & QUICK_ACKS;
+		now = true;
+	} else if (c->segs_unacked < 2) {
+		c->segs_unacked = (c->segs_unacked + 1) & 3;
+	}
+	if (now || c->segs_unacked == 2)
 		ack_now(c);
 	else if (c->due_delack == 0)
 		conn_set_delack(t, c, DELACK_TIME);

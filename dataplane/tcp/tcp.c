@@ -25,8 +25,6 @@ static struct tcp_config config_complete(const struct tcp_config *conf)
 	c.min_mss = c.min_mss ? c.min_mss : MSS_FLOOR;
 	c.rcv_buf = c.rcv_buf ? c.rcv_buf : 4096 * KIB;
 	c.snd_buf = c.snd_buf ? c.snd_buf : 4096 * KIB;
-	c.ooo_max = c.ooo_max ? c.ooo_max : 64;
-	c.ooo_max = c.ooo_max < UINT8_MAX ? c.ooo_max : UINT8_MAX;
 	c.msl = c.msl ? c.msl : MSL;
 	c.syn_retries = c.syn_retries ? c.syn_retries : 5;
 	c.user_timeout = c.user_timeout < HOUR ? c.user_timeout : HOUR;

@@ -110,8 +110,8 @@ struct tcp_config {
 	// Buffer bytes that the queues of all connections may hold; 0: three quarters of the pool. The fuller
 	// it is, the less may one connection hold.
 	uint64_t buffer_memory;
-	uint32_t ooo_max;                   // out-of-order buffers kept for each connection, default 64
-	uint64_t msl;                       // ns; TIME_WAIT lasts 2 MSL; default 30 s
+	uint32_t ooo_max; // buffers kept out of order for each connection; 0: as rcv_buf and memory allow
+	uint64_t msl;     // ns; TIME_WAIT lasts 2 MSL; default 30 s
 	uint32_t syn_retries, data_retries; // defaults 5 and 10
 	// ns that data may stay unacknowledged, be it that nothing answers or that the peer keeps its window
 	// shut (RFC 5482, RFC 6429), up to an hour; then the connection ends with ETIMEDOUT. 0: only retries

@@ -127,6 +127,12 @@ static void plan_doom(struct sim *s)
 	}
 }
 
+// From 1 to 60 buffers, or as many as the window holds.
+static uint32_t ooo_max(uint32_t chance)
+{
+	return chance < 60 ? 1 + chance : 0;
+}
+
 static void plan_side(struct sim *s, unsigned id)
 {
 	static const uint32_t buffers[] = {2048, 4096, 16384, 65536, 262144};
@@ -161,7 +167,7 @@ static void plan_side(struct sim *s, unsigned id)
 				.max_time_wait = 1 + up_to(s, 7),
 				.rcv_buf = buffers[up_to(s, 4)],
 				.snd_buf = buffers[up_to(s, 4)],
-				.ooo_max = 1 + up_to(s, 99),
+				.ooo_max = ooo_max(up_to(s, 99)),
 				.msl = SEC << up_to(s, 5),
 				// Enough that no connection is given up for bad luck.
 				.syn_retries = patient ? 30 : 3,
