@@ -77,11 +77,16 @@ $(B)/cgctl: $(CGCTL_OBJ) $(call libs,contract base)
 	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(shell $(PKG) --libs jansson)
 
 # The instructions that each form of the HTTP parser may use, whatever MARCH says; they are asked for at run time.
-$(B)/dataplane/http/form_%.o: FORM_CFLAGS := -fno-tree-slp-vectorize
-$(B)/dataplane/http/form_sse42.o $(B)/fuzz/dataplane/http/form_sse42.o: FORM_CFLAGS := -fno-tree-slp-vectorize -msse4.2 -mpopcnt
-$(B)/dataplane/http/form_avx2.o $(B)/fuzz/dataplane/http/form_avx2.o: FORM_CFLAGS := -fno-tree-slp-vectorize -mavx2 -mbmi -mbmi2
-$(B)/dataplane/http/form_avx512.o $(B)/fuzz/dataplane/http/form_avx512.o: \
-	FORM_CFLAGS := -fno-tree-slp-vectorize -mavx512f -mavx512bw -mavx512vl -mbmi -mbmi2
+FORM_CFLAGS_portable := -fno-tree-slp-vectorize
+FORM_CFLAGS_sse42 := $(FORM_CFLAGS_portable) -msse4.2 -mpopcnt
+FORM_CFLAGS_avx2 := $(FORM_CFLAGS_portable) -mavx2 -mbmi -mbmi2
+FORM_CFLAGS_avx512 := $(FORM_CFLAGS_avx2) -mavx512f -mavx512bw -mavx512vl
+FORMS := portable sse42 avx2 avx512
+define form_rules
+$(addsuffix /form_$(1).o,$(addprefix $(B)/,dataplane/http fuzz/dataplane/http fuzz/planted/form fuzz/planted/grammar)): \
+	FORM_CFLAGS = $(FORM_CFLAGS_$(1))
+endef
+$(foreach f,$(FORMS),$(eval $(call form_rules,$(f))))
 
 # base, contract, http, route, policy and control see no DPDK.
 $(B)/dataplane/%.o: dataplane/%.c
@@ -224,12 +229,21 @@ $(FUZZ_PACKET): $(B)/fuzz/fuzz_%: $(B)/fuzz/tests/fuzz/fuzz_%.o $(FUZZ_STACK_OBJ
 	$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(DPDK_LIBS)
 $(B)/fuzz/fuzz_%: $(B)/fuzz/tests/fuzz/fuzz_%.o $(patsubst %.c,$(B)/fuzz/%.o,$(FUZZ_SRC))
 	$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(ROUTE_LIBS)
+# Those of HTTP are held to a second reading, and begin with what the conformance table has.
+FUZZ_HTTP := request response chunked scan
+$(FUZZ_HTTP:%=$(B)/fuzz/fuzz_%): $(B)/fuzz/tests/fuzz/reference.o
+$(B)/tests/fuzz/seeds: $(B)/tests/fuzz/seeds.o $(B)/tests/conformance/cases.o $(call libs,http base)
+	$(say)$(CC) $(LDFLAGS) -o $@ $^
+$(B)/fuzz/table: $(B)/tests/fuzz/seeds $(addprefix tests/conformance/,requests.txt responses.txt)
+	@rm -rf $@; $< $@ $(filter %.txt,$^)
+$(FUZZ_HTTP:%=fuzz-%): $(B)/fuzz/table
 # Says how much was reached: edges of the control flow of all that is linked.
 fuzz-packet: FUZZ_RUNS := $(or $(filter-out 50000,$(FUZZ_RUNS)),4000)
+fuzz-scan: FUZZ_RUNS := $(or $(filter-out 50000,$(FUZZ_RUNS)),10000)
 fuzz-%: $(B)/fuzz/fuzz_%
 	@mkdir -p $(B)/fuzz/corpus/$*
 	@$< -seed=1 -runs=$(FUZZ_RUNS) -max_len=2048 -timeout=10 -artifact_prefix=$(B)/fuzz/ $(B)/fuzz/corpus/$* \
-		tests/fuzz/corpus/$* >$(B)/fuzz/$*.log 2>&1 || { grep -vE '(NEW|REDUCE|RELOAD|pulse) ' $(B)/fuzz/$*.log; exit 1; }
+		$$(ls -d tests/fuzz/corpus/$* $(B)/fuzz/table/$* 2>/dev/null) >$(B)/fuzz/$*.log 2>&1 || { grep -vE '(NEW|REDUCE|RELOAD|pulse) ' $(B)/fuzz/$*.log; exit 1; }
 	@sed -n -e 's/.*Loaded 1 modules *(\([0-9]*\).*/\1/;t hold' -e 's/^#\([0-9]*\).*DONE *cov: \([0-9]*\).*/\1 inputs, \2/;T' \
 		-e 'G;s/\n\(.*\)/ of \1 edges reached/;s/^/fuzz $*: /p;b' -e ':hold' -e 'h' $(B)/fuzz/$*.log
 fuzz-smoke: $(addprefix fuzz-,$(FUZZ)) fuzz-planted
@@ -241,11 +255,30 @@ $(B)/fuzz/planted/options.o: $(B)/fuzz/planted/options.c
 	@$(CLANG) $(CPPFLAGS) $(FUZZ_CFLAGS) $(DPDK_CFLAGS) -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
 $(B)/fuzz/planted/fuzz_%: $(B)/fuzz/tests/fuzz/fuzz_%.o $(B)/fuzz/planted/options.o $(filter-out %/tcp/options.o,$(FUZZ_STACK_OBJ))
 	@$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(DPDK_LIBS)
-fuzz-planted: $(addprefix $(B)/fuzz/planted/fuzz_,packet options)
-	@mkdir -p $(B)/fuzz/planted/corpus
-	@for f in packet options; do \
-		! $(B)/fuzz/planted/fuzz_$$f -seed=1 -runs=200000 -artifact_prefix=$(B)/fuzz/planted/ $(B)/fuzz/planted/corpus tests/fuzz/corpus/$$f \
-			>$(B)/fuzz/planted/$$f.log 2>&1 && grep -q 'AddressSanitizer' $(B)/fuzz/planted/$$f.log && \
+# And in the HTTP parser: a tab ends a value in one form alone, which the comparison of the forms must find; a length
+# and chunked at once are taken, which the reference must find.
+$(B)/fuzz/planted/form/http/blocks.h: dataplane/http/blocks.h
+	@mkdir -p $(@D)
+	@sed 's/0xfb, 0xfa/0xfb, 0xfb/' $< >$@; ! cmp -s $< $@
+$(B)/fuzz/planted/grammar/http/fields.c: dataplane/http/fields.c
+	@mkdir -p $(@D)
+	@sed 's/if (seen->length && seen->chunked)/if (seen->length \&\& seen->chunked \&\& !h->minor)/' $< >$@; ! cmp -s $< $@
+$(B)/fuzz/planted/form/form_%.o: dataplane/http/form_%.c $(B)/fuzz/planted/form/http/blocks.h
+	@$(CLANG) -I$(B)/fuzz/planted/form $(CPPFLAGS) $(FUZZ_CFLAGS) $(FORM_CFLAGS) -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
+$(B)/fuzz/planted/grammar/form_%.o: dataplane/http/form_%.c $(B)/fuzz/planted/grammar/http/fields.c
+	@$(CLANG) -I$(B)/fuzz/planted/grammar $(CPPFLAGS) $(FUZZ_CFLAGS) $(FORM_CFLAGS) -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
+FUZZ_HTTP_OBJ := $(B)/fuzz/tests/fuzz/reference.o $(patsubst %.c,$(B)/fuzz/%.o,$(filter dataplane/base/% dataplane/http/%,$(FUZZ_SRC)))
+$(B)/fuzz/planted/fuzz_scan: $(B)/fuzz/tests/fuzz/fuzz_scan.o $(B)/fuzz/planted/form/form_sse42.o $(filter-out %/form_sse42.o,$(FUZZ_HTTP_OBJ))
+	@$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^
+$(B)/fuzz/planted/fuzz_request: $(B)/fuzz/tests/fuzz/fuzz_request.o $(FORMS:%=$(B)/fuzz/planted/grammar/form_%.o) \
+		$(filter-out $(FORMS:%=$(B)/fuzz/dataplane/http/form_%.o),$(FUZZ_HTTP_OBJ))
+	@$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^
+fuzz-planted: $(addprefix $(B)/fuzz/planted/fuzz_,packet options scan request) $(B)/fuzz/table
+	@mkdir -p $(addprefix $(B)/fuzz/planted/corpus-,packet options scan request)
+	@for f in packet:AddressSanitizer options:AddressSanitizer scan:fuzz_scan.c request:fuzz_request.c; do sign=$${f#*:}; f=$${f%:*}; \
+		! $(B)/fuzz/planted/fuzz_$$f -seed=1 -runs=200000 -artifact_prefix=$(B)/fuzz/planted/ $(B)/fuzz/planted/corpus-$$f \
+			$$(ls -d tests/fuzz/corpus/$$f $(B)/fuzz/table/$$f 2>/dev/null) \
+			>$(B)/fuzz/planted/$$f.log 2>&1 && grep -q "$$sign" $(B)/fuzz/planted/$$f.log && \
 			echo "fuzz $$f: the planted bug is found" || { echo "fuzz $$f: the planted bug is not found"; exit 1; }; done
 
 # A million random pairs of configuration and request through the compiled routes and through a naive matcher.

@@ -1,5 +1,5 @@
 // Chunked bodies. Holds: the same payload, verdict and end in one piece, in single bytes, and in pieces of a
-// size that the input chooses.
+// size that the input chooses; and what the reference reads.
 #include "fuzz_head.h"
 #include "http/body.h"
 
@@ -44,6 +44,21 @@ static void same(const struct outcome *a, struct outcome b)
 	free(b.payload);
 }
 
+static void as_the_reference(const char *p, size_t n, const struct outcome *whole)
+{
+	char *payload = malloc(n ? n : 1);
+	size_t payload_n, used;
+
+	CHECK(payload);
+	used = ref_chunked(p, n, payload, &payload_n);
+	CHECK(whole->done == (used > 0));
+	if (used) {
+		CHECK(whole->used == used && whole->n == payload_n);
+		CHECK(memcmp(whole->payload, payload, payload_n) == 0);
+	}
+	free(payload);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	const char *p = (const char *)data;
@@ -52,6 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	if (n < 2)
 		return 0;
 	whole = body_read(p + 1, n - 1, n);
+	as_the_reference(p + 1, n - 1, &whole);
 	same(&whole, body_read(p + 1, n - 1, 1));
 	same(&whole, body_read(p + 1, n - 1, 1 + data[0] % 64));
 	free(whole.payload);

@@ -1,6 +1,7 @@
 // What the targets for heads share.
 #pragma once
 #include "http/parse.h"
+#include "reference.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -51,4 +52,39 @@ static inline void head_check(const char *p, size_t n, int whole, head_parser *p
 		if (whole > 0)
 			CHECK(got == (cut < (size_t)whole ? HTTP_MORE : whole));
 	}
+}
+
+static inline void span_check(const char *p, struct slice s, struct ref_span span)
+{
+	CHECK(s.n == span.n && (s.n == 0 || s.p == p + span.at));
+}
+
+// What both read is the same.
+static inline void reference_check(const char *p, const struct http_head *h, const struct ref_head *ref)
+{
+	CHECK(h->minor == ref->minor && h->n == ref->fields && h->keep_alive == ref->keep_alive);
+	CHECK(h->upgrade == ref->upgrade);
+	for (unsigned i = 0; i < h->n; i++) {
+		span_check(p, h->field[i].name, ref->name[i]);
+		span_check(p, h->field[i].value, ref->value[i]);
+	}
+}
+
+// What is wrong stays wrong, however it goes on.
+static inline void stays_wrong(const char *p, size_t n,
+			       void (*reference)(const char *, size_t, struct ref_head *))
+{
+	static const char *const more[] = {"\r\n\r\n", "\n\r\n\r\n", ": x\r\n\r\n", "\r\nHost: a\r\n\r\n",
+					   " HTTP/1.1\r\nHost: a\r\n\r\n"};
+	static struct ref_head ref;
+	char *copy = malloc(n + 64);
+
+	CHECK(copy);
+	memcpy(copy, p, n);
+	for (unsigned i = 0; i < sizeof(more) / sizeof(more[0]); i++) {
+		memcpy(copy + n, more[i], strlen(more[i]));
+		reference(copy, n + strlen(more[i]), &ref);
+		CHECK(ref.n == 0);
+	}
+	free(copy);
 }
