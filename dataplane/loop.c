@@ -106,7 +106,7 @@ static unsigned take(struct loop *l, unsigned i, struct pkt **v)
 		return n;
 	}
 	// Those that wish to be connections wait where those that are one would have to.
-	k = bands_put(p->bands, got, n, n > SORT || p->bands->n_syn);
+	k = bands_put(p->bands, got, n, n > SORT || bands_syns(p->bands));
 	stat_add(&l->worker->stats->c[CTR_rx_syn_shed], k);
 	return bands_take(p->bands, v, PORT_BURST);
 }
@@ -118,7 +118,7 @@ static unsigned receive(struct loop *l, unsigned i)
 	unsigned n;
 
 	// While no SYN waits, what came before is worked off first.
-	if (bands_rest(p->bands) >= PORT_BURST && p->bands->n_syn == 0)
+	if (bands_rest(p->bands) >= PORT_BURST && bands_syns(p->bands) == 0)
 		n = bands_take(p->bands, v, PORT_BURST);
 	else
 		n = take(l, i, v);

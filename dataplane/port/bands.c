@@ -1,6 +1,7 @@
 #include "port/bands.h"
 
 #define SYN_SHARE 4 // of a burst one part in so many is theirs, if they want it
+#define MANY      4 // SYNs wait when they fill one part in so many of their band
 #define PREFETCH  8 // frames ahead
 
 #define ETH_HEADER 14u
@@ -46,8 +47,8 @@ unsigned bands_put(struct bands *q, struct pkt **v, unsigned n, bool sort)
 			__builtin_prefetch(pkt_data(v[i + PREFETCH]));
 		if (!sort || !frame_is_syn(pkt_data(v[i]), pkt_len(v[i])))
 			q->rest[q->tail++ % BANDS_REST] = v[i];
-		else if (q->n_syn < q->max_syn)
-			q->syn[q->n_syn++] = v[i];
+		else if (bands_syns(q) < q->max_syn)
+			q->syn[q->syn_tail++ % BANDS_SYN] = v[i];
 		else
 			v[dropped++] = v[i];
 	}
@@ -57,13 +58,15 @@ unsigned bands_put(struct bands *q, struct pkt **v, unsigned n, bool sort)
 
 unsigned bands_take(struct bands *q, struct pkt **v, unsigned n)
 {
-	uint32_t kept = q->n_syn < n / SYN_SHARE ? q->n_syn : n / SYN_SHARE, rest = bands_rest(q), k = 0;
+	uint32_t syns = bands_syns(q), rest = bands_rest(q), k = 0;
+	uint32_t kept = syns < n / SYN_SHARE ? syns : n / SYN_SHARE;
 
 	rest = rest < n - kept ? rest : n - kept;
 	while (k < rest)
 		v[k++] = q->rest[q->head++ % BANDS_REST];
-	while (k < n && q->n_syn)
-		v[k++] = q->syn[--q->n_syn];
+	for (; k < n && syns; syns--)
+		v[k++] = syns > q->max_syn / MANY ? q->syn[--q->syn_tail % BANDS_SYN]
+						  : q->syn[q->syn_head++ % BANDS_SYN];
 	return k;
 }
 

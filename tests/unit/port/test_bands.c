@@ -150,15 +150,22 @@ static void as_many_syns_wait_as_there_is_room_for_and_the_rest_are_dropped(void
 }
 
 // What waits for long is what nobody waits for any more, and no more in the cache.
-static void the_newest_syn_goes_first(void **state)
+static void where_many_syns_wait_the_newest_go_first_and_in_order_where_few_do(void **state)
 {
 	(void)state;
-	come(SYN, 50, 0, true);
-	come(SYN, 50, 50, true);
+	come(SYN, 60, 0, true);
+	come(SYN, 40, 60, true);
 	assert_int_equal(take(32).syn, 99);
 	assert_int_equal(come(SYN, 32, 200, true), 0);
 	assert_int_equal(take(32).syn, 231);
 	assert_int_equal(take(32).syn, 67);
+	assert_int_equal(take(11).syn, 35);
+	assert_int_equal(take(5).syn, 0);
+	assert_int_equal(take(5).syn, 5);
+	come(SYN, 5, 300, true);
+	assert_int_equal(take(15).syn, 10);
+	assert_int_equal(take(15).syn, 300);
+	assert_true(bands_empty(q));
 }
 
 static void few_frames_go_in_order_whatever_they_are(void **state)
@@ -248,7 +255,8 @@ int main(void)
 						begin, end),
 		cmocka_unit_test_setup_teardown(as_many_syns_wait_as_there_is_room_for_and_the_rest_are_dropped,
 						begin, end),
-		cmocka_unit_test_setup_teardown(the_newest_syn_goes_first, begin, end),
+		cmocka_unit_test_setup_teardown(
+			where_many_syns_wait_the_newest_go_first_and_in_order_where_few_do, begin, end),
 		cmocka_unit_test_setup_teardown(few_frames_go_in_order_whatever_they_are, begin, end),
 		cmocka_unit_test_setup_teardown(the_bands_are_used_over_and_over, begin, end),
 		cmocka_unit_test(nothing_but_a_syn_is_one),
