@@ -60,12 +60,3 @@ uint64_t checksum_add(uint64_t sum, const void *data, size_t n)
 		sum = add_carry(sum, *p); // in the first byte of its word, as memory has it
 	return sum;
 }
-
-uint16_t checksum_fold(uint64_t sum)
-{
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffff) + ((sum >> 16) & 0xffff) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)~sum;
-}

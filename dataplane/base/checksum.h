@@ -7,4 +7,11 @@
 // only the last piece of a sum may be odd.
 uint64_t checksum_add(uint64_t sum, const void *p, size_t n);
 // Folded and complemented, in network byte order as it is stored.
-uint16_t checksum_fold(uint64_t sum);
+static inline uint16_t checksum_fold(uint64_t sum)
+{
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + ((sum >> 16) & 0xffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)~sum;
+}

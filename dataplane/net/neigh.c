@@ -61,9 +61,16 @@ int neigh_init(struct net *n, struct arena *a, uint32_t entries)
 
 static struct net_neigh *find(struct net *n, uint16_t port, struct addr addr)
 {
-	for (uint16_t i = *bucket(n, port, addr); i != 0; i = n->neigh[i].next)
-		if (n->neigh[i].port == port && addr_eq(n->neigh[i].addr, addr))
+	uint16_t *recent = &n->neigh_recent[(addr.b[15] ^ port) % NEIGH_RECENT], i = *recent;
+
+	// A router, or clients of one network: no keyed hash for them.
+	if (n->neigh[i].state != NEIGH_FREE && n->neigh[i].port == port && addr_eq(n->neigh[i].addr, addr))
+		return &n->neigh[i];
+	for (i = *bucket(n, port, addr); i != 0; i = n->neigh[i].next)
+		if (n->neigh[i].port == port && addr_eq(n->neigh[i].addr, addr)) {
+			*recent = i;
 			return &n->neigh[i];
+		}
 	return NULL;
 }
 

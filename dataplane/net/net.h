@@ -76,6 +76,7 @@ struct net_txq {
 	uint32_t n;
 };
 
+#define NEIGH_RECENT 64
 struct net_neigh;      // an entry of the table, see neigh.h
 struct net_own;        // an IPv6 address of ours, see own.h
 struct net_reassembly; // datagrams in fragments, see reassembly.h
@@ -93,7 +94,8 @@ struct net {
 	struct hash_key key;
 	struct net_neigh *neigh; // table; entry 0 is never used
 	uint32_t n_neigh;
-	uint16_t *neigh_bucket; // [neigh_mask + 1] first entry of each hash chain
+	uint16_t neigh_recent[NEIGH_RECENT]; // entries found last, by their address's low bits; 0: none
+	uint16_t *neigh_bucket;              // [neigh_mask + 1] first entry of each hash chain
 	uint32_t neigh_mask;
 	uint16_t neigh_free, neigh_oldest, neigh_newest; // free list; unreferenced entries by last use
 	uint32_t neigh_waiting;                          // packets that wait for resolution, of all entries

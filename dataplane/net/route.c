@@ -155,6 +155,14 @@ static int next_hop(const struct net *n, uint16_t port, struct addr remote, stru
 	return best;
 }
 
+// Neither ours nor a broadcast address.
+static bool is_elsewhere(const struct net *n, uint16_t port, struct addr addr)
+{
+	if (addr_is_v4(addr) && n->special_known && !special_has(n, addr_v4(addr)))
+		return true;
+	return !route_is_broadcast(n, port, addr) && !net_is_local(n, UINT16_MAX, addr);
+}
+
 int net_path_init(struct net *n, struct net_path *p, uint16_t port, struct addr local, struct addr remote,
 		  uint16_t hint)
 {
@@ -170,8 +178,7 @@ int net_path_init(struct net *n, struct net_path *p, uint16_t port, struct addr 
 			port = (uint16_t)i;
 		}
 	}
-	if (best < 0 || !route_is_host(remote) || route_is_broadcast(n, port, remote) ||
-	    net_is_local(n, UINT16_MAX, remote) ||
+	if (best < 0 || !route_is_host(remote) || !is_elsewhere(n, port, remote) ||
 	    (addr_is_any(local) && !route_source(n, port, addr_is_v4(hop) ? hop : remote, &local))) {
 		net_count(n, CTR_ip_no_route);
 		return -ENETUNREACH;

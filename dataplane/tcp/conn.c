@@ -43,29 +43,49 @@ void conn_notify(struct tcp_conn *c, unsigned events)
 		  t->ready.tail ? &conn_at(t, t->ready.tail - 1)->next_ready : NULL);
 }
 
-// RFC 6528: a clock of 4 us (4.096 here) plus a keyed hash of the ends.
-uint32_t conn_isn(const struct tcp *t, const struct flow_ends *ends, uint32_t floor)
+// One half is for sequence numbers, the other for timestamps.
+static uint64_t secret_of(const struct tcp *t, const struct flow_ends *ends)
 {
 	struct {
 		struct addr local, remote;
 		uint16_t local_port, remote_port;
-		uint32_t purpose;
-	} in = {ends->local, ends->remote, ends->local_port, ends->remote_port, 1};
+		uint32_t zero; // no padding is hashed
+	} in = {ends->local, ends->remote, ends->local_port, ends->remote_port, 0};
 
-	uint32_t isn = (uint32_t)(t->now >> 12) + (uint32_t)siphash(t->secret, &in, sizeof(in));
+	return siphash(t->secret, &in, sizeof(in));
+}
+
+// RFC 6528: a clock of 4 us (4.096 here) plus a keyed hash of the ends.
+static uint32_t isn_of(const struct tcp *t, uint32_t hash, uint32_t floor)
+{
+	uint32_t isn = (uint32_t)(t->now >> 12) + hash;
+
 	return floor && seq_lt(isn, floor + 65536) ? floor + 65536 : isn;
+}
+
+uint32_t conn_isn(const struct tcp *t, const struct flow_ends *ends, uint32_t floor)
+{
+	return isn_of(t, (uint32_t)secret_of(t, ends), floor);
 }
 
 // RFC 7323 5.4 and 7.1: timestamps do not tell our clock, but rise over all incarnations of one flow.
 uint32_t conn_ts_offset(const struct tcp *t, const struct flow_ends *ends)
 {
-	struct {
-		struct addr local, remote;
-		uint16_t local_port, remote_port;
-		uint32_t purpose;
-	} in = {ends->local, ends->remote, ends->local_port, ends->remote_port, 2};
+	return (uint32_t)(secret_of(t, ends) >> 32);
+}
 
-	return (uint32_t)siphash(t->secret, &in, sizeof(in));
+void conn_numbers(struct tcp *t, struct tcp_conn *c, uint32_t floor)
+{
+	uint64_t secret = secret_of(t, (const struct flow_ends *)c);
+
+	c->ts_offset = (uint32_t)(secret >> 32);
+	conn_set_isn(c, isn_of(t, (uint32_t)secret, floor));
+}
+
+void conn_set_isn(struct tcp_conn *c, uint32_t isn)
+{
+	c->snd_una = c->snd_nxt = c->snd_max = c->recover = isn;
+	c->snd_end = isn + 1;
 }
 
 uint8_t conn_wscale(uint32_t rcv_buf)
@@ -121,7 +141,6 @@ struct tcp_conn *conn_create(struct tcp *t, struct addr local, struct addr remot
 	uint32_t index = conn_index(t, c);
 	t->conn_used[index / 64] |= 1ull << (index % 64);
 	c->rcv_wscale = conn_wscale(t->conf.rcv_buf) & 15u;
-	c->ts_offset = conn_ts_offset(t, (const struct flow_ends *)c);
 	pathmtu_begin(t, c);
 	conn_set_mss(c, 0);
 	return c;
@@ -268,13 +287,10 @@ struct tcp_conn *tcp_connect_from(struct tcp *t, uint16_t port, uint16_t local_p
 		goto give_up;
 	}
 	c->flags |= CONN_IN_FLOW | CONN_SYN_DUE | CONN_TOLD;
-	c->ts_offset = conn_ts_offset(t, (const struct flow_ends *)c);
+	conn_numbers(t, c, floor);
 	c->fn = fn;
 	c->ctx = ctx;
 	c->user = user;
-	c->snd_una = c->snd_nxt = c->snd_max = conn_isn(t, (const struct flow_ends *)c, floor);
-	c->snd_end = c->snd_una + 1;
-	c->recover = c->snd_una;
 	conn_set_state(c, TCP_SYN_SENT);
 	conn_dirty(c);
 	return c;

@@ -334,7 +334,10 @@ void conn_finished(struct tcp_conn *c);
 // The MSS from the peer's option (0: absent), the path and the options in use.
 void conn_set_mss(struct tcp_conn *c, uint16_t peer);
 uint8_t conn_wscale(uint32_t rcv_buf);
-// floor: above what the incarnation before used (RFC 6191); 0: there was none.
+// floor: above what the incarnation before used (RFC 6191); 0: there was none. conn_numbers(): this, and the
+// timestamps' offset, of a connection whose ends are known.
+void conn_numbers(struct tcp *t, struct tcp_conn *c, uint32_t floor);
+void conn_set_isn(struct tcp_conn *c, uint32_t isn);
 uint32_t conn_isn(const struct tcp *t, const struct flow_ends *ends, uint32_t floor);
 uint32_t conn_ts_offset(const struct tcp *t, const struct flow_ends *ends);
 

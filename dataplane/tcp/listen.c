@@ -149,12 +149,6 @@ none_left:
 	return NULL;
 }
 
-static void set_number(struct tcp_conn *c, uint32_t isn)
-{
-	c->snd_una = c->snd_nxt = c->snd_max = c->recover = isn;
-	c->snd_end = isn + 1;
-}
-
 static void syn_input(struct tcp *t, struct segment *s, const struct tcp_accept *a, uint32_t isn_floor)
 {
 	enum counter why = beyond(t, s, a, false);
@@ -179,7 +173,7 @@ static void syn_input(struct tcp *t, struct segment *s, const struct tcp_accept 
 	if (!c)
 		return;
 	half_open_add(t, c);
-	set_number(c, conn_isn(t, (const struct flow_ends *)c, isn_floor));
+	conn_numbers(t, c, isn_floor);
 	c->flags |= CONN_SYN_DUE;
 	conn_dirty(c);
 }
@@ -218,7 +212,8 @@ static bool cookie_input(struct tcp *t, struct segment *s)
 		return true;
 	tcp_count(t, CTR_tcp_cookie_accepted);
 	count_source(t, c, s, &a);
-	set_number(c, s->ack - 1);
+	c->ts_offset = conn_ts_offset(t, (const struct flow_ends *)c);
+	conn_set_isn(c, s->ack - 1);
 	c->snd_nxt = c->snd_max = s->ack;
 	conn_input(t, c, s);
 	return true;
