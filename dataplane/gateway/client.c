@@ -67,19 +67,18 @@ static bool client_reads_on(struct gateway *g, struct tcp_conn *c)
 {
 	const struct snap_listener *l = gateway_listener(g, tcp_conn_tag(c));
 	uint32_t left = tcp_send_queued(c), before = idle_unread(tcp_user(c));
-	uint64_t least = l->min_read_rate * l->response_idle / 1000000000ull;
+	uint64_t time = l->min_read_rate ? l->rate_grace : l->response_idle;
+	uint64_t least = l->min_read_rate ? l->min_read_rate * time / 1000000000ull : SLOW_READ;
 
 	if (!left)
 		return false;
-	if (least < SLOW_READ)
-		least = SLOW_READ;
-	if (before && (left >= before || (before - left < least && left))) {
-		count(g, CTR_http_read_timeout);
+	if (before && (left >= before || before - left < least)) {
+		count(g, l->min_read_rate ? CTR_http_read_slow : CTR_http_read_timeout);
 		tcp_abort(c);
 		return true;
 	}
 	tcp_set_user(c, idle_unread_pack(tcp_user(c), left));
-	tcp_set_timer(c, g->now + l->response_idle);
+	tcp_set_timer(c, g->now + time);
 	return true;
 }
 
