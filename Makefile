@@ -240,6 +240,15 @@ $(FUZZ_HTTP:%=fuzz-%): $(B)/fuzz/table
 # Says how much was reached: edges of the control flow of all that is linked.
 fuzz-packet: FUZZ_RUNS := $(or $(filter-out 50000,$(FUZZ_RUNS)),4000)
 fuzz-scan: FUZZ_RUNS := $(or $(filter-out 50000,$(FUZZ_RUNS)),10000)
+# That of whole exchanges links the gateway and the bed of the conformance table.
+FUZZ_EXCHANGE_OBJ := $(patsubst %.c,$(B)/fuzz/%.o,$(foreach l,$(ALL_LAYERS),$(call layer_src,$(l))) dataplane/worker.c \
+	control/blob.c control/routetable.c tests/sim/world.c tests/sim/wire.c tests/conformance/bed.c \
+	tests/conformance/reader.c tests/conformance/cases.c)
+$(filter $(B)/fuzz/tests/% $(B)/fuzz/dataplane/worker.o $(foreach l,gateway upstream policy,$(B)/fuzz/dataplane/$(l)/%), \
+	$(FUZZ_EXCHANGE_OBJ)) $(B)/fuzz/tests/fuzz/fuzz_exchange.o: FUZZ_MORE = $(DPDK_CFLAGS)
+$(B)/fuzz/fuzz_exchange: $(B)/fuzz/tests/fuzz/fuzz_exchange.o $(FUZZ_EXCHANGE_OBJ)
+	$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(DPDK_LIBS) $(ROUTE_LIBS)
+fuzz-exchange: FUZZ_RUNS := $(or $(filter-out 50000,$(FUZZ_RUNS)),3000)
 fuzz-%: $(B)/fuzz/fuzz_%
 	@mkdir -p $(B)/fuzz/corpus/$*
 	@$< -seed=1 -runs=$(FUZZ_RUNS) -max_len=2048 -timeout=10 -artifact_prefix=$(B)/fuzz/ $(B)/fuzz/corpus/$* \
@@ -273,7 +282,24 @@ $(B)/fuzz/planted/fuzz_scan: $(B)/fuzz/tests/fuzz/fuzz_scan.o $(B)/fuzz/planted/
 $(B)/fuzz/planted/fuzz_request: $(B)/fuzz/tests/fuzz/fuzz_request.o $(FORMS:%=$(B)/fuzz/planted/grammar/form_%.o) \
 		$(filter-out $(FORMS:%=$(B)/fuzz/dataplane/http/form_%.o),$(FUZZ_HTTP_OBJ))
 	@$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^
-fuzz-planted: $(addprefix $(B)/fuzz/planted/fuzz_,packet options scan request) $(B)/fuzz/table
+# And one for that of whole exchanges: what a backend says behind its answer is left for the next request.
+$(B)/fuzz/planted/attempt.c: dataplane/gateway/attempt.c
+	@mkdir -p $(@D)
+	@sed 's/ && x->request_relayed && tcp_recv_len(t) == 0 &&$$/ \&\&/' $< >$@; ! cmp -s $< $@
+$(B)/fuzz/planted/pool.c: dataplane/upstream/pool.c
+	@mkdir -p $(@D)
+	@sed 's/return tcp_recv_len(c) == 0 && /return /' $< >$@; ! cmp -s $< $@
+$(B)/fuzz/planted/attempt.o $(B)/fuzz/planted/pool.o: $(B)/fuzz/planted/%.o: $(B)/fuzz/planted/%.c
+	@$(CLANG) $(CPPFLAGS) $(FUZZ_CFLAGS) $(DPDK_CFLAGS) -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
+$(B)/fuzz/planted/fuzz_exchange: $(B)/fuzz/tests/fuzz/fuzz_exchange.o $(B)/fuzz/planted/attempt.o $(B)/fuzz/planted/pool.o \
+	$(filter-out %/gateway/attempt.o %/upstream/pool.o,$(FUZZ_EXCHANGE_OBJ))
+	@$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(DPDK_LIBS) $(ROUTE_LIBS)
+fuzz-planted-exchange: $(B)/fuzz/planted/fuzz_exchange
+	@mkdir -p $(B)/fuzz/planted/corpus-exchange
+	@! $< -seed=1 -runs=20000 -artifact_prefix=$(B)/fuzz/planted/ $(B)/fuzz/planted/corpus-exchange tests/fuzz/corpus/exchange \
+		>$(B)/fuzz/planted/exchange.log 2>&1 && grep -q 'theirs <= 1' $(B)/fuzz/planted/exchange.log && \
+		echo "fuzz exchange: the planted bug is found" || { echo "fuzz exchange: the planted bug is not found"; exit 1; }
+fuzz-planted: $(addprefix $(B)/fuzz/planted/fuzz_,packet options scan request) $(B)/fuzz/table fuzz-planted-exchange
 	@mkdir -p $(addprefix $(B)/fuzz/planted/corpus-,packet options scan request)
 	@for f in packet:AddressSanitizer options:AddressSanitizer scan:fuzz_scan.c request:fuzz_request.c; do sign=$${f#*:}; f=$${f%:*}; \
 		! $(B)/fuzz/planted/fuzz_$$f -seed=1 -runs=200000 -artifact_prefix=$(B)/fuzz/planted/ $(B)/fuzz/planted/corpus-$$f \
@@ -288,7 +314,7 @@ routing-pairs: $(B)/tests/unit/control/test_routing
 unit: $(TESTS) $(LINUX_TESTS)
 clean:
 	rm -rf build
-.PHONY: all unit routing-pairs clean demo run check fuzz-smoke fuzz-planted scripts
+.PHONY: all unit routing-pairs clean demo run check fuzz-smoke fuzz-planted fuzz-planted-exchange scripts
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 

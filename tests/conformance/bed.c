@@ -188,7 +188,7 @@ static void hosts_advance(struct bed *b)
 	transmit(b, &b->backends.net.tx[0], END_LAN);
 }
 
-static void turn(struct bed *b)
+void bed_turn(struct bed *b)
 {
 	struct pkt *p;
 	uint32_t to;
@@ -230,7 +230,7 @@ void bed_settle(struct bed *b)
 		timer = wheel_next(&b->backends.wheel);
 		at = timer < at ? timer : at;
 		b->now = at > b->now ? at : b->now + 1000;
-		turn(b);
+		bed_turn(b);
 	}
 	if (b->now >= limit)
 		b->violation = "nothing settles";

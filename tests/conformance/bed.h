@@ -40,6 +40,7 @@ struct bed {
 void bed_init(struct bed *b, struct pkt_pool *pool);
 void bed_fini(struct bed *b);
 void bed_case(struct bed *b);   // forgets what was seen
+void bed_turn(struct bed *b);   // what is due now
 void bed_settle(struct bed *b); // until nothing is under way and nobody has anything to say
 bool bed_connect(struct bed *b, enum listener l);
 bool bed_say(struct bed *b, struct peer *p, struct slice s);
