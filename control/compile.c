@@ -15,6 +15,8 @@
 #include <string.h>
 #include <time.h>
 
+#define PATIENCE (3600ull * 1000000000) // ns for an answer, where the configuration says nothing
+
 struct job {
 	struct blob *b;
 	const struct config *c;
@@ -476,7 +478,7 @@ static int job_route(struct job *j, const struct conf_route *r, struct snap_rout
 		.methods = methods_bits(&m->methods),
 		.stat_slot = region_name_slot(region_routes(j->r), STATS_ROUTES, r->name.s),
 		.timeout = r->timeout.v,
-		.per_try = r->per_try.v,
+		.per_try = r->per_try.v || r->timeout.v ? r->per_try.v : PATIENCE,
 		.attempts = (uint32_t)r->attempts.v,
 		.host_text = text_add(j, &m->host),
 		.path_text = path_text(j, m),

@@ -415,7 +415,9 @@ static const struct field route_fields[] = {
 	{"timeout", KIND_TIME, F(conf_route, timeout), .min = 0, .max = 86400 * SECOND, .def = "0s",
 	 .help = "the whole request, from its first byte to the answer's last; 0s: none"},
 	{"per_try", KIND_TIME, F(conf_route, per_try), .min = 0, .max = 86400 * SECOND, .def = "60s",
-	 .help = "one attempt, from the end of the request to the response head; 0s: none"},
+	 .help = "one attempt, from the end of the request to the response head; 0s: none, or an hour where "
+		 "timeout is "
+		 "0s, too: every request ends"},
 	{"attempts", KIND_NUMBER, F(conf_route, attempts), .min = 1, .max = 8, .def = "3",
 	 .help = "at most; again only where no byte was sent"},
 	{"upgrade", KIND_LIST, KIND_WORD, F(conf_route, upgrade), .flags = FIELD_ONE, .min = 1, .max = 4,

@@ -389,6 +389,7 @@ static void exchange_route(struct exchange *x, uint32_t head_length)
 	enum route_result found;
 	// The listener's limits hold for what no route takes, too.
 	uint32_t stages = x->listener->limits.n ? 1u << STAGE_ratelimit : 0;
+	enum hops hops = HOPS_MORE;
 	uint16_t status;
 
 	if (http_path_due(&x->listener->path, h)) {
@@ -416,6 +417,16 @@ static void exchange_route(struct exchange *x, uint32_t head_length)
 	}
 	if (!x->parked)
 		stat_add(&g->conf.route_stats[x->route_slot].started, 1);
+	if (x->route && x->route->action == ACTION_TO &&
+	    (h->method == METHOD_OPTIONS || h->method == METHOD_TRACE)) {
+		hops = hops_count(x);
+		if (hops == HOPS_BAD) {
+			tcp_recv_skip(x->client, head_length);
+			count(g, fault_counter(FAULT_bad_field_value));
+			reply_error(x, 400, "malformed Max-Forwards", 0);
+			return;
+		}
+	}
 	// Before policy, so that a client cannot name a field in Connection that a stage is about to set.
 	http_drop_hop_by_hop(h);
 	g->text_used = 0;
@@ -458,6 +469,11 @@ static void exchange_route(struct exchange *x, uint32_t head_length)
 			return;
 		}
 	}
+	if (hops == HOPS_NONE) {
+		tcp_recv_skip(x->client, head_length);
+		reply_last_hop(x);
+		return;
+	}
 	status = forward_request(x);
 	if (g->spare) // of a client in whose turn this one had its own
 		pkt_free(g->spare);
@@ -465,10 +481,10 @@ static void exchange_route(struct exchange *x, uint32_t head_length)
 	if (status) {
 		reply_error(x, status, "the request cannot be forwarded", 0);
 	} else {
-		if (x->route->timeout) {
-			x->deadline = x->started + x->route->timeout;
+		// Where there is none, what is armed next makes the other one count.
+		x->deadline = x->started + (x->route->timeout ? x->route->timeout : PIN_MAX);
+		if (x->route->timeout)
 			exchange_arm(x);
-		}
 		attempt_start(x, NULL);
 	}
 	if (g->spare)

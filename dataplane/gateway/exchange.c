@@ -9,6 +9,8 @@ void exchange_unpin(struct exchange *x)
 
 	if (!x->snapshot)
 		return;
+	if (x->route && !x->route->timeout) // what was left to bound is over
+		x->deadline = 0;
 	x->snapshot = NULL;
 	x->route = NULL;
 	x->target = NULL;

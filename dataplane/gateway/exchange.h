@@ -32,6 +32,7 @@
 #define RETRY_TIME    5000000ull // until a buffer shortage is looked at again
 #define ATTEMPTS_MAX  8
 #define GENERATIONS   8
+#define PIN_MAX       (24ull * 3600 * 1000000000) // ns in which an exchange has its response head, or ends
 #define LISTENERS_MAX 1024
 
 enum attempt_state { ATTEMPT_PENDING, ATTEMPT_CONNECTING, ATTEMPT_WAITING, ATTEMPT_RESPONDING };
@@ -166,6 +167,8 @@ struct gateway {
 	char text[12288];         // values of fields that we add
 	char path[SNAP_HEAD_MAX]; // path and query, where a policy has changed the path
 	char path_next[SNAP_HEAD_MAX];
+	char hops[12];                      // what is left of Max-Forwards
+	struct slice reflected;             // in path_next: a TRACE as it came
 	char in[SNAP_HEAD_MAX + 64];        // a head that came in several buffers
 	char out[2 * SNAP_HEAD_MAX + 8192]; // a head that does not fit one buffer
 };
@@ -275,6 +278,12 @@ tcp_event_fn upstream_event;
 // Takes what the upstream has sent as far as it goes; false: the exchange has ended and is gone.
 bool attempt_pump(struct attempt *a);
 
+// hops.c: Max-Forwards of g->head, an OPTIONS or TRACE
+enum hops { HOPS_MORE, HOPS_NONE, HOPS_BAD };
+// MORE: it may be passed on, and says one less. NONE: it is to be answered here; g->reflected is a TRACE's
+// answer.
+enum hops hops_count(struct exchange *x);
+
 // path.c: the path of g->head
 // Brings it into the form that a policy wants. False: it is refused.
 bool path_apply(struct gateway *g, const struct snap_path *policy);
@@ -349,6 +358,8 @@ void reply_error(struct exchange *x, uint16_t status, const char *message, uint3
 // Respond and redirect actions. spare: the request's buffer, which the answer may be written to; NULL: none.
 // to: where a redirect leads.
 void reply_route(struct exchange *x, struct pkt *spare, struct slice to);
+// OPTIONS or TRACE that may go no further.
+void reply_last_hop(struct exchange *x);
 // The same with field lines of the caller's.
 void reply_refusal(struct exchange *x, uint16_t status, const char *message, struct slice fields);
 // 406: what g->match names as on offer.

@@ -315,6 +315,25 @@ static bool reply_prepared(struct exchange *x, struct pkt *spare)
 	return true;
 }
 
+void reply_last_hop(struct exchange *x)
+{
+	char allow[256];
+	struct reply r = {.status = 200};
+	uint32_t methods = x->route->methods ? x->route->methods : ~(1u << METHOD_CONNECT);
+
+	if (x->method == METHOD_TRACE) {
+		r.content_type = SLICE("message/http");
+		r.body = x->g->reflected;
+	} else {
+		int n = snprintf(allow, sizeof(allow), "Allow: ");
+
+		n += route_allow(allow + n, sizeof(allow) - (size_t)n - 3, methods);
+		n += snprintf(allow + n, sizeof(allow) - (size_t)n, "\r\n");
+		r.extra = slice_of(allow, (size_t)n);
+	}
+	reply_exchange(x, &r);
+}
+
 void reply_route(struct exchange *x, struct pkt *spare, struct slice to)
 {
 	const struct snapshot *s = x->snapshot;

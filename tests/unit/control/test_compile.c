@@ -37,6 +37,7 @@ static const char first[] =
 	"  - name: api\n"
 	"    match: {host: \"*.api.test\", prefix: \"/v2/{id}\"}\n"
 	"    to: [{upstream: a, weight: 90}, {upstream: b, weight: 10}]\n"
+	"    per_try: 0s\n"
 	"    request_headers: {set: {X-A: \"1\"}, add: {X-B: \"2\"}, remove: [X-C]}\n"
 	"  - {name: all, redirect: {status: 301, location: /hello}}\n"
 	"upstreams:\n"
@@ -148,6 +149,8 @@ static void snapshot_verifies_and_says_what_the_file_says(void **state)
 	assert_true(text_is(m.s, route[0].content_type, "text/plain; charset=utf-8"));
 	assert_true(text_is(m.s, route[1].path_text, "/v2/{id}*"));
 	assert_int_equal(route[1].targets.n, 2);
+	assert_int_equal(route[1].timeout, 0);
+	assert_int_equal(route[1].per_try, 3600000000000); // 0s: every request ends all the same
 	assert_int_equal(((const struct snap_target *)snap_at(m.s, route[1].targets))[1].weight, 10);
 	assert_int_equal(route[2].status, 301);
 	const struct snap_upstream *u = snap_at(m.s, m.s->upstreams);
