@@ -380,6 +380,30 @@ static void check_action(struct config *c, struct conf_route *r, const struct na
 	}
 }
 
+static void check_sticky(struct config *c, const struct conf_route *r)
+{
+	const struct conf_sticky *k = &r->sticky;
+	enum snap_sticky by = (enum snap_sticky)(k->by.v + 1);
+
+	if (!k->head.given)
+		return;
+	if (!r->to.n)
+		diag_error(&c->diag, k->head.mark, "sticky: means nothing without to");
+	for (uint32_t i = 0; i < k->name.n; i++)
+		if (k->name.s[i] <= ' ' || k->name.s[i] == 0x7f ||
+		    strchr("\"(),/:;<=>?@[\\]{}", k->name.s[i])) {
+			diag_error(&c->diag, k->name.mark, "name: \"%s\" is no name of a %s", k->name.s,
+				   by == STICKY_COOKIE ? "cookie" : "header field");
+			break;
+		}
+	if (by == STICKY_HEADER && !k->name.s)
+		diag_error(&c->diag, k->head.mark, "sticky: key \"name\" is missing, of the header field");
+	if (by == STICKY_CLIENT && k->name.s)
+		diag_error(&c->diag, k->name.mark, "name: an address has none");
+	if (by != STICKY_COOKIE && (k->age.given || k->secure.given))
+		diag_error(&c->diag, k->head.mark, "sticky: age and secure are of a cookie");
+}
+
 static void check_rewrite(struct config *c, const struct conf_route *r)
 {
 	const struct conf_rewrite *w = &r->rewrite;
@@ -579,6 +603,7 @@ static void check_routes(struct config *c, const struct names *upstreams)
 		check_versions(c, &r[i]);
 		check_action(c, &r[i], upstreams);
 		check_rewrite(c, &r[i]);
+		check_sticky(c, &r[i]);
 		if (r[i].timeout.v && r[i].per_try.given && r[i].per_try.v > r[i].timeout.v)
 			diag_warning(&c->diag, r[i].per_try.mark, "per_try: longer than the whole timeout");
 		check_tunnels(c, &r[i]);

@@ -194,6 +194,11 @@ static void explain_action(json_t *j, const struct snapshot *s, const struct rou
 						    (json_int_t)(hand >= 0 ? (uint32_t)hand : t[i].weight)));
 	}
 	json_object_set_new(j, "to", to);
+	if (r->sticky) {
+		static const char *const by[] = {"", "cookie", "header", "client_ip"};
+
+		json_object_set_new(j, "sticky", json_string(by[r->sticky < STICKIES ? r->sticky : 0]));
+	}
 	if (r->rewrite_path.n)
 		json_object_set_new(j, "path_sent", expanded(s, q, m, r->rewrite_path));
 	if (r->rewrite_host.n)

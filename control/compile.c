@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 
 #define PATIENCE (3600ull * 1000000000) // ns for an answer, where the configuration says nothing
@@ -299,6 +300,9 @@ static int job_endpoints(struct job *j, const struct conf_upstream *u, struct sn
 			.weight = (uint32_t)e->weight.v,
 			.slot = slot,
 			.epoch = region_endpoints(j->r)[slot].epoch,
+			.token = siphash((struct hash_key){j->r->sticky_secret[0], j->r->sticky_secret[1]}, key,
+					 strlen(key)) |
+				 1,
 		};
 	}
 	up->endpoints = blob_add(j->b, out, u->endpoints.n, sizeof(*out));
@@ -433,6 +437,21 @@ static void job_rewrite(struct job *j, const struct conf_route *r, struct snap_r
 	out->rewrites = out->rewrite_path.n || out->rewrite_host.n;
 }
 
+static void job_sticky(struct job *j, const struct conf_sticky *k, struct snap_route *out)
+{
+	static const char cookie[] = "cg-endpoint";
+
+	if (!k->head.given)
+		return;
+	out->sticky = (uint8_t)(k->by.v + 1);
+	out->sticky_age = (uint32_t)(k->age.v / 1000000000);
+	out->sticky_secure = (uint32_t)k->secure.v;
+	if (k->name.s)
+		out->sticky_name = text_add(j, &k->name);
+	else if (out->sticky == STICKY_COOKIE)
+		out->sticky_name = blob_text(j->b, cookie, sizeof(cookie) - 1);
+}
+
 static uint32_t methods_bits(const struct list *methods)
 {
 	uint32_t bits = 0;
@@ -492,6 +511,7 @@ static int job_route(struct job *j, const struct conf_route *r, struct snap_rout
 		out->upgrade |= (uint8_t)(1u << ((const struct number *)r->upgrade.v)[i].v);
 	job_action(j, r, out);
 	job_rewrite(j, r, out);
+	job_sticky(j, &r->sticky, out);
 	if (out->action == ACTION_TO && job_targets(j, r, out) < 0)
 		return -1;
 	for (unsigned s = 0; s < STAGE_COUNT; s++) {
@@ -598,6 +618,10 @@ int compile_snapshot(struct blob *b, const struct config *c, struct region *r, u
 	struct job j = {.b = b, .c = c, .r = r, .why = why, .why_size = why_size};
 
 	*b = (struct blob){0};
+	// Once for the region's life, so that cookies outlive reloads and restarts.
+	if (!(r->sticky_secret[0] | r->sticky_secret[1]) &&
+	    getrandom(r->sticky_secret, sizeof(r->sticky_secret), 0) != sizeof(r->sticky_secret))
+		return fail(&j, "no random numbers");
 	blob_add(b, NULL, 1, sizeof(struct snapshot));
 	j.head.source = blob_text(b, c->path, strnlen(c->path, SNAP_TEXT_MAX));
 	j.head.text = blob_text(b, c->text ? c->text : "", c->text_size);

@@ -393,6 +393,20 @@ static const struct object redirect_object = {"redirect", sizeof(struct conf_red
 					      OBJECT(redirect_fields)};
 
 static const char *const upgrade_words[] = {[UPGRADE_WEBSOCKET] = "websocket", NULL};
+static const char *const sticky_words[] = {"cookie", "header", "client_ip", NULL};
+static const struct field sticky_fields[] = {
+	{"by", KIND_WORD, F(conf_sticky, by), .flags = FIELD_REQUIRED, .words = sticky_words,
+	 .help = "cookie: one that names the endpoint, set by the gateway; header, client_ip: a hash of it"},
+	{"name", KIND_TEXT, F(conf_sticky, name), .min = 1, .max = SNAP_NAME_MAX,
+	 .help = "of the cookie (none: cg-endpoint) or header"},
+	{"age", KIND_TIME, F(conf_sticky, age), .min = 0, .max = 400 * 86400 * SECOND, .def = "0s",
+	 .help = "how long browsers keep the cookie; 0s: as long as they run"},
+	{"secure", KIND_WORD, F(conf_sticky, secure), .def = "false", .words = conf_booleans,
+	 .help = "the cookie is for https alone"},
+};
+static const struct object sticky_object = {"sticky", sizeof(struct conf_sticky), OBJECT(sticky_fields),
+					    .shorthand = "by"};
+
 static const struct field rewrite_fields[] = {
 	{"path", KIND_TEXT, F(conf_rewrite, path), .min = 1, .max = 2048,
 	 .help = "with variables, such as \"/new/${path.id}\"; without a '?' the request's query stays"},
@@ -410,6 +424,8 @@ static const struct field route_fields[] = {
 	{"respond", KIND_OBJECT, F(conf_route, respond), .object = &respond_object,
 	 .help = "an answer of the gateway's own"},
 	{"redirect", KIND_OBJECT, F(conf_route, redirect), .object = &redirect_object},
+	{"sticky", KIND_OBJECT, F(conf_route, sticky), .object = &sticky_object,
+	 .help = "requests of one client go to one target and endpoint, while it is usable"},
 	{"rewrite", KIND_OBJECT, F(conf_route, rewrite), .object = &rewrite_object,
 	 .help = "what upstreams get in place of the request's path and host"},
 	{"timeout", KIND_TIME, F(conf_route, timeout), .min = 0, .max = 86400 * SECOND, .def = "0s",

@@ -138,6 +138,12 @@ struct conf_redirect {
 	struct number status;
 	struct text location;
 };
+struct conf_sticky {
+	struct object_head head;
+	struct number by; // enum snap_sticky, less 1
+	struct text name;
+	struct number age, secure;
+};
 struct conf_rewrite {
 	struct object_head head;
 	struct text path, prefix, host;
@@ -150,6 +156,7 @@ struct conf_route {
 	struct conf_respond respond;
 	struct conf_redirect redirect;
 	struct conf_rewrite rewrite;
+	struct conf_sticky sticky;
 	struct number timeout, per_try, attempts, connect, tunnel_idle;
 	struct list upgrade; // struct number, enum snap_upgrade
 	struct text api_version, list_versions;

@@ -108,6 +108,7 @@ struct region {
 	_Atomic uint32_t n_routes_off;
 	uint32_t pad;
 	_Atomic uint64_t route_off[REGION_ROUTES_OFF];
+	uint64_t sticky_secret[2]; // of the endpoints' tokens; both 0: not made yet
 };
 
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };

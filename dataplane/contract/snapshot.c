@@ -443,6 +443,21 @@ static bool route_pieces(struct check *c, const struct snap_route *r, uint32_t i
 	return true;
 }
 
+static bool route_sticky(struct check *c, const struct snap_route *r, uint32_t i)
+{
+	bool named = r->sticky == STICKY_COOKIE || r->sticky == STICKY_HEADER;
+	const char *name = snap_at(c->s, r->sticky_name);
+
+	if (r->sticky >= STICKIES || (r->sticky && r->action != ACTION_TO) || r->sticky_secure > 1)
+		return fail(c, "route %u: sticky in an unknown way", i);
+	if (!text(c, r->sticky_name, named, named ? SNAP_NAME_MAX : 0, "name of what makes a route sticky"))
+		return false;
+	for (uint32_t k = 0; k < r->sticky_name.n; k++) // it goes into a field of the answer
+		if (name[k] <= ' ' || strchr("\"(),/:;<=>?@[\\]{}\x7f", name[k]))
+			return fail(c, "route %u: the name of its cookie is none", i);
+	return true;
+}
+
 static bool route_action(struct check *c, const struct snap_route *r, uint32_t i)
 {
 	switch (r->action) {
@@ -594,10 +609,11 @@ static bool routes(struct check *c)
 		if (!name(c, r[i].name, "route name") ||
 		    !text(c, r[i].host_text, 0, SNAP_TEXT_MAX, "route host") ||
 		    !text(c, r[i].path_text, 0, SNAP_TEXT_MAX, "route path") || !route_action(c, &r[i], i) ||
-		    !route_pieces(c, &r[i], i) || !route_stages(c, &r[i], i) || !route_conditions(c, &r[i], i))
+		    !route_pieces(c, &r[i], i) || !route_sticky(c, &r[i], i) || !route_stages(c, &r[i], i) ||
+		    !route_conditions(c, &r[i], i))
 			return false;
-		if (r[i].stat_slot >= STATS_ROUTES || r[i].methods & SNAP_TAKE_CONDITIONS || r[i].pad ||
-		    r[i].pad2 || (r[i].answer.n && r[i].action != ACTION_RESPOND) || r[i].attempts > 8 ||
+		if (r[i].stat_slot >= STATS_ROUTES || r[i].methods & SNAP_TAKE_CONDITIONS || r[i].pad2 ||
+		    (r[i].answer.n && r[i].action != ACTION_RESPOND) || r[i].attempts > 8 ||
 		    r[i].host >= c->s->hosts.n)
 			return fail(c, "route %u: statistics slot %u, %u attempts or host %u is out of range",
 				    i, r[i].stat_slot, r[i].attempts, r[i].host);

@@ -239,6 +239,9 @@ struct snap_piece {
 #define SNAP_PIECES_MAX   32 // of a text
 #define SNAP_CAPTURES_MAX 16
 
+// Requests of one client go to the same target and endpoint: by a cookie that we set, or by a hash.
+enum snap_sticky { STICKY_NONE, STICKY_COOKIE, STICKY_HEADER, STICKY_CLIENT, STICKIES };
+
 enum snap_upgrade { UPGRADE_WEBSOCKET, UPGRADES };
 enum snap_action { ACTION_TO, ACTION_RESPOND, ACTION_REDIRECT };
 
@@ -263,7 +266,7 @@ struct snap_route {
 	uint8_t upgrade;  // ACTION_TO: bits of 1 << enum snap_upgrade, protocols that may be switched to
 	uint8_t connect;  // ACTION_TO: 1: CONNECT opens a tunnel to an endpoint
 	uint8_t rewrites; // ACTION_TO: 1: rewrite_path or rewrite_host is there
-	uint8_t pad;
+	uint8_t sticky;   // ACTION_TO: enum snap_sticky
 	struct snap_ref content_type; // ACTION_RESPOND; text
 	struct snap_ref body;         // ACTION_RESPOND; bytes, at most SNAP_BODY_MAX
 	struct snap_ref location;     // ACTION_REDIRECT; text, unless location_pieces are there
@@ -290,6 +293,9 @@ struct snap_route {
 	// snap_piece; n = 0: none. What is forwarded in place of path and host (a path without a query keeps
 	// the request's), and where a redirect leads.
 	struct snap_ref rewrite_path, rewrite_host, location_pieces;
+	struct snap_ref sticky_name; // STICKY_COOKIE, STICKY_HEADER: of the cookie, of the field; a token
+	uint32_t sticky_age;         // seconds that the cookie lives; 0: as long as the browser
+	uint32_t sticky_secure;      // 1: the cookie is for https alone
 };
 #define SNAP_BODY_MAX   65536
 #define SNAP_ANSWER_MAX 1536 // bytes of a prebuilt answer: it fits a packet buffer
@@ -306,6 +312,7 @@ struct snap_endpoint {
 	uint32_t weight; // 1..65535
 	uint32_t slot;   // region's endpoint slot: administrative state; and the workers' runtime state
 	uint32_t epoch;  // of that slot: another epoch means another endpoint, whose runtime state starts anew
+	uint64_t token;  // keyed hash of its upstream's and its own name, what sticky cookies say
 };
 
 struct snap_upstream {

@@ -1,4 +1,5 @@
 // Attempts: one request on one upstream connection, from the choice of the endpoint to the end of the response.
+#include "gateway/sticky.h"
 #include "gateway/tunnel.h"
 #include <errno.h>
 
@@ -51,6 +52,7 @@ const struct snap_upstream *attempt_upstream(struct exchange *x)
 	const struct snap_target *t = snap_at(s, x->route->targets);
 	const struct region_target *by_hand = region_targets(g->conf.region);
 	uint32_t n = x->route->targets.n, i = 0, total = 0, w[64], pick;
+	int sticks;
 
 	if (n > 64)
 		n = 64;
@@ -63,9 +65,11 @@ const struct snap_upstream *attempt_upstream(struct exchange *x)
 		}
 		if (total == 0)
 			return NULL;
-		pick = random_below(&g->random, total);
-		for (i = 0; pick >= w[i]; i++)
+		sticks = x->route->sticky ? sticky_target(x, w, n) : -1;
+		pick = sticks < 0 ? random_below(&g->random, total) : 0;
+		for (i = 0; sticks < 0 && pick >= w[i]; i++)
 			pick -= w[i];
+		i = sticks < 0 ? i : (uint32_t)sticks;
 	}
 	x->target = &t[i];
 	return (const struct snap_upstream *)snap_at(s, s->upstreams) + t[i].upstream;
@@ -134,7 +138,12 @@ static bool attempt_pick(struct attempt *a)
 	struct gateway *g = a->x->g;
 	bool full;
 
-	a->endpoint = upstream_pick(&g->upstreams, a->x->snapshot, a->upstream, a->x->avoid, g->now, &full);
+	if (a->x->stick.token | a->x->stick.hash)
+		a->endpoint = upstream_pick_sticky(&g->upstreams, a->x->snapshot, a->upstream, &a->x->stick,
+						   a->x->avoid, g->now, &full);
+	else
+		a->endpoint =
+			upstream_pick(&g->upstreams, a->x->snapshot, a->upstream, a->x->avoid, g->now, &full);
 	return a->endpoint || !full;
 }
 

@@ -11,6 +11,7 @@
 //               not acknowledged when that was last looked at)
 //   bits 32..63 requests served on this connection (lingering: the bytes not acknowledged)
 #include "gateway/rewrite.h"
+#include "gateway/sticky.h"
 #include "gateway/tunnel.h"
 
 #define IDLE_BIT    1u
@@ -461,6 +462,8 @@ static void exchange_route(struct exchange *x, uint32_t head_length)
 		reply_route(x, head_take(x->client, head_length), to);
 		return;
 	}
+	if (x->route->sticky)
+		sticky_ask(x);
 	if (connect || (h->upgrade && x->route->upgrade)) {
 		if (!tunnel_ask(x))
 			return;

@@ -74,6 +74,7 @@ struct exchange {
 	const struct snapshot *snapshot; // pinned; NULL once the response head went out
 	const struct snap_route *route;  // as snapshot
 	const struct snap_target *target;
+	struct upstream_stick stick;          // of a sticky route
 	const struct snap_listener *listener; // that it came through; valid while parked
 	// The request head as it goes upstream, kept for another attempt; then the response head as it goes to
 	// the client, until it leaves with the first of its body.

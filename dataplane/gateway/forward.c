@@ -1,5 +1,6 @@
 // Heads on their way through: what a proxy adds and takes away (RFC 9110 7.6).
 #include "gateway/rewrite.h"
+#include "gateway/sticky.h"
 #include "gateway/tunnel.h"
 #include <errno.h>
 #include <stdarg.h>
@@ -279,6 +280,8 @@ int forward_response(struct exchange *x, enum http_framing out, uint64_t length)
 					slice_of(x->request_id, sizeof(x->request_id)));
 	if (x->tunnel)
 		ok = ok && tunnel_response(x, h, &connection);
+	if (x->route->sticky == STICKY_COOKIE)
+		ok = ok && sticky_answer(x, h);
 	if (!ok || (x->route->stages && !response_stages(x)))
 		return -EMSGSIZE;
 	if (keep_length && stated.n)

@@ -1,4 +1,5 @@
 // Which endpoint takes the next attempt.
+#include "base/hash.h"
 #include "upstream/upstream.h"
 
 #define OTHERS_AGE 1000000ull // ns
@@ -142,6 +143,62 @@ static int least_request(struct candidate *k, uint32_t n)
 			start = random_below(k->p->random, n);
 	}
 	return best;
+}
+
+// -ln(h / 2^64), h not 0: by the series of ln((1 + t) / (1 - t)), t at most 1/3, to six digits.
+static double minus_ln(uint64_t h)
+{
+	int shift = __builtin_clzll(h);
+	double m = (double)(h << shift) / 9223372036854775808.0, t = (m - 1) / (m + 1), s = t * t;
+
+	return (shift + 1) * 0.6931471805599453 -
+	       2 * t * (1 + s * (1 / 3.0 + s * (1 / 5.0 + s * (1 / 7.0 + s * (1 / 9.0 + s / 11)))));
+}
+
+double upstream_rendezvous(uint64_t key, uint64_t name, uint32_t weight)
+{
+	return minus_ln(hash_mix(hash_mix(key, name), 0x9e3779b97f4a7c15ull) | 1) / weight;
+}
+
+static uint64_t endpoint_name(const struct snap_endpoint *e)
+{
+	return hash_mix(e->addr.w[0] ^ e->tcp_port, e->addr.w[1]);
+}
+
+const struct snap_endpoint *upstream_pick_sticky(struct upstream_pool *p, const struct snapshot *s,
+						 const struct snap_upstream *u,
+						 const struct upstream_stick *stick, uint64_t avoid,
+						 uint64_t now, bool *full)
+{
+	struct candidate k = {.p = p, .u = u, .e = snap_at(s, u->endpoints), .avoid = avoid, .now = now};
+	double least = 0;
+	int best = -1;
+
+	*full = false;
+	if (u->max_connections)
+		k.most = upstream_share(p, u->max_connections);
+	for (uint32_t i = 0; i < u->endpoints.n; i++) {
+		uint32_t w;
+		double cost;
+
+		if (stick->token) {
+			if (k.e[i].token == stick->token && usable(&k, i))
+				return &k.e[i];
+			continue;
+		}
+		w = weight_of(&k, i);
+		if (w == 0 || !stick->hash || !usable(&k, i))
+			continue;
+		cost = upstream_rendezvous(stick->hash, endpoint_name(&k.e[i]), w);
+		if (best < 0 || cost < least) {
+			best = (int)i;
+			least = cost;
+		}
+	}
+	if (best < 0)
+		return upstream_pick(p, s, u, avoid, now, full);
+	*full = k.full;
+	return &k.e[best];
 }
 
 const struct snap_endpoint *upstream_pick(struct upstream_pool *p, const struct snapshot *s,

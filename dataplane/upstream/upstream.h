@@ -81,6 +81,18 @@ void upstream_configure(struct upstream_pool *p, const struct snapshot *s);
 const struct snap_endpoint *upstream_pick(struct upstream_pool *p, const struct snapshot *s,
 					  const struct snap_upstream *u, uint64_t avoid, uint64_t now,
 					  bool *full);
+// What a request sticks to: the endpoint of this token; else, where hash is not 0, the endpoint that comes out
+// of it (rendezvous by weight: the same one as long as it is there, and of those of another just their share
+// moves). Where it is not usable: the next one by hash, or as the balance says.
+struct upstream_stick {
+	uint64_t token, hash; // 0: none
+};
+const struct snap_endpoint *upstream_pick_sticky(struct upstream_pool *p, const struct snapshot *s,
+						 const struct snap_upstream *u,
+						 const struct upstream_stick *stick, uint64_t avoid,
+						 uint64_t now, bool *full);
+// How well a candidate does for a key: less is better. name: a hash of what it is called; weight: not 0.
+double upstream_rendezvous(uint64_t key, uint64_t name, uint32_t weight);
 // A pooled connection, or NULL.
 struct upstream_conn *upstream_reuse(struct upstream_pool *p, const struct snap_endpoint *e, void *owner);
 // A new one, connecting; NULL with *err as tcp_connect().

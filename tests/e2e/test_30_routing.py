@@ -1,5 +1,6 @@
 """Which route takes a request, and which endpoint gets it."""
 import collections
+import re
 import threading
 
 from http1 import Conn
@@ -306,6 +307,53 @@ def test_redirects_take_captures_and_variables(gw):
         307, "/people/ada%2Fl?from=x%09y%26z")
     # A path is no other host's address (RFC 3986 4.2).
     assert location("open.test", "//evil.test/x") == (302, "/evil.test/x")
+
+
+def names(gw, host, n, *fields):
+    with Conn(gw.address) as conn:
+        return {conn.request("GET", "/whoami", host, fields=fields).body for _ in range(n)}
+
+
+def cookie_of(answer):
+    return answer.get("Set-Cookie").split(";")[0]
+
+
+def test_a_cookie_keeps_a_client_at_its_endpoint_over_a_reload(gw):
+    """RFC 6265 4.1: set once, and again only where the endpoint changes."""
+    first = ask(gw, "sticky.test", "/whoami")
+    text = first.get("Set-Cookie")
+    assert re.fullmatch(r"cg=[0-9a-f]{16}; Path=/; Max-Age=3600; HttpOnly; SameSite=Lax", text), text
+    mine = ("Cookie", "x=1; " + cookie_of(first))
+    again = ask(gw, "sticky.test", "/whoami", fields=[mine])
+    assert again.body == first.body and again.get("Set-Cookie") is None, again
+    assert names(gw, "sticky.test", 20, mine) == {first.body}
+    gw.cgctl("config reload")
+    assert names(gw, "sticky.test", 20, mine) == {first.body}
+    assert names(gw, "sticky.test", 40) == {b"a\n", b"b\n"}
+    assert ask(gw, "sticky.test", "/whoami", fields=[("Cookie", "cg=00000000000000zz")]).get("Set-Cookie")
+
+
+def test_a_sticky_client_moves_where_its_endpoint_goes_out_of_service(gw):
+    first = next(a for a in (ask(gw, "sticky.test", "/whoami") for _ in range(100)) if a.body == b"a\n")
+    mine = ("Cookie", cookie_of(first))
+    gw.cgctl("set endpoint both/198.19.0.11:8080 maint")
+    try:
+        moved = ask(gw, "sticky.test", "/whoami", fields=[mine])
+        assert moved.body == b"b\n" and cookie_of(moved) != cookie_of(first), moved
+    finally:
+        gw.cgctl("set endpoint both/198.19.0.11:8080 ready")
+    assert names(gw, "sticky.test", 10, mine) == {b"a\n"}
+
+
+def test_a_hash_of_a_header_or_address_keeps_a_client_at_its_endpoint(gw):
+    seen = set()
+    for user in range(20):
+        mine = names(gw, "sticky-header.test", 5, ("X-User", f"user-{user}"))
+        assert len(mine) == 1, mine
+        seen |= mine
+    assert seen == {b"a\n", b"b\n"}, seen
+    assert names(gw, "sticky-header.test", 40) == {b"a\n", b"b\n"}  # nothing to stick to
+    assert len(names(gw, "sticky-client.test", 20)) == 1
 
 
 def test_route_test_explains_conditions(gw):

@@ -302,6 +302,8 @@ static void image_routes(struct image *m)
 	t[1] = (struct snap_target){.upstream = 1, .weight = 10, .slot = 2};
 	r->attempts = 2;
 	r->per_try = 1000000000;
+	r->sticky = STICKY_COOKIE;
+	r->sticky_name = image_text(m, "sid");
 	r->rewrites = 1;
 	r->rewrite_path = image_records(m, 2, sizeof(struct snap_piece));
 	((struct snap_piece *)image_at(m, r->rewrite_path))[0] = (struct snap_piece){

@@ -48,9 +48,10 @@ static void snapshot_of_version_4_has_its_layout(void **state)
 	AT(snap_listener, syn_cookies, 56);
 	AT(snap_listener, max_per_address, 60);
 	SIZE(snap_target, 16);
-	SIZE(snap_route, 232);
+	SIZE(snap_route, 248);
 	AT(snap_route, rewrites, 38);
 	AT(snap_route, rewrite_path, 208);
+	AT(snap_route, sticky_name, 232);
 	SIZE(snap_piece, 16);
 	AT(snap_route, upgrade, 36);
 	AT(snap_route, tunnel_idle, 192);
@@ -66,7 +67,8 @@ static void snapshot_of_version_4_has_its_layout(void **state)
 	AT(snap_route, timeout, 80);
 	AT(snap_route, attempts, 96);
 	AT(snap_route, stage_conf, 120);
-	SIZE(snap_endpoint, 40);
+	SIZE(snap_endpoint, 48);
+	AT(snap_endpoint, token, 40);
 	SIZE(snap_upstream, 64);
 	AT(snap_upstream, connect_timeout, 24);
 	SIZE(snap_host, 64);
@@ -93,7 +95,7 @@ static void region_of_version_3_has_its_layout(void **state)
 	AT(region_endpoint, admin, 12);
 	SIZE(region_target, 16);
 	SIZE(region_name, 72);
-	SIZE(region, 2192);
+	SIZE(region, 2208);
 	AT(region, n_routes_off, 136);
 	AT(region, route_off, 144);
 	SIZE(region_limit, 32);

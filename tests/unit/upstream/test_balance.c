@@ -1,4 +1,5 @@
 // Which endpoint the next attempt gets.
+#include "base/hash.h"
 #include "upstream/upstream.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -230,6 +231,90 @@ static void another_owner_of_a_slot_starts_afresh(void **state)
 	assert_int_equal(w->pool.endpoint[1].failures, 0);
 }
 
+#define KEYS 10000
+
+static int stick(struct world *w, uint64_t token, uint64_t key, uint64_t avoid)
+{
+	struct upstream_stick st = {token, key ? hash64(&key, sizeof(key)) : 0};
+	bool full;
+	const struct snap_endpoint *e =
+		upstream_pick_sticky(&w->pool, &w->snap.s, &w->snap.u, &st, avoid, 0, &full);
+
+	return e ? (int)(e - w->snap.e) : -1;
+}
+
+static void addresses(struct world *w)
+{
+	for (uint32_t i = 0; i < MANY; i++) {
+		w->snap.e[i].addr = addr_from_v4((uint32_t)(0x0b0013c6 + (i << 24)));
+		w->snap.e[i].tcp_port = 8080;
+		w->snap.e[i].token = 1000 + i;
+	}
+}
+
+static void a_key_goes_to_the_same_endpoint_and_keys_spread_by_weight(void **state)
+{
+	struct world *w = *state;
+	int got[ENDPOINTS] = {0};
+
+	addresses(w);
+	w->snap.e[2].weight = 2;
+	for (uint64_t k = 1; k <= KEYS; k++) {
+		int e = stick(w, 0, k, 0);
+
+		assert_int_equal(stick(w, 0, k, 0), e);
+		got[e]++;
+	}
+	for (int i = 0; i < ENDPOINTS; i++) // of five parts the third has two
+		assert_true(abs(got[i] - KEYS * (i == 2 ? 2 : 1) / 5) < KEYS / 50);
+}
+
+static void
+where_endpoints_stand_in_the_list_does_not_matter_and_only_keys_of_one_that_is_gone_move(void **state)
+{
+	struct world *w = *state;
+	struct snap_endpoint first, last;
+	int before[KEYS + 1];
+
+	addresses(w);
+	for (uint64_t k = 1; k <= KEYS; k++)
+		before[k] = stick(w, 0, k, 0);
+	first = w->snap.e[0];
+	last = w->snap.e[ENDPOINTS - 1];
+	w->snap.e[0] = last;
+	w->snap.u.endpoints.n--;
+	for (uint64_t k = 1; k <= KEYS; k++) {
+		int e = stick(w, 0, k, 0);
+
+		if (before[k] == ENDPOINTS - 1)
+			assert_int_equal(e, 0);
+		else if (before[k] != 0)
+			assert_int_equal(e, before[k]);
+	}
+	w->snap.e[0] = first;
+	w->snap.u.endpoints.n++;
+	// One that is out of service counts as gone.
+	atomic_store(&region_endpoints(w->region)[2].admin, ADMIN_MAINT);
+	for (uint64_t k = 1; k <= KEYS; k++) {
+		int e = stick(w, 0, k, 0);
+
+		assert_true(before[k] == 1 ? e != 1 : e == before[k]);
+	}
+}
+
+static void a_token_names_its_endpoint_until_that_is_not_usable(void **state)
+{
+	struct world *w = *state;
+
+	addresses(w);
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(stick(w, 1002, 0, 0), 2);
+	assert_int_not_equal(stick(w, 1002, 0, 1u << 2), 2);
+	atomic_store(&region_endpoints(w->region)[3].admin, ADMIN_DRAIN);
+	assert_int_not_equal(stick(w, 1002, 0, 0), 2);
+	assert_true(stick(w, 77, 0, 0) >= 0); // nobody's
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -246,6 +331,13 @@ int main(void)
 		T(a_weight_of_0_takes_even_the_only_endpoint_out),
 		T(the_only_usable_one_of_many_is_found),
 		T(what_is_known_of_a_slot_is_not_said_of_who_had_it_before),
+		cmocka_unit_test_setup_teardown(a_key_goes_to_the_same_endpoint_and_keys_spread_by_weight,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			where_endpoints_stand_in_the_list_does_not_matter_and_only_keys_of_one_that_is_gone_move,
+			setup, teardown),
+		cmocka_unit_test_setup_teardown(a_token_names_its_endpoint_until_that_is_not_usable, setup,
+						teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
