@@ -315,6 +315,9 @@ static bool exchange_stages(struct exchange *x, uint32_t stages, uint32_t head_l
 				.capture = g->match.param,
 				.n_captures = g->match.n_params,
 				.ratelimit = g->ratelimit,
+				.cors = x->cors,
+				.scratch = g->path_next,
+				.scratch_room = sizeof(g->path_next),
 				.parked_with = x->parked_with,
 				.resumed = x->parked != 0};
 	enum stage at, from = x->parked ? (enum stage)x->parked_at : 0;
@@ -401,7 +404,10 @@ static void exchange_route(struct exchange *x, uint32_t head_length)
 		query.path = h->path;
 		query.query = h->query;
 	}
-	found = route_find(x->snapshot, &query, &g->match);
+	if (h->method == METHOD_OPTIONS && preflight_route(x, &query))
+		found = ROUTE_FOUND;
+	else
+		found = route_find(x->snapshot, &query, &g->match);
 	if (found == ROUTE_FOUND && http_path_due(&g->match.route->path, h) && !path_of_route(x, &query)) {
 		path_refuse(x, head_length);
 		return;
@@ -415,6 +421,8 @@ static void exchange_route(struct exchange *x, uint32_t head_length)
 		x->route = g->match.route;
 		x->route_slot = x->route->stat_slot;
 		stages |= x->route->stages;
+		if (stages & 1u << STAGE_cors)
+			cors_begin(x);
 	}
 	if (!x->parked)
 		stat_add(&g->conf.route_stats[x->route_slot].started, 1);

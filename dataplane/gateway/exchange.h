@@ -111,6 +111,7 @@ struct exchange {
 	uint8_t watched;       // enum watched
 	bool retry;            // the timer is to look at a shortage again
 	uint8_t parked_at;     // enum stage
+	uint8_t cors;          // origin of the request, see policy/cors/cors.h
 	uint32_t parked_with;  // what that stage wants to know again
 	char request_id[32];
 	char text[160]; // method and path for the log, only when requests are logged
@@ -284,6 +285,15 @@ enum hops { HOPS_MORE, HOPS_NONE, HOPS_BAD };
 // MORE: it may be passed on, and says one less. NONE: it is to be answered here; g->reflected is a TRACE's
 // answer.
 enum hops hops_count(struct exchange *x);
+
+// cors.c
+// The route of a preflight: that of the request which it asks for. False: it is none, or that route knows no
+// CORS.
+bool preflight_route(struct exchange *x, struct route_query *query);
+// Whose origin asks; x->route has the stage.
+void cors_begin(struct exchange *x);
+// Field lines for an answer of ours, in g->path_next; empty where there are none.
+struct slice cors_lines(struct exchange *x);
 
 // path.c: the path of g->head
 // Brings it into the form that a policy wants. False: it is refused.

@@ -246,7 +246,8 @@ static bool response_stages(struct exchange *x)
 				.now = x->g->now,
 				.head = &x->g->head,
 				.client = x->remote,
-				.was_kept = rewrite_kept(x)};
+				.was_kept = rewrite_kept(x),
+				.cors = x->cors};
 	enum stage at;
 
 	return policy_run(HOOK_RESPONSE, x->route->stages, x->route->stage_conf, &ctx, 0, &at) == VERDICT_PASS;

@@ -52,6 +52,7 @@ struct reply {
 	struct slice content_type;
 	struct slice body;
 	struct slice extra; // whole field lines
+	struct slice cors;  // likewise
 	bool head_only, keep_alive;
 	uint8_t minor;
 };
@@ -112,6 +113,7 @@ static bool reply_send(struct gateway *g, struct tcp_conn *c, const struct reply
 		text_put(&t, SLICE("\r\n"));
 	}
 	text_put(&t, r->extra);
+	text_put(&t, r->cors);
 	if (!r->keep_alive)
 		text_put(&t, SLICE("Connection: close\r\n"));
 	else if (r->minor == 0)
@@ -188,6 +190,7 @@ void reply_error(struct exchange *x, uint16_t status, const char *message, uint3
 		n = snprintf(extra, sizeof(extra), "Retry-After: 1\r\n");
 	}
 	r.extra = slice_of(extra, (size_t)n);
+	r.cors = cors_lines(x);
 	reply_exchange(x, &r);
 }
 
@@ -274,6 +277,10 @@ void reply_refusal(struct exchange *x, uint16_t status, const char *message, str
 	struct reply r = {.status = status, .content_type = SLICE("application/json"), .extra = fields};
 
 	r.body = slice_of(body, (size_t)error_body(body, sizeof(body), status, message, x->request_id));
+	if (status == 204) // an answer to a preflight
+		r.content_type = r.body = SLICE("");
+	else
+		r.cors = cors_lines(x);
 	reply_exchange(x, &r);
 }
 
@@ -350,8 +357,12 @@ void reply_route(struct exchange *x, struct pkt *spare, struct slice to)
 	// Response stages edit a head view; what they leave is written as field lines.
 	struct gateway *g = x->g;
 	struct http_head *h = &g->head;
-	struct stage_ctx ctx = {
-		.snapshot = s, .now = g->now, .head = h, .client = x->remote, .was_kept = rewrite_kept(x)};
+	struct stage_ctx ctx = {.snapshot = s,
+				.now = g->now,
+				.head = h,
+				.client = x->remote,
+				.was_kept = rewrite_kept(x),
+				.cors = x->cors};
 	enum stage at;
 	size_t n = 0;
 

@@ -38,7 +38,10 @@ struct stage_ctx {
 	uint32_t text_room, kept_n;
 	// HOOK_RESPONSE: what was kept.
 	struct slice was_kept;
-	uint16_t status; // VERDICT_REPLY
+	uint8_t cors;        // origin of the request, as cors_origin() knows it
+	char *scratch;       // HOOK_HEAD: for `fields`
+	size_t scratch_room; // bytes
+	uint16_t status;     // VERDICT_REPLY
 	const char *message;
 	struct slice fields;  // VERDICT_REPLY: whole field lines beside those of every answer
 	uint64_t resume_at;   // VERDICT_PARK: ns; 0: never by itself
