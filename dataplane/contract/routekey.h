@@ -30,6 +30,15 @@ static inline uint64_t routekey_word(const char *p, size_t n)
 	return v;
 }
 
+// The upper bit of each byte that is a slash.
+static inline uint64_t routekey_slashes(uint64_t v)
+{
+	const uint64_t low = 0x7f7f7f7f7f7f7f7full;
+
+	v ^= 0x2f2f2f2f2f2f2f2full;
+	return ~(((v & low) + low) | v | low);
+}
+
 static inline struct routekey routekey_segment(struct slice s)
 {
 	struct routekey k;

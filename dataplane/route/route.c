@@ -151,54 +151,86 @@ static void routes_take(struct walk *w, struct snap_ref list, bool rest, struct 
 	}
 }
 
+// The segment at p, which ends at the next slash or with the path, and its key. Short ones are found in the
+// word that is their key.
+static struct slice segment_take(const char *p, const char *end, const char **next, struct routekey *key)
+{
+	size_t left = (size_t)(end - p), n;
+	uint64_t v = routekey_word(p, left), slashes = routekey_slashes(v);
+	struct slice s;
+
+	if (slashes) {
+		n = (unsigned)__builtin_ctzll(slashes) / 8;
+		*next = p + n + 1;
+		key->w[0] = v & ((1ull << 8 * n) - 1);
+	} else if (left <= 8) {
+		n = left;
+		*next = NULL;
+		key->w[0] = v;
+	} else {
+		s = segment_cut(p, end, next);
+		*key = routekey_segment(s);
+		return s;
+	}
+	key->w[1] = 0;
+	key->hash = hash_mix(key->w[0] ^ n, 0);
+	return slice_of(p, n);
+}
+
 // p: behind the slash that ended the way to this node; NULL: the path ended here.
 static void node_visit(struct walk *w, uint32_t index, const char *p)
 {
-	const struct snap_node *node = &w->nodes[index];
-	const struct route_memo *memo = w->memo;
-	struct slice segment;
-	const char *next;
-	uint32_t child;
+	const uint32_t depth = w->depth, n_params = w->n_params;
 
-	if (node->best >= w->best)
-		return;
-	if (node->prefix.n)
-		routes_take(w, node->prefix, false,
-			    p ? slice_of(p - 1, (size_t)(w->end - p) + 1) : slice_of("", 0));
-	if (!p) {
-		if (node->exact.n)
-			routes_take(w, node->exact, false, slice_of("", 0));
-		return;
+	for (;;) {
+		const struct snap_node *node = &w->nodes[index];
+		const struct route_memo *memo = w->memo;
+		struct slice segment;
+		const char *next;
+		uint32_t child;
+
+		if (node->best >= w->best)
+			break;
+		if (node->prefix.n)
+			routes_take(w, node->prefix, false,
+				    p ? slice_of(p - 1, (size_t)(w->end - p) + 1) : slice_of("", 0));
+		if (!p) {
+			if (node->exact.n)
+				routes_take(w, node->exact, false, slice_of("", 0));
+			break;
+		}
+		if (node->rest.n && p < w->end)
+			routes_take(w, node->rest, true, slice_of(p, (size_t)(w->end - p)));
+		if (w->depth == SEGMENTS_MAX)
+			break;
+		if (w->depth < memo->n) {
+			const struct route_memo_segment *known = &memo->segment[w->depth];
+
+			segment = slice_of(known->p, known->n);
+			next = segment.p + segment.n < w->end ? segment.p + segment.n + 1 : NULL;
+			child = known->parent == index ? known->child
+						       : edge_find(w->s, index, segment, &known->key);
+		} else {
+			struct routekey key;
+
+			segment = segment_take(p, w->end, &next, &key);
+			child = edge_find(w->s, index, segment, &key);
+		}
+		w->depth++;
+		p = next;
+		if (node->param && segment.n) {
+			if (child)
+				node_visit(w, child, next);
+			if (w->n_params < ROUTE_PARAMS)
+				w->param[w->n_params++] = segment;
+			child = node->param;
+		}
+		if (!child)
+			break;
+		index = child;
 	}
-	if (node->rest.n && p < w->end)
-		routes_take(w, node->rest, true, slice_of(p, (size_t)(w->end - p)));
-	if (w->depth == SEGMENTS_MAX)
-		return;
-	if (w->depth < memo->n) {
-		const struct route_memo_segment *known = &memo->segment[w->depth];
-
-		segment = slice_of(known->p, known->n);
-		next = segment.p + segment.n < w->end ? segment.p + segment.n + 1 : NULL;
-		child = known->parent == index ? known->child : edge_find(w->s, index, segment, &known->key);
-	} else {
-		struct routekey key;
-
-		segment = segment_cut(p, w->end, &next);
-		key = routekey_segment(segment);
-		child = edge_find(w->s, index, segment, &key);
-	}
-	w->depth++;
-	if (child)
-		node_visit(w, child, next);
-	if (node->param && segment.n) {
-		bool room = w->n_params < ROUTE_PARAMS;
-
-		if (room)
-			w->param[w->n_params++] = segment;
-		node_visit(w, node->param, next);
-		w->n_params -= room;
-	}
-	w->depth--;
+	w->depth = depth;
+	w->n_params = n_params;
 }
 
 static const struct snap_host *host_find(const struct snapshot *s, struct slice key, uint64_t hash)
@@ -255,8 +287,8 @@ static void hosts_visit(struct walk *w, const char *p)
 
 	if (root != NO_HOST)
 		node_visit(w, root, p);
-	if (host.n) {
-		for (size_t i = suffixes_begin(host); w->s->host_suffixes && i < host.n; i++)
+	if (host.n && w->s->host_suffixes) {
+		for (size_t i = suffixes_begin(host); i < host.n; i++)
 			if (host.p[i] == '.' && i > 0) {
 				struct slice key = slice_of(host.p + i, host.n - i);
 
@@ -277,21 +309,24 @@ static void memo_segment(struct route_memo *memo, const char *from, const char *
 	g->key = routekey_segment(slice_of(from, g->n));
 }
 
+static void memo_host(struct route_memo *memo, const struct route_query *q)
+{
+	memo->host = host_plain(q->host);
+	memo->host_hash = routekey_host(memo->host);
+	memo->root = UNKNOWN;
+	memo->n = 0;
+}
+
 // The path's slashes, eight bytes at a time.
 static void memo_fill(struct route_memo *memo, const struct route_query *q)
 {
 	const char *p = q->path.p + 1, *end = q->path.p + q->path.n, *from = p;
 
-	memo->host = host_plain(q->host);
-	memo->host_hash = routekey_host(memo->host);
-	memo->root = UNKNOWN;
-	memo->n = 0;
+	memo_host(memo, q);
 	if (q->path.n == 0 || q->path.p[0] != '/')
 		return;
 	for (; p < end; p += 8) {
-		const uint64_t low = 0x7f7f7f7f7f7f7f7full;
-		uint64_t v = routekey_word(p, (size_t)(end - p)) ^ 0x2f2f2f2f2f2f2f2full;
-		uint64_t slashes = ~(((v & low) + low) | v | low);
+		uint64_t slashes = routekey_slashes(routekey_word(p, (size_t)(end - p)));
 
 		for (; slashes; slashes &= slashes - 1) {
 			const char *at = p + __builtin_ctzll(slashes) / 8;
@@ -343,7 +378,7 @@ enum route_result route_find(const struct snapshot *s, const struct route_query 
 {
 	struct route_memo memo;
 
-	memo_fill(&memo, q);
+	memo_host(&memo, q); // one alone takes its segments as it goes
 	return find(s, q, &memo, m);
 }
 
