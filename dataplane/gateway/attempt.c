@@ -452,7 +452,7 @@ static enum head response_head(struct attempt *a)
 	for (;;) {
 		if (tcp_recv_len(t) == 0)
 			return HEAD_MORE;
-		if (tcp_send_space(x->client) == 0)
+		if (tcp_send_full(x->client))
 			return HEAD_BLOCKED;
 		n = response_head_parse(g, t, &a->scanned);
 		if (n == HTTP_MORE)

@@ -581,7 +581,7 @@ static void client_turn(struct gateway *g, struct tcp_conn *c)
 				return;
 			continue;
 		}
-		if (tcp_send_space(c) == 0)
+		if (tcp_send_full(c))
 			return; // answers wait to be read: EV_WRITABLE goes on
 		n = request_head_parse(g, c, &scanned, l);
 		if (n == HTTP_MORE) {

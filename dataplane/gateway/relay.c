@@ -49,7 +49,7 @@ enum relay relay_body(struct gateway *g, struct tcp_conn *from, struct http_body
 				result = in->framing == FRAMING_CLOSE ? RELAY_DONE : RELAY_EOF;
 			break;
 		}
-		if (tcp_send_space(to) == 0)
+		if (tcp_send_full(to))
 			break;
 		if (gather && pkt_tailroom(gather) < 2 + pkt_len(p)) {
 			send_framed(to, gather, chunked);

@@ -221,13 +221,18 @@ static void recvq_read(struct tcp_conn *c)
 {
 	uint32_t offered = seq_gt(c->rcv_adv, c->rcv_nxt) ? c->rcv_adv - c->rcv_nxt : 0;
 	// What the window field can tell: without scaling that may be a part of the buffer only.
-	uint32_t field = (uint32_t)UINT16_MAX << c->rcv_wscale, size = recvq_limit(c) / 2;
-	uint32_t most = size < field ? size : field;
+	uint32_t field = (uint32_t)UINT16_MAX << c->rcv_wscale;
+
+	// A window that is still wide can wait for the next segment to tell of it. Mostly it is, even against
+	// all that could ever be offered.
+	if (offered > (c->rcv_buf < field ? c->rcv_buf : field) / 2)
+		return;
+
+	uint32_t size = recvq_limit(c) / 2, most = size < field ? size : field;
 	uint32_t step = most / 2 < 2u * c->mss ? most / 2 : 2u * c->mss;
 
 	if (c->state == TCP_CLOSED || (c->flags & CONN_FIN_SEEN) || recvq_room(c) < offered + step)
 		return;
-	// A window that is still wide can wait for the next segment to tell of it.
 	if (offered > most / 2)
 		return;
 	c->flags |= CONN_ACK_NOW;

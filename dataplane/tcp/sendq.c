@@ -258,6 +258,11 @@ uint32_t tcp_send_space(struct tcp_conn *c)
 	return 0;
 }
 
+bool tcp_send_full(struct tcp_conn *c)
+{
+	return !(may_send(c) && c->snd_held < SEND_FLOOR) && tcp_send_space(c) == 0;
+}
+
 uint32_t tcp_send_queued(const struct tcp_conn *c)
 {
 	uint32_t una = c->snd_una + (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RECEIVED);

@@ -192,6 +192,7 @@ bool tcp_recv_eof(const struct tcp_conn *c);         // FIN seen and the queue i
 // sent again elsewhere. It always succeeds (but for such a copy without a buffer left, which ends the
 // connection with ENOBUFS): callers look at tcp_send_space() first and stop when it is 0. After tcp_shutdown()
 // nothing may be sent.
+bool tcp_send_full(struct tcp_conn *c);      // no space, without saying how much there is
 uint32_t tcp_send_space(struct tcp_conn *c); // buffer bytes it may still take; 0: full, EV_WRITABLE follows
 uint32_t tcp_send_queued(const struct tcp_conn *c); // payload bytes not yet acknowledged
 void tcp_send(struct tcp_conn *c, struct pkt *p);

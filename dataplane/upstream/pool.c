@@ -103,7 +103,7 @@ void upstream_configure(struct upstream_pool *p, const struct snapshot *s)
 // be taken for the next one; its owner is told of that, and of its end, only later in this burst.
 static bool reusable(struct tcp_conn *c)
 {
-	return tcp_recv_len(c) == 0 && !tcp_recv_eof(c) && tcp_send_space(c) > 0;
+	return tcp_recv_len(c) == 0 && !tcp_recv_eof(c) && !tcp_send_full(c);
 }
 
 struct upstream_conn *upstream_reuse(struct upstream_pool *p, const struct snap_endpoint *e, void *owner)
