@@ -1,10 +1,9 @@
 #include "base/arena.h"
 #include <errno.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#define LARGE (4ul << 20) // bytes
 
 int arena_init(struct arena *a, size_t size)
 {
@@ -17,10 +16,6 @@ int arena_init(struct arena *a, size_t size)
 	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED)
 		return -errno;
-	// Tables of megabytes in ordinary pages miss the TLB with each lookup. Where there are no large pages
-	// this changes nothing.
-	if (size >= LARGE)
-		(void)madvise(p, size, MADV_HUGEPAGE);
 	a->base = p;
 	a->size = size;
 	return 0;
@@ -34,6 +29,24 @@ void *arena_alloc(struct arena *a, size_t size, size_t align)
 		return NULL;
 	a->used = at + size;
 	return a->base + at;
+}
+
+void *arena_alloc_table(struct arena *a, size_t size)
+{
+	size_t off;
+	char *p;
+
+	if (size < ARENA_LARGE_PAGE)
+		return arena_alloc(a, size, 64);
+	off = ARENA_LARGE_PAGE - ((uintptr_t)a->base + a->used) % ARENA_LARGE_PAGE;
+	if (off > a->size - a->used)
+		return NULL;
+	p = arena_alloc(a, off, 1) ? arena_alloc(a, size, 1) : NULL;
+	if (!p)
+		return NULL;
+	(void)madvise(p, size, MADV_HUGEPAGE);
+	memset(p, 0, size);
+	return p;
 }
 
 void arena_fini(struct arena *a)

@@ -13,7 +13,7 @@ static uint32_t flow_buckets(uint32_t entries)
 
 size_t flow_memory(uint32_t entries)
 {
-	return (size_t)flow_buckets(entries) * sizeof(struct flow_bucket) + 64;
+	return arena_table_memory((size_t)flow_buckets(entries) * sizeof(struct flow_bucket));
 }
 
 int flow_init(struct flow_table *f, struct arena *a, uint32_t entries, struct hash_key key)
@@ -21,7 +21,7 @@ int flow_init(struct flow_table *f, struct arena *a, uint32_t entries, struct ha
 	uint32_t n = flow_buckets(entries);
 
 	*f = (struct flow_table){.mask = n - 1, .key = key};
-	f->bucket = arena_alloc(a, (size_t)n * sizeof(struct flow_bucket), 64);
+	f->bucket = arena_alloc_table(a, (size_t)n * sizeof(struct flow_bucket));
 	return f->bucket ? 0 : -ENOMEM;
 }
 

@@ -41,6 +41,25 @@ static void a_used_up_arena_gives_null_and_keeps_what_it_has(void **state)
 	arena_fini(&a);
 }
 
+static void a_table_stands_at_the_beginning_of_a_large_page(void **state)
+{
+	const size_t n = 2 * ARENA_LARGE_PAGE;
+	struct arena a;
+	char *table;
+
+	(void)state;
+	assert_int_equal(arena_init(&a, 4096 + arena_table_memory(n)), 0);
+	assert_non_null(arena_alloc(&a, 100, 1));
+	table = arena_alloc_table(&a, n);
+	assert_non_null(table);
+	assert_int_equal((uintptr_t)table % ARENA_LARGE_PAGE, 0);
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(table[i], 0);
+	assert_null(arena_alloc_table(&a, n));
+	assert_non_null(arena_alloc_table(&a, 64)); // a small one needs none
+	arena_fini(&a);
+}
+
 static void impossible_sizes_are_refused(void **state)
 {
 	struct arena a;
@@ -78,6 +97,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(memory_is_zeroed_and_aligned),
 		cmocka_unit_test(a_used_up_arena_gives_null_and_keeps_what_it_has),
+		cmocka_unit_test(a_table_stands_at_the_beginning_of_a_large_page),
 		cmocka_unit_test(impossible_sizes_are_refused),
 		cmocka_unit_test(random_numbers_repeat_with_the_seed_and_keep_their_bound),
 	};
