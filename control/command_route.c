@@ -3,6 +3,7 @@
 // The answer comes from the running snapshot by the function that workers use. For the explanation each route's
 // own pattern is compiled alone and asked by the same function: once with any path, once with any host.
 #include "command.h"
+#include "contract/stages.h"
 #include "http/path.h"
 #include "http/template.h"
 #include "route/condition.h"
@@ -289,6 +290,28 @@ static struct regex_matcher *matcher(void)
 	return m;
 }
 
+static void limits_add(json_t *list, const struct snapshot *s, const struct snap_limit_use *use, uint32_t n)
+{
+	const struct snap_limit *l = snap_at(s, s->limits);
+
+	for (uint32_t i = 0; i < n; i++)
+		json_array_append_new(list, slice_json(snap_text(s, l[use[i].limit].name)));
+}
+
+// Those of the listener, which hold whatever the route, and those of the route.
+static json_t *limits(const struct snapshot *s, const struct route_query *q, const struct snap_route *r)
+{
+	const struct snap_listener *l = (const struct snap_listener *)snap_at(s, s->listeners) + q->listener;
+	json_t *list = json_array();
+
+	if (s->listeners.n)
+		limits_add(list, s, snap_at(s, l->limits), l->limits.n);
+	if (r && r->stages >> STAGE_ratelimit & 1)
+		limits_add(list, s, snap_at(s, r->stage_conf[STAGE_ratelimit]),
+			   r->stage_conf[STAGE_ratelimit].n / (uint32_t)sizeof(struct snap_limit_use));
+	return list;
+}
+
 static json_t *explain(struct request *rq, const struct snapshot *s, const struct target *t,
 		       const struct route_query *q)
 {
@@ -325,6 +348,7 @@ static json_t *explain(struct request *rq, const struct snapshot *s, const struc
 		if (result == ROUTE_FOUND && i == m.index)
 			break; // the first one that matches takes it
 	}
+	json_object_set_new(j, "limits", limits(s, q, m.route));
 	json_object_set_new(j, "tried", tried);
 	return j;
 }

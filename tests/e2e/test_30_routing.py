@@ -360,4 +360,6 @@ def test_route_test_explains_conditions(gw):
     text = gw.cgctl("route test GET http://asked.test/ X-Env:prod client=198.18.77.5")
     assert "asked-client" in text and "header X-Env equal" in text, text
     assert "406" in gw.cgctl("route test GET http://greet.test/greet Accept:image/png")
+    found = gw.cgctl("route test GET http://two.test/ listener=limited", as_json=True)
+    assert "'limits': ['door', 'wide', 'trickle']" in str(found), found
     assert "asked-listener" in gw.cgctl("route test GET http://asked.test/ listener=six")

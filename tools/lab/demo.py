@@ -96,6 +96,8 @@ class Tour:
         self.expect("स्वागत" in text, "no French, but Hindi before English")
         text = self.curl("greet.lab", "/greeting", "-H", "Accept: text/plain, application/json;q=0.1")
         self.expect("आहे" in text, "plain text is there in Marathi")
+        text = self.curl("greet.lab", "/greeting", "-H", "Accept: application/xml", "-H", "Accept-Language: mr")
+        self.expect("<greeting>" in text, "and XML in all three")
         text = self.curl("greet.lab", "/greeting", "-i", "-H", "Accept: image/png")
         self.expect(" 406 " in text and "on_offer" in text, "406 names what is on offer")
         text = self.curl("api.lab", "/whoami", "-i")
@@ -103,8 +105,31 @@ class Tour:
         text = self.curl("api.lab", "/whoami", "-i", "-H", "X-API-Version-Preference: v1")
         self.expect("Sunset: Thu, 31 Dec 2026" in text and "Deprecation: @" in text,
                     "v1 still answers, and says until when")
+        text = self.curl("api.lab", "/v1/whoami", "-i")
+        self.expect("X-API-Version: v1" in text and "Sunset" in text, "asked for by path, too")
+        text = self.curl("api.lab", "/whoami", "-i", "-H", "Accept: application/vnd.timetable.v3+json")
+        self.expect("X-API-Version: v3" in text and "three" in text, "and by media type")
         text = self.curl("api.lab", "/versions")
         self.expect('"status":"beta"' in text, "the versions, listed")
+
+    def variables(self):
+        self.step("Captures, variables, regular expressions, and clients that stay where they began")
+        text = self.curl("tickets.lab", "/tickets/evening/B12", "-i", "-H", "X-Agent: agent-007")
+        self.expect('"/echo?show=evening&seat=B12"' in text and "booking.internal" in text and "X-Seat: B12" in text,
+                    "the backend gets another path and host, made of the request's")
+        self.expect("agent-007 from 198.18.0.2" in text, "and fields made of it")
+        text = self.curl("tickets.lab", "/tickets/evening/B12", "-H", "X-Agent: agent-7")
+        self.expect("not_found" in text, "^agent-[0-9]{3}$ does not match agent-7")
+        text = self.curl("tickets.lab", "/old/evening/B12?x=1", "-i")
+        self.expect("Location: http://tickets.lab/tickets/evening/B12?x=1" in text, "a redirect keeps path and query")
+        text = self.cgctl("route test GET http://tickets.lab/tickets/evening/B12 X-Agent:agent-007")
+        self.expect("/echo?show=evening&seat=B12" in text and "regex" in text, "route test explains it")
+        text = self.curl("basket.lab", "/whoami", "-i")
+        cookie = re.search(r"(?im)^set-cookie: (basket=\w+)", text)
+        self.expect(cookie, "a cookie names the endpoint")
+        text = self.shell("sh", "-c", f"for n in $(seq 10); do curl -s -H 'Host: basket.lab' "
+                                      f"-H 'Cookie: {cookie and cookie[1]}' http://{WAN}/whoami; done | sort | uniq -c")
+        self.expect(text.split()[:1] == ["10"], "and ten requests with it go to one")
 
     def limits(self):
         self.step("Rate limits: 100 a minute for a client, 10 for creating orders, 60 for each user and operation")
@@ -218,8 +243,8 @@ def demo(config):
         gw = pieces(space, config)
         tour = Tour(gw)
         print(f"lab: control {gw.control.pid}, data plane {gw.dataplane_pid()}, exporter {gw.exporter.pid}")
-        for part in (tour.local, tour.routing, tour.spread, tour.ipv6, tour.errors, tour.negotiation, tour.limits,
-                     tour.large, tour.weights, tour.reload, tour.load, tour.figures):
+        for part in (tour.local, tour.routing, tour.spread, tour.ipv6, tour.errors, tour.negotiation, tour.variables,
+                     tour.limits, tour.large, tour.weights, tour.reload, tour.load, tour.figures):
             part()
         tour.step("The end")
         status = gw.shutdown()
