@@ -23,6 +23,9 @@ enum state {
 #define SIZE_DIGITS_MAX 16
 #define EXTENSION_MAX   256
 #define TRAILERS_MAX    4096
+// Extensions are read for nothing. A chunk makes up for 16 bytes of them, and for twice its size; what is
+// beyond that adds up to so much in a body.
+#define EXCESS_MAX 16384
 
 void http_body_init(struct http_body *b, enum http_framing framing, uint64_t length)
 {
@@ -100,6 +103,7 @@ static enum http_fault blank(struct http_body *b, char c)
 		b->state = EXTENSION;
 	else if (c != ' ' && c != '\t')
 		return FAULT_bad_chunk;
+	b->excess++;
 	return ++b->line > EXTENSION_MAX ? FAULT_bad_chunk : FAULT_NONE;
 }
 
@@ -113,6 +117,7 @@ static enum http_fault extension(struct http_body *b, char c)
 		return FAULT_bad_line_end;
 	if (!(scan_class[(uint8_t)c] & SCAN_VALUE) || ++b->line > EXTENSION_MAX)
 		return FAULT_bad_chunk;
+	b->excess++;
 	return FAULT_NONE;
 }
 
@@ -124,11 +129,21 @@ static enum http_fault line_feed(struct http_body *b, char c, enum state next)
 	return FAULT_NONE;
 }
 
+static bool excess_bounded(struct http_body *b)
+{
+	uint64_t made_up = b->left < EXCESS_MAX ? 16 + 2 * b->left : UINT16_MAX;
+
+	b->excess = b->excess > made_up ? (uint16_t)(b->excess - made_up) : 0;
+	return b->excess <= EXCESS_MAX;
+}
+
 static enum http_fault size_line_end(struct http_body *b, char c)
 {
 	enum state next = b->left ? DATA : TRAILER_FIRST;
 
 	b->line = 0;
+	if (b->excess && !excess_bounded(b))
+		return FAULT_chunk_overhead;
 	if (b->left > b->room)
 		return FAULT_body_too_large;
 	b->room -= b->left;

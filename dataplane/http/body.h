@@ -7,10 +7,11 @@
 struct http_body {
 	uint8_t framing; // enum http_framing
 	uint8_t state;
-	uint16_t line; // bytes seen of a chunk-size line or of trailers, for the limits
-	uint8_t fault; // enum http_fault: what was wrong stays wrong, nothing behind it is read
-	uint64_t left; // of the body or of the chunk
-	uint64_t room; // bytes that chunks may still have
+	uint16_t line;   // bytes seen of a chunk-size line or of trailers, for the limits
+	uint8_t fault;   // enum http_fault: what was wrong stays wrong, nothing behind it is read
+	uint16_t excess; // bytes of extensions beyond what their chunks make up for
+	uint64_t left;   // of the body or of the chunk
+	uint64_t room;   // bytes that chunks may still have
 };
 
 void http_body_init(struct http_body *b, enum http_framing framing, uint64_t length);

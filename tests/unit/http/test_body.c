@@ -185,6 +185,30 @@ static void extensions_and_trailers_are_bounded(void **state)
 	assert_int_equal(whole.fault, FAULT_too_many_fields);
 }
 
+// Tiny chunks with long extensions: the work is for nothing. Large ones make up for theirs.
+static void extensions_of_all_chunks_together_are_bounded(void **state)
+{
+	static char text[1 << 20];
+	size_t n = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 100; i++)
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "1;%0200d\r\nx\r\n", 0);
+	n += (size_t)snprintf(text + n, sizeof(text) - n, "0\r\n\r\n");
+	body_read(&whole, FRAMING_CHUNKED, 0, text, n, n);
+	assert_int_equal(whole.fault, FAULT_chunk_overhead);
+	assert_int_equal(whole.n, 16384 / (200 - 18));
+	body_read(&parts, FRAMING_CHUNKED, 0, text, n, 7);
+	assert_int_equal(parts.fault, FAULT_chunk_overhead);
+	assert_int_equal(parts.n, whole.n);
+	n = 0;
+	for (unsigned i = 0; i < 80; i++)
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "64;%0250d\r\n%0100d\r\n", 0, 0);
+	n += (size_t)snprintf(text + n, sizeof(text) - n, "0\r\n\r\n");
+	body_read(&whole, FRAMING_CHUNKED, 0, text, n, n);
+	assert_true(whole.done);
+}
+
 static void the_largest_chunk_is_counted_down_in_64_bits(void **state)
 {
 	struct http_body b;
@@ -236,6 +260,7 @@ int main(void)
 		cmocka_unit_test(chunks_are_joined_however_they_arrive),
 		cmocka_unit_test(malformed_chunks_are_refused_however_they_arrive),
 		cmocka_unit_test(extensions_and_trailers_are_bounded),
+		cmocka_unit_test(extensions_of_all_chunks_together_are_bounded),
 		cmocka_unit_test(the_largest_chunk_is_counted_down_in_64_bits),
 		cmocka_unit_test(a_length_ends_the_body),
 		cmocka_unit_test(no_body_is_done_at_once_and_one_until_close_never),
