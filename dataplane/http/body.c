@@ -6,8 +6,16 @@ enum state {
 	PLAIN, // not chunked
 	SIZE_FIRST,
 	SIZE,
-	BLANKS, // BWS before an extension (RFC 9112 7.1.1)
-	EXTENSION,
+	// Extensions (RFC 9112 7.1.1): *( BWS ";" BWS name [ BWS "=" BWS value ] )
+	BLANKS, // in front of a ';'
+	EXT_NAME_FIRST,
+	EXT_NAME,
+	EXT_NAME_BLANKS, // behind a name: a '=' or ';' follows
+	EXT_VALUE_FIRST,
+	EXT_TOKEN,
+	EXT_QUOTED,
+	EXT_QUOTED_PAIR,
+	EXT_QUOTED_END,
 	SIZE_LF,
 	DATA,
 	DATA_CR,
@@ -84,7 +92,7 @@ static enum http_fault size_end(struct http_body *b, char c)
 		b->state = SIZE_LF;
 		return FAULT_NONE;
 	case ';':
-		b->state = EXTENSION;
+		b->state = EXT_NAME_FIRST;
 		b->line = 0;
 		return FAULT_NONE;
 	case ' ':
@@ -97,28 +105,58 @@ static enum http_fault size_end(struct http_body *b, char c)
 	}
 }
 
-static enum http_fault blank(struct http_body *b, char c)
+// The state behind a byte of an extension; -1: it may not stand there.
+static int extension_next(enum state state, char c)
 {
-	if (c == ';')
-		b->state = EXTENSION;
-	else if (c != ' ' && c != '\t')
-		return FAULT_bad_chunk;
-	b->excess++;
-	return ++b->line > EXTENSION_MAX ? FAULT_bad_chunk : FAULT_NONE;
+	uint8_t cls = scan_class[(uint8_t)c];
+	bool blank = c == ' ' || c == '\t';
+
+	switch (state) {
+	case BLANKS:
+		return blank ? BLANKS : c == ';' ? EXT_NAME_FIRST : -1;
+	case EXT_NAME_FIRST:
+		return blank ? EXT_NAME_FIRST : cls & SCAN_TCHAR ? EXT_NAME : -1;
+	case EXT_NAME:
+		if (cls & SCAN_TCHAR)
+			return EXT_NAME;
+		return blank       ? EXT_NAME_BLANKS
+		       : c == '='  ? EXT_VALUE_FIRST
+		       : c == ';'  ? EXT_NAME_FIRST
+		       : c == '\r' ? SIZE_LF
+				   : -1;
+	case EXT_NAME_BLANKS:
+		return blank ? EXT_NAME_BLANKS : c == '=' ? EXT_VALUE_FIRST : c == ';' ? EXT_NAME_FIRST : -1;
+	case EXT_VALUE_FIRST:
+		return blank ? EXT_VALUE_FIRST : c == '"' ? EXT_QUOTED : cls & SCAN_TCHAR ? EXT_TOKEN : -1;
+	case EXT_TOKEN:
+		if (cls & SCAN_TCHAR)
+			return EXT_TOKEN;
+		return blank ? BLANKS : c == ';' ? EXT_NAME_FIRST : c == '\r' ? SIZE_LF : -1;
+	case EXT_QUOTED:
+		if (c == '"' || c == '\\')
+			return c == '"' ? EXT_QUOTED_END : EXT_QUOTED_PAIR;
+		return cls & SCAN_VALUE ? EXT_QUOTED : -1;
+	case EXT_QUOTED_PAIR:
+		return cls & SCAN_VALUE ? EXT_QUOTED : -1;
+	case EXT_QUOTED_END:
+		return blank ? BLANKS : c == ';' ? EXT_NAME_FIRST : c == '\r' ? SIZE_LF : -1;
+	default:
+		return -1;
+	}
 }
 
+// Extensions are dropped, but what is none is refused: another reader might take its bytes for something else.
 static enum http_fault extension(struct http_body *b, char c)
 {
-	if (c == '\r') {
-		b->state = SIZE_LF;
+	int next = extension_next((enum state)b->state, c);
+
+	if (next < 0)
+		return c == '\n' && b->state != BLANKS ? FAULT_bad_line_end : FAULT_bad_chunk;
+	b->state = (uint8_t)next;
+	if (next == SIZE_LF)
 		return FAULT_NONE;
-	}
-	if (c == '\n')
-		return FAULT_bad_line_end;
-	if (!(scan_class[(uint8_t)c] & SCAN_VALUE) || ++b->line > EXTENSION_MAX)
-		return FAULT_bad_chunk;
 	b->excess++;
-	return FAULT_NONE;
+	return ++b->line > EXTENSION_MAX ? FAULT_bad_chunk : FAULT_NONE;
 }
 
 static enum http_fault line_feed(struct http_body *b, char c, enum state next)
@@ -193,8 +231,14 @@ static enum http_fault framing_byte(struct http_body *b, char c)
 	case SIZE:
 		return hex_value(c) >= 0 ? size_digit(b, c) : size_end(b, c);
 	case BLANKS:
-		return blank(b, c);
-	case EXTENSION:
+	case EXT_NAME_FIRST:
+	case EXT_NAME:
+	case EXT_NAME_BLANKS:
+	case EXT_VALUE_FIRST:
+	case EXT_TOKEN:
+	case EXT_QUOTED:
+	case EXT_QUOTED_PAIR:
+	case EXT_QUOTED_END:
 		return extension(b, c);
 	case SIZE_LF:
 		return size_line_end(b, c);

@@ -136,7 +136,7 @@ int message_take(struct slice s, bool request, enum body_rule rule, struct messa
 {
 	uint64_t length = 0;
 	size_t at = 0;
-	unsigned hosts = 0;
+	unsigned hosts = 0, blanks = 0;
 	int used;
 
 	*m = (struct message){0};
@@ -178,8 +178,10 @@ int message_take(struct slice s, bool request, enum body_rule rule, struct messa
 	}
 	if (m->length && m->chunked)
 		*why = "two framings";
-	if (request &&
-	    (hosts != 1 || m->start.n < 12 || memcmp(m->start.p + m->start.n - 9, " HTTP/1.1", 9) != 0))
+	for (size_t i = 0; i < m->start.n; i++)
+		blanks += m->start.p[i] == ' ' || m->start.p[i] == '\t';
+	if (request && (hosts != 1 || blanks != 2 || m->start.n < 12 ||
+			memcmp(m->start.p + m->start.n - 9, " HTTP/1.1", 9) != 0))
 		*why = "no Host, several, or no request line";
 	if (!request && (m->start.n < 13 || memcmp(m->start.p, "HTTP/1.1 ", 9) != 0))
 		*why = "no status line";

@@ -202,7 +202,7 @@ def test_an_operator_sees_the_keys_near_their_limit_clears_one_and_changes_the_r
         try:
             assert statuses(gw, 40, "tuned.test", fields=keyed("new"), conn=conn) == [200] * 40
             # What was used of the slow limit counts as all of the fast one: one more is earned in 10 ms.
-            assert 200 in statuses(gw, 200, "tuned.test", fields=keyed("busy"), conn=conn)
+            assert any(conn.request("GET", "/", "tuned.test", keyed("busy")).status == 200 for _ in range(20000))
             row = limit_row(gw, "tuned")
             assert row["rate"] == "6000/min" and row["set_by"] == "hand", row
         finally:

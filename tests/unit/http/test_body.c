@@ -80,7 +80,7 @@ static const struct {
 	{"9112 7.1.1", "5;a\r\nhello\r\n0;b=c\r\n\r\n", "hello", ""},
 	{"9112 7.1.1", "5;a=\"b;c\"\r\nhello\r\n0\r\n\r\n", "hello", ""},
 	{"9112 7.1.1", "5 ; a = b\r\nhello\r\n0\t;x\r\n\r\n", "hello", ""},
-	{"9112 7.1.1", "5;\r\nhello\r\n0\r\n\r\n", "hello", ""},
+	{"9112 7.1.1", "5; a = \"\\\"b\" ; c\r\nhello\r\n0\r\n\r\n", "hello", ""},
 	{"9112 7.1.2", "1\r\nx\r\n0\r\nA: b\r\n\r\n", "x", ""},
 	{"9112 7.1.2", "1\r\nx\r\n0\r\nA: b\r\nC:\r\nD: \xff\t.\r\n\r\nmore", "x", "more"},
 };
@@ -97,6 +97,9 @@ static const struct {
 	{"9112 7.1", "0x5\r\nhello\r\n", FAULT_bad_chunk},
 	{"9112 7.1", "5g\r\nhello\r\n", FAULT_bad_chunk},
 	{"9112 7.1", ";a\r\n", FAULT_bad_chunk},
+	{"9112 7.1.1", "5;\r\n", FAULT_bad_chunk},
+	{"9112 7.1.1", "5;a=\r\n", FAULT_bad_chunk},
+	{"9112 7.1.1", "5;a=\"b\r\n", FAULT_bad_chunk},
 	{"9112 7.1", "5 \r\nhello\r\n0\r\n\r\n", FAULT_bad_chunk},
 	{"9112 7.1", "5 5\r\nhello\r\n", FAULT_bad_chunk},
 	{"9112 7.1", "5,\r\nhello\r\n", FAULT_bad_chunk},
@@ -171,10 +174,10 @@ static void extensions_and_trailers_are_bounded(void **state)
 	n = snprintf(text, sizeof(text), "1;%0257d\r\nx\r\n0\r\n\r\n", 0);
 	body_read(&whole, FRAMING_CHUNKED, 0, text, (size_t)n, (size_t)n);
 	assert_int_equal(whole.fault, FAULT_bad_chunk);
-	n = snprintf(text, sizeof(text), "1%256s;\r\nx\r\n0\r\n\r\n", "");
+	n = snprintf(text, sizeof(text), "1%255s;x\r\nx\r\n0\r\n\r\n", "");
 	body_read(&whole, FRAMING_CHUNKED, 0, text, (size_t)n, (size_t)n);
 	assert_true(whole.done);
-	n = snprintf(text, sizeof(text), "1%257s;x\r\nx\r\n0\r\n\r\n", "");
+	n = snprintf(text, sizeof(text), "1%256s;x\r\nx\r\n0\r\n\r\n", "");
 	body_read(&whole, FRAMING_CHUNKED, 0, text, (size_t)n, (size_t)n);
 	assert_int_equal(whole.fault, FAULT_bad_chunk);
 	n = snprintf(text, sizeof(text), "0\r\nA: %04000d\r\n\r\n", 0);
