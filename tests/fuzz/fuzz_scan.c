@@ -15,7 +15,7 @@ static void same_view(const struct http_head *a, const struct http_head *b, bool
 	CHECK(a->n == b->n && a->minor == b->minor && a->status == b->status && a->method == b->method);
 	CHECK(a->framing == b->framing && a->length == b->length && a->have == b->have);
 	CHECK(a->keep_alive == b->keep_alive && a->expect_continue == b->expect_continue);
-	CHECK(a->upgrade == b->upgrade);
+	CHECK(a->upgrade == b->upgrade && a->path_encoded == b->path_encoded);
 	CHECK(same(a->method_text, b->method_text) && same(a->target, b->target));
 	CHECK(same(a->host, b->host) && same(a->authority, b->authority) && same(a->query, b->query));
 	CHECK(request ? slice_eq(a->path, b->path) : same(a->path, b->path)); // "/" and "*" are each form's own
@@ -55,8 +55,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		return 0;
 	limits.lenient_lf = data[0] & 4;
 	if (data[0] & 8)
-		limits = (struct http_limits){16 + data[0], 8 + data[0] / 4u, data[0] / 4u,
-					      data[0] / 32, data[0] & 4,      64};
+		limits = (struct http_limits){.head = 16 + data[0],
+					      .line = 8 + data[0] / 4u,
+					      .uri = data[0] / 4u,
+					      .fields = data[0] / 32,
+					      .lenient_lf = data[0] & 4,
+					      .body = 64};
+	limits.dot_segments = data[0] & 16;
 	for (size_t cut = 0; cut < n; cut += cut + 65 < n && n > 256 ? 1 + n / 128 : 1) {
 		char *copy = malloc(cut ? cut : 1);
 

@@ -274,6 +274,18 @@ static bool target_bytes(const struct input *in, struct ref_span s)
 	return true;
 }
 
+// A slash, or "%2F" or "%5C", which some servers decode before they cut the path into segments: its bytes; 0:
+// none.
+static size_t slash(const struct input *in, size_t p)
+{
+	if (at(in, p) == '/')
+		return 1;
+	return at(in, p) == '%' && ((at(in, p + 1) == '2' && (at(in, p + 2) | 0x20) == 'f') ||
+				    (at(in, p + 1) == '5' && (at(in, p + 2) | 0x20) == 'c'))
+		       ? 3
+		       : 0;
+}
+
 // A segment's bytes up to a ';', as some servers cut it, with its dots decoded.
 static bool dots_only(const struct input *in, size_t p, size_t end)
 {
@@ -303,9 +315,9 @@ static bool path_and_query(const struct input *in, struct ref_span s, struct ref
 	if (h->has_query)
 		h->query = (struct ref_span){p + 1, end - p - 1};
 	for (from = s.at; from < p;) {
-		size_t to = ++from; // behind its slash
+		size_t to = from += slash(in, from);
 
-		while (to < p && at(in, to) != '/')
+		while (to < p && !slash(in, to))
 			to++;
 		if (dots_only(in, from, to))
 			return false;
@@ -474,11 +486,59 @@ void ref_response(const char *text, size_t n, struct ref_head *h)
 
 /* ---- RFC 9112 7.1: chunked ---- */
 
-// chunk-size [ chunk-ext ] CRLF. Of extensions, which are dropped, only the bytes are looked at, and 256 of
-// them at most.
+static size_t blanks(const struct input *in, size_t p)
+{
+	while (is_blank(at(in, p)))
+		p++;
+	return p;
+}
+
+static size_t token(const struct input *in, size_t p)
+{
+	while (is_tchar(at(in, p)))
+		p++;
+	return p;
+}
+
+// quoted-string (RFC 9110 5.6.4); 0: none
+static size_t quoted(const struct input *in, size_t p)
+{
+	if (at(in, p++) != '"')
+		return 0;
+	for (; at(in, p) != '"'; p++) {
+		if (at(in, p) == '\\')
+			p++;
+		if (!is_text(at(in, p)))
+			return 0;
+	}
+	return p + 1;
+}
+
+// chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )
+static bool chunk_ext(const struct input *in, size_t *i)
+{
+	size_t p, from;
+
+	while (at(in, p = blanks(in, *i)) == ';') {
+		from = blanks(in, p + 1);
+		*i = token(in, from);
+		if (*i == from)
+			return false;
+		p = blanks(in, *i);
+		if (at(in, p) != '=')
+			continue;
+		from = blanks(in, p + 1);
+		*i = at(in, from) == '"' ? quoted(in, from) : token(in, from);
+		if (*i <= from)
+			return false;
+	}
+	return true;
+}
+
+// chunk-size [ chunk-ext ] CRLF; 256 bytes of extensions at most.
 static bool chunk_size(const struct input *in, size_t *i, uint64_t *size)
 {
-	size_t from = *i, blank;
+	size_t from = *i, digits_end;
 
 	*size = 0;
 	for (; is_hex(at(in, *i)); (*i)++) {
@@ -490,17 +550,12 @@ static bool chunk_size(const struct input *in, size_t *i, uint64_t *size)
 	}
 	if (*i == from)
 		return false;
-	for (blank = *i; is_blank(at(in, *i)); (*i)++)
-		;
-	if (*i > blank && at(in, *i) != ';')
+	digits_end = *i;
+	if (!chunk_ext(in, i))
 		return false;
-	if (at(in, *i) == ';') {
-		while (is_text(at(in, *i)))
-			(*i)++;
-		// The first of ';' and blanks stands for the extension's begin.
-		if (*i - blank - 1 > 256)
-			return false;
-	}
+	// The first byte stands for the extensions' begin.
+	if (*i > digits_end && *i - digits_end - 1 > 256)
+		return false;
 	return crlf(in, i);
 }
 
