@@ -1,4 +1,5 @@
 // What the tables of the configuration cannot say.
+#include "addresses.h"
 #include "base/hash.h"
 #include "conditions.h"
 #include "config.h"
@@ -655,6 +656,7 @@ void check_config(struct config *c)
 	check_apis(c);
 	check_versions(c, NULL);
 	check_limits(&c->diag, root);
+	check_addresses(c);
 	check_listeners(c, &ports);
 	check_upstreams(c, &ports);
 	check_routes(c, &upstreams);

@@ -70,6 +70,7 @@ static int job_system(struct job *j)
 	y->packet_memory = s->memory.packets.v;
 	y->tcp = job_tcp(&s->tcp);
 	y->limit_memory = s->memory.rate_limits.v & ~4095ull;
+	y->address_memory = s->memory.addresses.v & ~4095ull;
 	for (uint32_t i = 0; i < SNAP_WORKERS_MAX; i++)
 		y->cpu[i] = i < y->workers ? j->c->cpu[i] : -1;
 	return 0;
@@ -186,6 +187,7 @@ static int job_limits(struct job *j)
 			.block = l[i].escalate.block.v,
 			.strikes_in = l[i].escalate.within.v,
 			.strikes = (uint32_t)l[i].escalate.after.v,
+			.drop = l[i].escalate.head.given && l[i].escalate.how.v,
 		};
 	}
 	j->head.limits = blob_add(j->b, out, list->n, sizeof(*out));

@@ -54,6 +54,8 @@ static const struct field memory_fields[] = {
 	{"rate_limits", KIND_SIZE, F(conf_memory, rate_limits), .min = 64ull << 10, .max = 1ull << 40,
 	 .def = "4MiB",
 	 .help = "the table of rate limits: 16 bytes for each key; 1GiB for ten million and more"},
+	{"addresses", KIND_SIZE, F(conf_memory, addresses), .min = 1ull << 20, .max = 1ull << 36, .def = "1MiB",
+	 .help = "the list of denied and allowed addresses: 48 bytes for each; 48MiB for a million"},
 };
 static const struct object memory_object = {"memory", sizeof(struct conf_memory), OBJECT(memory_fields)};
 
@@ -184,6 +186,7 @@ static const char *const limit_actions[] = {[LIMIT_REJECT] = "reject",
 					    [LIMIT_SHADOW] = "shadow",
 					    NULL};
 static const char *const limit_full_words[] = {"refuse", "pass", NULL};
+static const char *const escalate_words[] = {"refuse", "drop", NULL};
 static const struct field escalate_fields[] = {
 	{"after", KIND_NUMBER, F(conf_escalate, after), .flags = FIELD_REQUIRED, .min = 1, .max = 1000000,
 	 .help = "refusals"},
@@ -191,6 +194,8 @@ static const struct field escalate_fields[] = {
 	 .max = 86400 * SECOND, .help = "in this time"},
 	{"block", KIND_TIME, F(conf_escalate, block), .flags = FIELD_REQUIRED, .min = SECOND / 1000,
 	 .max = 30 * 86400 * SECOND, .help = "how long the key is answered 403 then"},
+	{"how", KIND_WORD, F(conf_escalate, how), .def = "refuse", .words = escalate_words,
+	 .help = "refuse: 403; drop: its address goes onto the deny list, too (key: client_ip)"},
 };
 static const struct object escalate_object = {"escalate", sizeof(struct conf_escalate),
 					      OBJECT(escalate_fields)};
@@ -537,6 +542,15 @@ static const struct field api_fields[] = {
 };
 static const struct object api_object = {"apis", sizeof(struct conf_api), OBJECT(api_fields)};
 
+static const struct field addresses_fields[] = {
+	{"files", KIND_LIST, KIND_TEXT, F(conf_addresses, files), .flags = FIELD_ONE, .max = 64,
+	 .help = "files with an address or a prefix in each line; read again with each reload"},
+	{"addresses", KIND_LIST, KIND_TEXT, F(conf_addresses, addresses), .flags = FIELD_ONE, .max = 65536,
+	 .help = "addresses and prefixes"},
+};
+static const struct object deny_object = {"deny", sizeof(struct conf_addresses), OBJECT(addresses_fields)};
+static const struct object allow_object = {"allow", sizeof(struct conf_addresses), OBJECT(addresses_fields)};
+
 static const struct field root_fields[] = {
 	{"version", KIND_NUMBER, F(conf_root, version), .flags = FIELD_REQUIRED, .min = 1, .max = 1,
 	 .help = "of this format: 1"},
@@ -550,6 +564,10 @@ static const struct field root_fields[] = {
 	{"log", KIND_OBJECT, F(conf_root, log), .object = &log_object},
 	{"apis", KIND_LIST, KIND_OBJECT, F(conf_root, apis), .max = SNAP_APIS_MAX, .object = &api_object,
 	 .help = "APIs with versions"},
+	{"deny", KIND_OBJECT, F(conf_root, deny), .object = &deny_object,
+	 .help = "clients whose packets are dropped without an answer"},
+	{"allow", KIND_OBJECT, F(conf_root, allow), .object = &allow_object,
+	 .help = "clients that are never denied, whatever else denies them"},
 	{"rate_limits", KIND_NAMED, F(conf_root, rate_limits), .max = SNAP_LIMITS_MAX, .object = &limit_object,
 	 .help = "limits by name, for rate_limit of listeners and routes"},
 	{"listeners", KIND_LIST, KIND_OBJECT, F(conf_root, listeners), .max = 1024, .object = &listener_object},

@@ -15,7 +15,7 @@ struct conf_workers {
 };
 struct conf_memory {
 	struct object_head head;
-	struct number packets, hugepages, rate_limits;
+	struct number packets, hugepages, rate_limits, addresses;
 };
 struct conf_limits {
 	struct object_head head;
@@ -187,7 +187,7 @@ struct conf_upstream {
 };
 struct conf_escalate {
 	struct object_head head;
-	struct number after, within, block;
+	struct number after, within, block, how;
 };
 struct conf_limit { // a named object: its name stands first
 	struct object_head head;
@@ -198,6 +198,13 @@ struct conf_limit { // a named object: its name stands first
 	struct conf_escalate escalate;
 	uint32_t count; // of the rate; these are set by the check
 	uint64_t period, interval, most;
+};
+struct conf_addresses { // denied or allowed
+	struct object_head head;
+	struct list files;     // struct text
+	struct list addresses; // struct text: an address, or a prefix
+	struct address *all;   // of both, set by the check; prefix counts IPv4's 96 bits, too
+	uint32_t n_all;
 };
 struct conf_limit_use {
 	struct object_head head;
@@ -213,6 +220,7 @@ struct conf_root {
 	struct list control; // struct conf_socket
 	struct conf_telemetry telemetry;
 	struct conf_log log;
+	struct conf_addresses deny, allow;
 	struct list apis;        // struct conf_api
 	struct list rate_limits; // struct conf_limit
 	struct list listeners, routes, upstreams;

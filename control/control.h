@@ -25,7 +25,7 @@ struct control {
 	uint64_t reloaded;     // CLOCK_REALTIME, ns; 0: never
 	uint64_t generation;   // the last one given out
 	int signal_fd;
-	struct loop_op signals, records, sampling;
+	struct loop_op signals, records, sampling, sweeping;
 	char signal_room[128];
 	bool stopping;
 	int status; // of the process
@@ -51,6 +51,12 @@ void control_apply(struct control *c, struct config *config);
 // Ends data plane and control; drain: how long requests may take to finish, ns.
 void control_shutdown(struct control *c, uint64_t drain);
 #define CONTROL_DRAIN 30000000000ull
+
+// addresses.c: the lists of denied and allowed addresses follow what this configuration and its files say.
+void addresses_apply(struct control *c, const struct config *config);
+struct rec_block;
+void addresses_block(struct control *c, const struct rec_block *b); // by a rate limit
+void addresses_start(struct control *c);                            // from then on what has ended is taken away
 
 // sockets.c
 struct config;

@@ -70,7 +70,11 @@ int instance_open(struct instance *i, const char *dir, char *why, size_t why_siz
 	char path[320], *real;
 	int err;
 
-	*i = (struct instance){.lock_fd = -1, .region_fd = -1, .limits_fd = -1, .stats_fd = {-1, -1, -1, -1}};
+	*i = (struct instance){.lock_fd = -1,
+			       .region_fd = -1,
+			       .limits_fd = -1,
+			       .addresses_fd = -1,
+			       .stats_fd = {-1, -1, -1, -1}};
 	if (strlen(dir) > 90) { // a Unix socket's path has 107 bytes at most
 		snprintf(why, why_size, "%s: more than 90 bytes", dir);
 		return -1;
@@ -467,10 +471,10 @@ int instance_adopt_limits(struct instance *i, int fd, uint64_t bytes, char *why,
 	return -1;
 }
 
-static int limits_memfd(uint64_t bytes, bool huge)
+static int shared_memfd(const char *name, uint64_t bytes, bool huge)
 {
 	const uint64_t page = huge ? 2u << 20 : 4096;
-	int fd = memfd_create("churchgate-limits", MFD_CLOEXEC | MFD_ALLOW_SEALING | (huge ? MFD_HUGETLB : 0));
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | (huge ? MFD_HUGETLB : 0));
 	int err = 0;
 
 	if (fd < 0)
@@ -485,6 +489,29 @@ static int limits_memfd(uint64_t bytes, bool huge)
 	return err ? err : fd;
 }
 
+// New memory for what all processes share, mapped, with a secret for its hashes. NULL with a sentence in why.
+static void *shared_make(const char *what, const char *name, uint64_t bytes, bool huge, int *fd,
+			 struct hash_key *secret, char *why, size_t why_size)
+{
+	void *p;
+
+	*fd = huge && bytes >= 2u << 20 ? shared_memfd(name, bytes, true) : -ENOMEM;
+	if (*fd < 0)
+		*fd = shared_memfd(name, bytes, false);
+	if (*fd < 0) {
+		fail(why, why_size, "make", what, -*fd);
+		return NULL;
+	}
+	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
+	if (p != MAP_FAILED && getrandom(secret, sizeof(*secret), 0) == sizeof(*secret))
+		return p;
+	fail(why, why_size, "make", what, errno);
+	if (p != MAP_FAILED)
+		munmap(p, bytes);
+	close(*fd);
+	return NULL;
+}
+
 int instance_make_limits(struct instance *i, uint64_t bytes, bool huge, char *why, size_t why_size)
 {
 	struct hash_key secret;
@@ -494,23 +521,68 @@ int instance_make_limits(struct instance *i, uint64_t bytes, bool huge, char *wh
 	if (i->limits.head && i->limits_bytes == bytes)
 		return 0;
 	limits_unmap(i);
-	fd = huge && bytes >= 2u << 20 ? limits_memfd(bytes, true) : -ENOMEM;
-	if (fd < 0)
-		fd = limits_memfd(bytes, false);
-	if (fd < 0)
-		return fail(why, why_size, "make", "the table of rate limits", -fd);
-	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (p == MAP_FAILED || getrandom(&secret, sizeof(secret), 0) != sizeof(secret)) {
-		int err = errno;
-
-		if (p != MAP_FAILED)
-			munmap(p, bytes);
-		close(fd);
-		return fail(why, why_size, "make", "the table of rate limits", err);
-	}
+	p = shared_make("the table of rate limits", "churchgate-limits", bytes, huge, &fd, &secret, why,
+			why_size);
+	if (!p)
+		return -1;
 	limit_table_create(p, bytes, secret);
 	munmap(p, bytes);
 	return instance_adopt_limits(i, fd, bytes, why, why_size);
+}
+
+static void addresses_unmap(struct instance *i)
+{
+	if (i->addresses.head)
+		munmap(i->addresses.head, i->addresses_bytes);
+	if (i->addresses_fd >= 0)
+		close(i->addresses_fd);
+	i->addresses = (struct address_list){.head = NULL};
+	i->addresses_fd = -1;
+}
+
+int instance_adopt_addresses(struct instance *i, int fd, uint64_t bytes, char *why, size_t why_size)
+{
+	struct stat st;
+	void *p;
+
+	addresses_unmap(i);
+	i->addresses_fd = fd;
+	if (fstat(fd, &st) < 0 || (uint64_t)st.st_size < bytes || bytes == 0) {
+		snprintf(why, why_size, "the list of addresses has another size");
+		addresses_unmap(i);
+		return -1;
+	}
+	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (p == MAP_FAILED) {
+		int err = errno;
+
+		addresses_unmap(i);
+		return fail(why, why_size, "map", "the list of addresses", err);
+	}
+	i->addresses_bytes = bytes;
+	if (address_list_attach(&i->addresses, p, bytes, why, why_size))
+		return 0;
+	munmap(p, bytes);
+	i->addresses = (struct address_list){.head = NULL};
+	addresses_unmap(i);
+	return -1;
+}
+
+int instance_make_addresses(struct instance *i, uint64_t bytes, bool huge, char *why, size_t why_size)
+{
+	struct hash_key secret;
+	void *p;
+	int fd;
+
+	if (i->addresses.head && i->addresses_bytes == bytes)
+		return 0;
+	p = shared_make("the list of addresses", "churchgate-addresses", bytes, huge, &fd, &secret, why,
+			why_size);
+	if (!p)
+		return -1;
+	address_list_create(p, bytes, secret);
+	munmap(p, bytes);
+	return instance_adopt_addresses(i, fd, bytes, why, why_size);
 }
 
 void instance_close(struct instance *i, bool all)
@@ -525,6 +597,7 @@ void instance_close(struct instance *i, bool all)
 	stats_close(i);
 	region_unmap(i);
 	limits_unmap(i);
+	addresses_unmap(i);
 	if (all && i->lock_fd >= 0) {
 		stats_remove(i);
 		for (size_t k = 0; k < sizeof(made) / sizeof(made[0]); k++) {

@@ -9,6 +9,7 @@
 //   dataplane.pid   of the data plane that control started last
 //   dataplane.sock  the channel, made by the data plane
 #pragma once
+#include "contract/address_list.h"
 #include "contract/limit_table.h"
 #include "contract/region.h"
 #include "contract/stats.h"
@@ -26,6 +27,9 @@ struct instance {
 	int limits_fd; // the table of rate limits, a memfd; -1: none yet
 	struct limit_table limits;
 	size_t limits_bytes;
+	int addresses_fd; // the list of denied and allowed addresses, a memfd; -1: none yet
+	struct address_list addresses;
+	size_t addresses_bytes;
 	int stats_fd[STATS_ARRAYS];
 	struct stats stats;
 	char pins[320];  // directory of the pinned maps; "": files are used
@@ -47,6 +51,9 @@ int instance_open_stats(struct instance *i, struct log *log, char *why, size_t w
 int instance_make_limits(struct instance *i, uint64_t bytes, bool huge, char *why, size_t why_size);
 // Takes over fd: the table that a running data plane has. -1 where it is none.
 int instance_adopt_limits(struct instance *i, int fd, uint64_t bytes, char *why, size_t why_size);
+// The list of denied and allowed addresses, likewise.
+int instance_make_addresses(struct instance *i, uint64_t bytes, bool huge, char *why, size_t why_size);
+int instance_adopt_addresses(struct instance *i, int fd, uint64_t bytes, char *why, size_t why_size);
 // Path of a file in the directory.
 void instance_path(const struct instance *i, const char *name, char *dst, size_t room);
 void instance_write_pid(const struct instance *i, pid_t pid);

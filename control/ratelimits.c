@@ -97,6 +97,9 @@ static void check_limit(struct diag *d, struct conf_limit *l)
 		diag_error(d, l->delay.mark, "delay: only with action: delay");
 	if (l->escalate.head.given && l->action.v != LIMIT_REJECT && l->action.v != LIMIT_DELAY)
 		diag_error(d, l->escalate.head.mark, "escalate: only with action: reject or delay");
+	if (l->escalate.how.v && !(l->key.n == 1 && key[0].s && strcmp(key[0].s, "client_ip") == 0))
+		diag_error(d, l->escalate.how.mark,
+			   "how: drop needs client_ip as the limit's key, and nothing else");
 	if (l->escalate.head.given && l->escalate.within.v < l->escalate.after.v)
 		diag_error(d, l->escalate.head.mark, "escalate: more refusals than nanoseconds");
 	if (!l->rate.s)

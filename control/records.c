@@ -55,6 +55,27 @@ static void record(struct control *c, uint16_t type, const void *p, size_t n)
 	}
 }
 
+// What rate limits put onto the deny list.
+static void blocks(struct control *c, uint32_t worker)
+{
+	struct rec_ring *ring = region_ring(c->instance.region, worker, RING_BLOCK);
+	_Alignas(16) char room[REC_MAX];
+	struct rec_block b;
+	uint16_t type;
+	int n;
+
+	while ((n = rec_ring_get(ring, region_ring_size(RING_BLOCK), &type, room)) > 0) {
+		if (type != REC_BLOCK || n != (int)sizeof(b))
+			continue;
+		memcpy(&b, room, sizeof(b));
+		b.limit[sizeof(b.limit) - 1] = '\0';
+		addresses_block(c, &b);
+	}
+	if (n < 0)
+		log_error(&c->log, "the ring of worker %u for the deny list was corrupt; its records are lost",
+			  worker);
+}
+
 void records_drain(struct control *c)
 {
 	struct region *r = c->instance.region;
@@ -65,6 +86,7 @@ void records_drain(struct control *c)
 		uint16_t type;
 		int n;
 
+		blocks(c, w);
 		for (unsigned i = 0; i < BUDGET; i++) {
 			n = rec_ring_get(ring, region_ring_size(RING_LOG), &type, room);
 			if (n == 0)

@@ -28,7 +28,7 @@ static const char *needs_restart(const struct snapshot *now, const struct snapsh
 		return "system.workers";
 	if (a->packet_memory != b->packet_memory || a->hugepages != b->hugepages)
 		return "system.memory";
-	if (a->limit_memory != b->limit_memory)
+	if (a->limit_memory != b->limit_memory || a->address_memory != b->address_memory)
 		return "system.memory";
 	if (a->max_connections != b->max_connections || a->upstream_reserve != b->upstream_reserve ||
 	    a->min_mss != b->min_mss)
@@ -64,6 +64,7 @@ void control_apply(struct control *c, struct config *config)
 	}
 	c->config = config;
 	c->path = config->path;
+	addresses_apply(c, config);
 	sockets_apply(c, config);
 }
 

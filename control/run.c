@@ -37,6 +37,15 @@ static void on_attached(void *ctx)
 	atomic_store(&c->instance.region->draining, 0);
 }
 
+// The list of addresses is there, and the data plane does not yet run.
+static void on_listed(void *ctx)
+{
+	struct control *c = ctx;
+
+	if (c->config)
+		addresses_apply(c, c->config);
+}
+
 static void exporter_address(const struct config *config, char *dst, size_t room)
 {
 	const struct address *a = &config->root.telemetry.prometheus.listen;
@@ -177,6 +186,7 @@ int control_run(struct control *c, const char *dir, const char *path)
 					  .stopped = on_stopped,
 					  .failed = on_failed,
 					  .attached = on_attached,
+					  .listed = on_listed,
 					  .ctx = c};
 	supervise_init(&c->dataplane);
 	err = signals_open(c);
@@ -203,6 +213,7 @@ int control_run(struct control *c, const char *dir, const char *path)
 		c->config = config;
 	sockets_apply(c, c->config);
 	records_start(c);
+	addresses_start(c);
 	supervise_start(&c->dataplane);
 	err = loop_run(&c->loop);
 	records_drain(c);

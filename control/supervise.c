@@ -240,6 +240,18 @@ static void start_send(struct supervise *s)
 		if (s->instance->limits_fd >= 0)
 			channel_send(s->channel, &m, &s->instance->limits_fd, 1);
 	}
+	if (y->address_memory) {
+		char why[200];
+
+		if (instance_make_addresses(s->instance, y->address_memory, y->hugepages != HUGEPAGES_NEVER,
+					    why, sizeof(why)) < 0)
+			log_error(s->log, "%s", why); // the data plane refuses to start
+		else
+			s->listed(s->ctx);
+		channel_message(&m, CHANNEL_ADDRESSES, 0, NULL);
+		if (s->instance->addresses_fd >= 0)
+			channel_send(s->channel, &m, &s->instance->addresses_fd, 1);
+	}
 	channel_message(&m, CHANNEL_START, s->running.snapshot->generation, NULL);
 	err = channel_send(s->channel, &m, fds, CHANNEL_FDS_MAX);
 	if (err < 0) {
@@ -338,6 +350,13 @@ static void message(struct supervise *s, const struct channel_msg *m, int *fds, 
 			break;
 		if (instance_adopt_limits(s->instance, fds[0], s->running.snapshot->system.limit_memory, text,
 					  sizeof(text)) < 0)
+			log_error(s->log, "%s", text);
+		return;
+	case CHANNEL_ADDRESSES:
+		if (s->instance->addresses_fd >= 0)
+			break;
+		if (instance_adopt_addresses(s->instance, fds[0], s->running.snapshot->system.address_memory,
+					     text, sizeof(text)) < 0)
 			log_error(s->log, "%s", text);
 		return;
 	case CHANNEL_LOG:

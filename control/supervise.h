@@ -56,6 +56,7 @@ struct supervise {
 	uint64_t publish_deadline;
 	void (*stopped)(void *ctx);                 // after supervise_shutdown()
 	void (*failed)(void *ctx, const char *why); // it cannot be made to run
+	void (*listed)(void *ctx);                  // the list of addresses is there, before it runs
 	void (*attached)(void *ctx);                // it runs, or runs again
 	void *ctx;
 };

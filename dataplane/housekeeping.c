@@ -74,6 +74,16 @@ static void tell_limits(struct housekeeping *h)
 	tell(h, &m, &h->dataplane->limits_fd, 1);
 }
 
+static void tell_addresses(struct housekeeping *h)
+{
+	struct channel_msg m;
+
+	if (h->dataplane->addresses_fd < 0)
+		return;
+	channel_message(&m, CHANNEL_ADDRESSES, 0, NULL);
+	tell(h, &m, &h->dataplane->addresses_fd, 1);
+}
+
 static void tell_published(struct housekeeping *h, uint64_t generation)
 {
 	struct channel_msg m;
@@ -122,6 +132,7 @@ static void accept_control(struct housekeeping *h)
 	tell_hello(h);
 	tell_memory(h);
 	tell_limits(h);
+	tell_addresses(h);
 	if (h->control_fd >= 0)
 		log_set_channel(h->control_fd);
 }
@@ -200,17 +211,15 @@ static void memory(struct housekeeping *h, int fd)
 	d->memory_fd = fd;
 }
 
-static void limits(struct housekeeping *h, int fd)
+static void keep(struct housekeeping *h, int *kept, int fd)
 {
-	struct dataplane *d = h->dataplane;
-
 	if (h->running) {
 		close(fd); // those that are used stay
 		return;
 	}
-	if (d->limits_fd >= 0)
-		close(d->limits_fd);
-	d->limits_fd = fd;
+	if (*kept >= 0)
+		close(*kept);
+	*kept = fd;
 }
 
 static struct generation *generation_free(struct dataplane *d)
@@ -319,7 +328,10 @@ static void obey(struct housekeeping *h, const struct channel_msg *m, const int 
 		memory(h, fds[0]);
 		break;
 	case CHANNEL_LIMITS:
-		limits(h, fds[0]);
+		keep(h, &h->dataplane->limits_fd, fds[0]);
+		break;
+	case CHANNEL_ADDRESSES:
+		keep(h, &h->dataplane->addresses_fd, fds[0]);
 		break;
 	case CHANNEL_SHUTDOWN:
 		drain(h, m->generation);

@@ -83,7 +83,7 @@ int main(int argc, char **argv)
 	clock_init(&d.clock);
 	for (unsigned i = 0; i < GENERATIONS; i++)
 		d.generation[i].fd = -1;
-	d.memory_fd = d.limits_fd = d.packets.fd = -1;
+	d.memory_fd = d.limits_fd = d.addresses_fd = d.packets.fd = -1;
 	parse(argc, argv, &d);
 	block_signals();
 	if (housekeeping_open(&h, &d, why, sizeof why)) {

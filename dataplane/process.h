@@ -1,6 +1,7 @@
 // The data plane as a process: what main.c puts together in order (start.c), housekeeping.c looks after, and
 // start.c takes down again in reverse.
 #pragma once
+#include "contract/address_list.h"
 #include "contract/channel_io.h"
 #include "contract/limit_table.h"
 #include "contract/region.h"
@@ -28,6 +29,9 @@ struct dataplane {
 	int limits_fd; // the table of rate limits; -1: none
 	struct limit_table limits;
 	size_t limits_size;
+	int addresses_fd; // the list of denied and allowed addresses; -1: none
+	struct address_list addresses;
+	size_t addresses_size;
 	struct packets packets;
 	struct pkt_pool *pool;
 	struct port port[SNAP_PORTS_MAX];

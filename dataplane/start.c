@@ -41,35 +41,55 @@ static int region_map(struct dataplane *d, int fd, char *why, size_t why_size)
 	return 0;
 }
 
-// The table of rate limits: what control passed, if it is as large as the snapshot says and cannot shrink.
-static int limits_map(struct dataplane *d, char *why, size_t why_size)
+// What control passed, if it is as large as the snapshot says and cannot shrink; all pages at once, so that no
+// worker meets a fault. NULL with a sentence in why.
+static void *shared_map(int fd, uint64_t size, const char *what, char *why, size_t why_size)
 {
-	uint64_t size = d->running->snapshot->system.limit_memory;
-	int fd = d->limits_fd, seals = fd >= 0 ? fcntl(fd, F_GET_SEALS) : -1;
+	int seals = fd >= 0 ? fcntl(fd, F_GET_SEALS) : -1;
 	struct stat sb;
 	void *at;
 
-	if (!size)
-		return 0;
 	if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &sb) < 0 || (uint64_t)sb.st_size < size) {
-		snprintf(why, why_size, "table of rate limits: %llu bytes that cannot shrink are needed",
+		snprintf(why, why_size, "%s: %llu bytes that cannot shrink are needed", what,
 			 (unsigned long long)size);
-		return -EINVAL;
+		return NULL;
 	}
-	// All pages at once, so that no worker meets a fault.
 	at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
 	if (at == MAP_FAILED) {
-		int err = errno;
-
-		snprintf(why, why_size, "table of rate limits: cannot be mapped: %m");
-		return -err;
+		snprintf(why, why_size, "%s: cannot be mapped: %m", what);
+		return NULL;
 	}
+	return at;
+}
+
+static int limits_map(struct dataplane *d, char *why, size_t why_size)
+{
+	uint64_t size = d->running->snapshot->system.limit_memory;
+	void *at = size ? shared_map(d->limits_fd, size, "table of rate limits", why, why_size) : NULL;
+
+	if (!at)
+		return size ? -EINVAL : 0;
 	if (!limit_table_attach(&d->limits, at, size, (uint16_t)(atomic_load(&d->region->dataplane_epoch) + 1),
 				why, why_size)) {
 		munmap(at, size);
 		return -EINVAL;
 	}
 	d->limits_size = size;
+	return 0;
+}
+
+static int addresses_map(struct dataplane *d, char *why, size_t why_size)
+{
+	uint64_t size = d->running->snapshot->system.address_memory;
+	void *at = size ? shared_map(d->addresses_fd, size, "list of addresses", why, why_size) : NULL;
+
+	if (!at)
+		return size ? -EINVAL : 0;
+	if (!address_list_attach(&d->addresses, at, size, why, why_size)) {
+		munmap(at, size);
+		return -EINVAL;
+	}
+	d->addresses_size = size;
 	return 0;
 }
 
@@ -100,6 +120,8 @@ int dataplane_attach(struct dataplane *d, const int fds[CHANNEL_FDS_MAX], char *
 	d->running = g;
 	d->n_workers = workers;
 	err = limits_map(d, why, why_size);
+	if (!err)
+		err = addresses_map(d, why, why_size);
 out:
 	channel_close_fds(fds, 5);
 	if (err)
@@ -116,6 +138,9 @@ void dataplane_detach(struct dataplane *d)
 	if (d->limits.head)
 		munmap(d->limits.head, d->limits_size);
 	d->limits = (struct limit_table){.head = NULL};
+	if (d->addresses.head)
+		munmap(d->addresses.head, d->addresses_size);
+	d->addresses = (struct address_list){.head = NULL};
 	for (unsigned i = 0; i < GENERATIONS; i++)
 		generation_close(&d->generation[i]);
 	d->running = NULL;
@@ -164,6 +189,7 @@ static int worker_make(struct dataplane *d, unsigned id, const struct net_port *
 				     .stats = &d->stats,
 				     .region = d->region,
 				     .limits = d->limits.head ? &d->limits : NULL,
+				     .addresses = d->addresses.head ? &d->addresses : NULL,
 				     .pool = d->pool,
 				     .ports = facts,
 				     .n_ports = d->n_ports,

@@ -3,6 +3,7 @@
 #include "base/random.h"
 #include "contract/record.h"
 #include "gateway/gateway.h"
+#include "port/screen.h"
 #include "route/regex.h"
 #include "tcp/tcp.h"
 #include <errno.h>
@@ -37,12 +38,40 @@ static void hand_over(struct worker *w, unsigned owner, uint16_t port, struct pk
 	}
 }
 
+// SYNs of the denied end here, before anything else is done for them.
+static unsigned screened(struct worker *w, struct pkt **v, unsigned n)
+{
+	struct addr source[NET_BURST];
+	uint32_t syns = 0;
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		__builtin_prefetch(pkt_data(v[i]));
+	for (unsigned i = 0; i < n; i++)
+		if (screen_syn(pkt_data(v[i]), pkt_len(v[i]), &source[i])) {
+			syns |= 1u << i;
+			address_list_prefetch(w->addresses, source[i]);
+		}
+	if (!syns)
+		return n;
+	for (unsigned i = 0; i < n; i++) {
+		if ((syns & 1u << i) && address_list_denied(w->addresses, source[i], w->now))
+			pkt_free_chain(v[i]);
+		else
+			v[kept++] = v[i];
+	}
+	stat_add(&w->stats->c[CTR_rx_denied], n - kept);
+	return kept;
+}
+
 void worker_receive(struct worker *w, uint64_t now, uint16_t port, struct pkt **v, unsigned n)
 {
 	struct pkt *mine[NET_BURST];
 	unsigned k = 0;
 
 	w->now = now;
+	if (w->addresses && address_list_denies(w->addresses))
+		n = screened(w, v, n);
 	w->net.now = now;
 	tcp_set_now(w->tcp, now);
 	gateway_set_now(w->gateway, now);
@@ -270,6 +299,7 @@ void worker_advance(struct worker *w, uint64_t now)
 		take_snapshot(w);
 		answer_command(w);
 		gauges(w);
+		gateway_denied(w->gateway);
 		gateway_drain(w->gateway,
 			      (enum drain)atomic_load_explicit(&w->region->draining, memory_order_relaxed));
 	}
@@ -313,6 +343,7 @@ int worker_init(struct worker *w, const struct worker_config *conf)
 					 .pool = conf->pool,
 					 .region = conf->region,
 					 .limits = conf->limits,
+					 .addresses = conf->addresses,
 					 .stats = &conf->stats->worker[conf->id],
 					 .route_stats = conf->stats->route + (size_t)conf->id * STATS_ROUTES,
 					 .upstream_stats =
@@ -322,6 +353,7 @@ int worker_init(struct worker *w, const struct worker_config *conf)
 	int err;
 
 	tcp.max_conns = max_conns;
+	tcp.addresses = conf->addresses;
 	tcp.worker = conf->id;
 	tcp.reserve = s->system.upstream_reserve;
 	tcp.min_mss = (uint16_t)s->system.min_mss;
@@ -329,8 +361,11 @@ int worker_init(struct worker *w, const struct worker_config *conf)
 	// A quarter stays for what is on its way: receive and transmit rings, heads, answers of the gateway's
 	// own.
 	tcp.buffer_memory = pkt_pool_memory(conf->pool) / conf->n_workers / 4 * 3;
-	*w = (struct worker){
-		.id = conf->id, .n_workers = conf->n_workers, .now = conf->now, .region = conf->region};
+	*w = (struct worker){.id = conf->id,
+			     .n_workers = conf->n_workers,
+			     .now = conf->now,
+			     .region = conf->region,
+			     .addresses = conf->addresses};
 	w->stats = gateway.stats;
 	w->port_stats = conf->stats->port + (size_t)conf->id * STATS_PORTS;
 	random_seed(&seed, conf->seed);

@@ -4,6 +4,7 @@
 // Owner: one thread (an EAL lcore), or the simulator. What other threads may touch is marked.
 #pragma once
 #include "base/ring.h"
+#include "contract/address_list.h"
 #include "contract/region.h"
 #include "contract/stats.h"
 #include "net/net.h"
@@ -27,6 +28,7 @@ struct worker {
 	struct worker_stats *stats;
 	struct port_stats *port_stats; // [STATS_PORTS]
 	struct region *region;
+	const struct address_list *addresses; // NULL: none
 	const struct steer *steer[SNAP_PORTS_MAX];
 	struct ptr_ring *from[SNAP_WORKERS_MAX]; // handed over to us, by sender (self: NULL)
 	struct ptr_ring *to[SNAP_WORKERS_MAX];
@@ -48,7 +50,8 @@ struct worker_config {
 	const struct regex_set *regexes; // of it; NULL: it has none
 	struct stats *stats;
 	struct region *region;
-	const struct limit_table *limits; // of requests, shared by all workers; NULL: none
+	const struct limit_table *limits;     // of requests, shared by all workers; NULL: none
+	const struct address_list *addresses; // denied and allowed; NULL: none
 	struct pkt_pool *pool;
 	const struct steer *steer[SNAP_PORTS_MAX];
 	const struct net_port *ports; // [n_ports] device facts; addresses come from the snapshot

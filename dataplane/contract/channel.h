@@ -37,6 +37,8 @@ enum channel_type {
 	// before
 	// START; the data plane passes it back after its HELLO, for a control that was started again meanwhile.
 	CHANNEL_LIMITS,
+	// The same with the list of denied and allowed addresses (contract/address_list.h).
+	CHANNEL_ADDRESSES,
 };
 
 enum channel_state { CHANNEL_WAITING, CHANNEL_RUNNING };

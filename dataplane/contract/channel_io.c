@@ -35,6 +35,7 @@ static bool fds_fit(const struct channel_msg *m, unsigned n)
 	case CHANNEL_PUBLISH:
 	case CHANNEL_MEMORY:
 	case CHANNEL_LIMITS:
+	case CHANNEL_ADDRESSES:
 		return n == 1;
 	case CHANNEL_PUBLISHED:
 	case CHANNEL_REFUSED:

@@ -3,7 +3,7 @@
 #include "base/addr.h"
 #include <stdint.h>
 
-enum record_type { REC_CMD = 1, REC_REPLY, REC_REPLY_END, REC_ACCESS, REC_MESSAGE };
+enum record_type { REC_CMD = 1, REC_REPLY, REC_REPLY_END, REC_ACCESS, REC_MESSAGE, REC_BLOCK };
 
 enum worker_cmd { CMD_LIST_CONNS = 1, CMD_LIST_NEIGH };
 
@@ -48,6 +48,13 @@ struct rec_access {
 	char request_id[32];
 	uint16_t method_n, path_n; // of text
 	char text[256];            // method, then path, cut to fit
+};
+
+struct rec_block { // an address that a rate limit blocks, to be put onto the deny list
+	struct addr addr;
+	uint64_t until; // CLOCK_MONOTONIC, ns
+	uint32_t len, pad;
+	char limit[64]; // its name, ends with NUL
 };
 
 struct rec_message {

@@ -11,8 +11,10 @@ const char *const limit_decision_name[LIMIT_DECISIONS] = {
 	[LIMIT_TAGGED] = "tagged",   [LIMIT_SHADOWED] = "shadowed",    [LIMIT_NO_PLACE] = "no_place",
 	[LIMIT_BLOCKED] = "blocked", [LIMIT_GIVEN_BACK] = "given_back"};
 
-static const uint32_t ring_bytes[RING_IDS] = {
-	[RING_CMD] = REGION_CMD_RING, [RING_REPLY] = REGION_REPLY_RING, [RING_LOG] = REGION_LOG_RING};
+static const uint32_t ring_bytes[RING_IDS] = {[RING_CMD] = REGION_CMD_RING,
+					      [RING_REPLY] = REGION_REPLY_RING,
+					      [RING_LOG] = REGION_LOG_RING,
+					      [RING_BLOCK] = REGION_BLOCK_RING};
 
 uint64_t region_size(uint32_t workers)
 {

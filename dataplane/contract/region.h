@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #define REGION_MAGIC         0x6e676572474348ull // "CHGregn"
-#define REGION_VERSION       3u
+#define REGION_VERSION       4u
 #define REGION_ENDPOINTS     16384 // slot 0 is never used
 #define REGION_TARGETS       65536 // slot 0 is never used
 #define REGION_LIMITS        1024  // slot 0 is never used; an identity in the table has 10 bits for it
@@ -22,6 +22,7 @@
 #define REGION_CMD_RING      (64u << 10)
 #define REGION_LOG_RING      (1u << 20)
 #define REGION_REPLY_RING    (256u << 10)
+#define REGION_BLOCK_RING    (16u << 10)
 
 enum endpoint_admin { ADMIN_READY, ADMIN_DRAIN, ADMIN_MAINT };
 
@@ -117,8 +118,9 @@ enum ring_id {
 	RING_CMD,
 	RING_REPLY,
 	RING_LOG,
+	RING_BLOCK, // addresses for the deny list
 	RING_IDS
-}; // control → worker, worker → control, worker → control
+}; // control → worker, then worker → control
 
 uint64_t region_size(uint32_t workers);
 // Formats a fresh, zeroed mapping of region_size(workers) bytes.
@@ -149,7 +151,7 @@ bool region_verify(const struct region *r, uint64_t size, char *why, size_t why_
 #define REGION_WORKER_RINGS   (REGION_WORKER_ACTIVE + REGION_PAGES(REGION_ENDPOINTS * sizeof(uint32_t)))
 #define REGION_WORKER_LIMITS                                                                                   \
 	(REGION_WORKER_RINGS + REGION_PAGES(RING_IDS * sizeof(struct rec_ring) + REGION_CMD_RING +             \
-					    REGION_REPLY_RING + REGION_LOG_RING))
+					    REGION_REPLY_RING + REGION_LOG_RING + REGION_BLOCK_RING))
 #define REGION_WORKER_LIMIT_KEYS                                                                               \
 	(REGION_WORKER_LIMITS + REGION_PAGES(REGION_LIMITS * sizeof(struct region_limit_stats)))
 #define REGION_WORKER_BYTES                                                                                    \

@@ -4,6 +4,7 @@
 // and the text that is looked at is bounded too.
 #include "contract/snapshot.h"
 #include "base/hash.h"
+#include "contract/address_list.h"
 #include "contract/region.h"
 #include "contract/stages.h"
 #include "contract/stats.h"
@@ -154,6 +155,10 @@ static bool system_part(struct check *c)
 	if (y->packet_memory < MEMORY_MIN || y->packet_memory > MEMORY_MAX)
 		return fail(c, "system: %llu bytes of packet memory, but 1 MiB to 1 TiB are possible",
 			    (unsigned long long)y->packet_memory);
+	if (y->address_memory && (y->address_memory < ADDRESS_LIST_MIN || y->address_memory > MEMORY_MAX ||
+				  y->address_memory % 4096))
+		return fail(c, "system: %llu bytes for the list of addresses",
+			    (unsigned long long)y->address_memory);
 	if (y->limit_memory &&
 	    (y->limit_memory < 8192 || y->limit_memory > MEMORY_MAX || y->limit_memory % 4096))
 		return fail(c, "system: %llu bytes for rate limits are no whole pages, two at least",
@@ -289,7 +294,11 @@ static bool limits(struct check *c)
 		    l[i].interval == 0 || l[i].burst == 0 || l[i].delay > SNAP_LIMIT_TIME_MAX ||
 		    l[i].interval > SNAP_LIMIT_TIME_MAX / l[i].burst)
 			return fail(c, "limit %u: rate, burst or delay out of range", i);
-		if (l[i].block > SNAP_LIMIT_TIME_MAX || l[i].strikes_in > SNAP_LIMIT_TIME_MAX || l[i].pad ||
+		if (l[i].block > SNAP_LIMIT_TIME_MAX || l[i].strikes_in > SNAP_LIMIT_TIME_MAX ||
+		    l[i].drop > 1 ||
+		    (l[i].drop && (l[i].parts.n != 1 || l[i].block == 0 ||
+				   ((const struct snap_limit_part *)snap_at(c->s, l[i].parts))->kind !=
+					   LIMIT_PART_CLIENT_IP)) ||
 		    (l[i].block && (l[i].strikes == 0 || l[i].strikes_in < l[i].strikes)))
 			return fail(c, "limit %u: blocking out of range", i);
 	}

@@ -51,6 +51,7 @@ struct snap_system {
 	uint32_t upstream_reserve; // of these, kept for connections to upstreams; less than max_connections
 	uint32_t min_mss;          // bytes; a peer's smaller MSS counts as this one; 64..1220
 	uint64_t limit_memory;     // bytes of the table of rate limits, shared by all workers
+	uint64_t address_memory;   // bytes of the list of denied and allowed addresses; 0: none
 	int32_t cpu[64];           // of each worker; -1: wherever the scheduler puts it
 	struct snap_tcp tcp;
 };
@@ -195,7 +196,7 @@ struct snap_limit {
 	uint64_t block;         // ns for which a key is blocked that was refused too often; 0: never
 	uint64_t strikes_in;    // ns in which `strikes` refusals, 1 or more, are too often
 	uint32_t strikes;
-	uint32_t pad;
+	uint32_t drop; // 1: an address that is blocked goes onto the deny list, too; its one part is CLIENT_IP
 };
 
 struct snap_limit_use {     // in a route or listener

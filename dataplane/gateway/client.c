@@ -656,6 +656,16 @@ void client_drain(struct gateway *g, struct tcp_conn *c)
 		client_end(g, c);
 }
 
+void client_cut(struct tcp_conn *c)
+{
+	void *user = tcp_user(c);
+
+	if (is_idle(user))
+		tcp_abort(c);
+	else
+		exchange_abort(user);
+}
+
 static void client_idle_event(struct gateway *g, struct tcp_conn *c, unsigned events)
 {
 	const void *user = tcp_user(c);

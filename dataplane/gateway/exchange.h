@@ -34,6 +34,7 @@
 #define GENERATIONS   8
 #define PIN_MAX       (24ull * 3600 * 1000000000) // ns in which an exchange has its response head, or ends
 #define LISTENERS_MAX 1024
+#define DENIED_SLICE  512 // connections looked at in one go
 
 enum attempt_state { ATTEMPT_PENDING, ATTEMPT_CONNECTING, ATTEMPT_WAITING, ATTEMPT_RESPONDING };
 
@@ -149,6 +150,10 @@ struct gateway {
 	uint32_t listener_tag[LISTENERS_MAX];
 	struct tcp_rate accept_rate[LISTENERS_MAX]; // this worker's share
 	bool draining;
+	struct { // a walk over all connections, since entries came onto the deny list
+		uint64_t version, cursor;
+		bool walking;
+	} denied;
 	struct exchange_timer *timers; // by the exchange's place in its slab
 	struct pkt *spare;        // a buffer that came free in this turn, to be used again at once; or NULL
 	struct tcp_conn *running; // whose queue client.c works on
@@ -231,6 +236,8 @@ void client_resume(struct exchange *x);
 // The exchange is over (freed): goes on with the connection: next request, or end.
 void client_continue(struct gateway *g, struct tcp_conn *c, uint32_t served, bool proxied, bool keep_alive);
 
+// Ends a connection at once, with whatever goes on in it.
+void client_cut(struct tcp_conn *c);
 // Ends a connection that has served and now waits for its next request; others end after their answer.
 void client_drain(struct gateway *g, struct tcp_conn *c);
 // Is this the user of a client's connection that is an end of a tunnel?

@@ -261,6 +261,35 @@ void gateway_drain(struct gateway *g, enum drain to)
 		client_drain(g, c);
 }
 
+void gateway_denied(struct gateway *g)
+{
+	const struct address_list *l = g->conf.addresses;
+	uint64_t version;
+	struct tcp_conn *c;
+
+	if (!l)
+		return;
+	version = atomic_load_explicit(&l->head->version_denied, memory_order_acquire);
+	if (!g->denied.walking) {
+		if (g->denied.version == version)
+			return;
+		g->denied.version = version;
+		g->denied.walking = true;
+		g->denied.cursor = 0;
+	}
+	for (unsigned i = 0; i < DENIED_SLICE; i++) {
+		c = tcp_next(g->tcp, &g->denied.cursor, client_event);
+		if (!c) {
+			g->denied.walking = false; // entries that came meanwhile begin another walk
+			return;
+		}
+		if (!address_list_denied(l, tcp_remote(c), g->now))
+			continue;
+		count(g, CTR_tcp_denied_ended);
+		client_cut(c);
+	}
+}
+
 void gateway_gauges(struct gateway *g)
 {
 	struct worker_stats *st = g->conf.stats;

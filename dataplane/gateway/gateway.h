@@ -4,6 +4,7 @@
 #pragma once
 #include "base/arena.h"
 #include "base/wheel.h"
+#include "contract/address_list.h"
 #include "contract/limit_table.h"
 #include "contract/region.h"
 #include "contract/snapshot.h"
@@ -23,7 +24,8 @@ struct gateway_config {
 	struct route_stats *route_stats;       // [STATS_ROUTES] of this worker
 	struct upstream_stats *upstream_stats; // [STATS_UPSTREAMS] of this worker
 	struct wheel *wheel;
-	const struct limit_table *limits; // of requests; NULL: none
+	const struct limit_table *limits;     // of requests; NULL: none
+	const struct address_list *addresses; // denied and allowed; NULL: none
 	uint64_t seed;
 	uint64_t realtime_offset; // CLOCK_REALTIME - CLOCK_MONOTONIC, ns
 };
@@ -50,5 +52,7 @@ void gateway_timer(struct gateway *g, struct timer *t);
 void gateway_drain(struct gateway *g, enum drain to);
 // Is it an end of an open tunnel? Of what tcp_list() and tcp_get_info() give.
 bool gateway_tunnels(const struct tcp_info *info);
+// Looks whether clients of connections have come onto the deny list, some of them each time; ends those.
+void gateway_denied(struct gateway *g);
 // Pools and gauges into the worker's statistics.
 void gateway_gauges(struct gateway *g);

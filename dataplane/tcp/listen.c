@@ -91,11 +91,26 @@ static void refuse(struct tcp *t, struct segment *s, const struct tcp_accept *a,
 		reply_rst(t, s);
 }
 
+// Most SYNs of the denied do not come this far (worker.c); what does is dropped without a word.
+static bool denied(struct tcp *t, const struct segment *s)
+{
+	const struct address_list *l = t->conf.addresses;
+
+	if (!l || !address_list_denies(l) || !address_list_denied(l, s->net->src, t->now))
+		return false;
+	tcp_count(t, CTR_tcp_denied);
+	return true;
+}
+
 bool listen_admit(struct tcp *t, struct tcp_conn *c, struct segment *s)
 {
 	struct tcp_accept a;
 	enum counter why;
 
+	if (denied(t, s)) { // since its SYN was taken
+		conn_release(c);
+		return false;
+	}
 	if (!listening(t, s, &a)) // closed since the SYN was taken
 		return true;
 	why = beyond(t, s, &a, true);
@@ -223,6 +238,8 @@ void listen_input(struct tcp *t, struct segment *s, uint32_t isn_floor)
 {
 	struct tcp_accept accept;
 
+	if (denied(t, s))
+		return;
 	if (s->flags & TCP_RST) {
 		tcp_count(t, CTR_tcp_no_connection);
 		return;

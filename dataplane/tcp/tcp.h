@@ -16,6 +16,7 @@
 #include "base/arena.h"
 #include "base/hash.h"
 #include "base/random.h"
+#include "contract/address_list.h"
 #include "net/net.h"
 #include "port/steer.h"
 
@@ -127,7 +128,8 @@ struct tcp_config {
 	// When packet buffers run short, connections whose peer took nothing of what waits for it for
 	// holder_time ns are ended, the one that holds most first. 0: none is.
 	uint64_t holder_time;
-	bool no_sack; // neither offer nor take SACK (RFC 2018)
+	const struct address_list *addresses; // who is denied gets no answer; NULL: nobody is
+	bool no_sack;                         // neither offer nor take SACK (RFC 2018)
 	tcp_listen_fn *listen;
 	void *listen_ctx;
 	const struct steer *steer[SNAP_PORTS_MAX]; // of each port

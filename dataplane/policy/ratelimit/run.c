@@ -1,4 +1,5 @@
 #include "contract/limit_key.h"
+#include "contract/record.h"
 #include "policy/ratelimit/conf.h"
 #include "policy/ratelimit/ratelimit.h"
 #include <stdarg.h>
@@ -13,7 +14,8 @@ struct ratelimit {
 	struct region_limit *by_hand;
 	struct region_limit_stats *stats;
 	struct region_limit_key *keys;
-	struct limit_key key; // scratch
+	struct rec_ring *blocks; // to control
+	struct limit_key key;    // scratch
 	char value[KEY_VALUE_MAX];
 	char fields[2048];
 };
@@ -31,6 +33,7 @@ struct ratelimit *ratelimit_create(struct arena *a, const struct ratelimit_confi
 		return NULL;
 	r->by_hand = region_limits(conf->region);
 	r->stats = region_limit_stats(conf->region, conf->worker);
+	r->blocks = region_ring(conf->region, conf->worker, RING_BLOCK);
 	r->keys = region_limit_keys(conf->region, conf->worker);
 	r->has_table = conf->table != NULL;
 	if (r->has_table) {
@@ -314,6 +317,20 @@ static enum limit_table_result peek(const struct stage_ctx *ctx, struct ratelimi
 	return limit_table_peek(&ctx->ratelimit->table, &c->key, ctx->now, c->cost, allowance(c), &c->tat);
 }
 
+// Onto the deny list, which control keeps; a ring that is full leaves it at 403, until it is refused so often
+// again.
+static void deny(const struct stage_ctx *ctx, const struct snap_limit *l)
+{
+	const struct snap_limit_part *p = snap_at(ctx->snapshot, l->parts);
+	struct slice name = snap_text(ctx->snapshot, l->name);
+	struct rec_block b = {.addr = limit_key_network(p, ctx->client),
+			      .until = ctx->now + l->block,
+			      .len = addr_is_v4(ctx->client) ? 96u + p->prefix4 : p->prefix6};
+
+	memcpy(b.limit, name.p, name.n < sizeof(b.limit) ? name.n : sizeof(b.limit) - 1);
+	rec_ring_put(ctx->ratelimit->blocks, region_ring_size(RING_BLOCK), REC_BLOCK, &b, sizeof(b));
+}
+
 // A refusal more of this key: too many of them, and it is blocked.
 static void strike(struct stage_ctx *ctx, const struct ratelimit_check *c)
 {
@@ -329,6 +346,8 @@ static void strike(struct stage_ctx *ctx, const struct ratelimit_check *c)
 		return;
 	if (limit_table_set(&r->table, &r->claims, &c->blocked, ctx->now, l->block) == LIMIT_TABLE_FULL)
 		count(r, l, LIMIT_NO_PLACE);
+	if (l->drop)
+		deny(ctx, l);
 }
 
 // ns for which a key of this request is still blocked; 0: none is.

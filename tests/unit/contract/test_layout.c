@@ -19,16 +19,17 @@ static void snapshot_of_version_4_has_its_layout(void **state)
 	assert_int_equal(SNAPSHOT_VERSION, 4);
 	SIZE(snap_ref, 8);
 	SIZE(snap_tcp, 48);
-	SIZE(snap_system, 344);
-	AT(snap_system, tcp, 296);
+	SIZE(snap_system, 352);
+	AT(snap_system, tcp, 304);
 	AT(snap_system, packet_memory, 16);
 	AT(snap_system, upstream_reserve, 24);
-	AT(snap_system, cpu, 40);
+	AT(snap_system, cpu, 48);
 	SIZE(snap_address, 24);
 	SIZE(snap_netroute, 40);
 	SIZE(snap_port, 40);
 	AT(snap_port, vlan, 32);
 	AT(snap_system, limit_memory, 32);
+	AT(snap_system, address_memory, 40);
 	SIZE(snap_listener, 152);
 	AT(snap_listener, body_timeout, 112);
 	AT(snap_listener, min_body_rate, 136);
@@ -76,21 +77,21 @@ static void snapshot_of_version_4_has_its_layout(void **state)
 	SIZE(snap_node, 32);
 	SIZE(snap_edge, 32);
 	AT(snap_edge, w, 16);
-	SIZE(snapshot, 496);
-	AT(snapshot, limits, 472);
-	AT(snapshot, apis, 480);
-	AT(snapshot, regexes, 488);
+	SIZE(snapshot, 504);
+	AT(snapshot, limits, 480);
+	AT(snapshot, apis, 488);
+	AT(snapshot, regexes, 496);
 	AT(snapshot, checksum, 32);
 	AT(snapshot, system, 48);
-	AT(snapshot, ports, 408);
-	AT(snapshot, hosts, 440);
-	AT(snapshot, host_any, 464);
+	AT(snapshot, ports, 416);
+	AT(snapshot, hosts, 448);
+	AT(snapshot, host_any, 472);
 }
 
 static void region_of_version_3_has_its_layout(void **state)
 {
 	(void)state;
-	assert_int_equal(REGION_VERSION, 3);
+	assert_int_equal(REGION_VERSION, 4);
 	SIZE(region_endpoint, 24);
 	AT(region_endpoint, admin, 12);
 	SIZE(region_target, 16);

@@ -221,6 +221,16 @@ static const struct {
 	 "  - {name: x, rate_limit: {limit: slow, cost: 2}, respond: {}}\nrate_limits: {slow: {key: route, "
 	 "rate: 1/s}}\nupstreams:\n",
 	 "test.yaml:21:47: cost: 2 is more than the burst of \"slow\", 1: no request would pass"},
+	{"upstreams:\n",
+	 "rate_limits: {slow: {key: [client_ip, route], rate: 1/s, escalate: {after: 1, within: 1s, block: 1s, "
+	 "how: drop}}}\nupstreams:\n",
+	 "test.yaml:21:107: how: drop needs client_ip as the limit's key, and nothing else"},
+	{"upstreams:\n", "deny: {addresses: 198.18.0.1/24}\nupstreams:\n",
+	 "test.yaml:21:19: addresses: \"198.18.0.1/24\" has bits behind its prefix"},
+	{"upstreams:\n", "allow: {addresses: [\"2001:db8::/32\", client.test]}\nupstreams:\n",
+	 "test.yaml:21:38: addresses: \"client.test\" is no address"},
+	{"upstreams:\n", "deny: {files: /nowhere/deny.txt}\nupstreams:\n",
+	 "test.yaml:21:15: /nowhere/deny.txt: No such file or directory"},
 	{"upstream: v2", "upstream: v1", "test.yaml:16:49: to: upstream \"v1\" a second time"},
 	{"{upstream: v1, weight: 90}, {upstream: v2, weight: 10}", "{upstream: v1, weight: 0}",
 	 "test.yaml:16:9: to: every weight is 0"},

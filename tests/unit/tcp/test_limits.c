@@ -72,6 +72,43 @@ static void a_refused_client_is_told_where_the_listener_says_so(void **state)
 	bed_free(b);
 }
 
+static void who_is_denied_gets_no_answer_to_anything_and_ends_his_handshake_in_vain(void **state)
+{
+	static _Alignas(4096) char memory[ADDRESS_LIST_MIN];
+	struct address_list list;
+	struct addr client;
+	char why[100];
+
+	(void)state;
+	memset(memory, 0, sizeof(memory));
+	address_list_create(memory, sizeof(memory), (struct hash_key){1, 2});
+	assert_true(address_list_attach(&list, memory, sizeof(memory), why, sizeof(why)));
+	struct bed *b = bed_make((struct tcp_config){.max_conns = 64, .addresses = &list});
+
+	client = b->remote;
+	assert_true(try_syn(b, PEER));
+	uint32_t used = b->tcp->conns.used;
+	assert_int_equal(address_list_add(&list, ADDRESS_DENY, client, 128, 0, ADDRESS_HAND), 0);
+	assert_false(try_ack(b)); // half open when it came onto the list
+	bed_silent(b);
+	assert_int_equal(b->tcp->conns.used, used - 1);
+	assert_false(try_syn(b, PEER + 1));
+	bed_silent(b);
+	for (unsigned i = 0; i < 2; i++) { // else answered with RST
+		bed_in(b,
+		       (struct in){.seq = 7, .ack = 9, .flags = i ? TCP_FIN | TCP_ACK : TCP_ACK, .wnd = WND});
+		bed_run(b);
+		bed_silent(b);
+	}
+	assert_int_equal(bed_count(b, CTR_tcp_denied), 4);
+	from(b, "198.18.0.3");
+	assert_true(try_open(b, PEER));
+	from(b, "198.18.0.2");
+	assert_true(address_list_remove(&list, ADDRESS_DENY, client, 128, ADDRESS_HAND));
+	assert_true(try_open(b, PEER + 2));
+	bed_free(b);
+}
+
 static void whoever_forges_an_address_uses_up_nothing_of_its_limit(void **state)
 {
 	struct tcp_rate rate = {.rate = 5, .burst = 5, .tokens = 5};
@@ -326,6 +363,7 @@ static void failed_handshakes_leave_no_buffer_and_no_connection_behind(void **st
 static const struct CMUnitTest tests[] = {
 	BED_TEST(an_address_has_so_many_connections_and_no_more),
 	BED_TEST(a_refused_client_is_told_where_the_listener_says_so),
+	BED_TEST(who_is_denied_gets_no_answer_to_anything_and_ends_his_handshake_in_vain),
 	BED_TEST(whoever_forges_an_address_uses_up_nothing_of_its_limit),
 	BED_TEST(connections_count_until_they_are_gone_however_they_end),
 	BED_TEST(the_addresses_of_one_ipv6_prefix_are_one_client),
