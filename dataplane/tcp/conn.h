@@ -60,6 +60,8 @@
 #define MORE_REO_ROUND (1u << 5) // reo_round is set
 #define MORE_RCV_FIXED (1u << 6) // rcv_buf was given, and is not tuned
 
+#define MORE_RACK_AGAIN (1u << 7) // what rack_at tells of had been sent before
+
 #define CONN_LISTS (CONN_IN_READY | CONN_IN_DIRTY)
 
 // Proportional rate reduction (RFC 6937), in bytes since recovery began.
@@ -232,6 +234,10 @@ struct tcp {
 	struct {                          // relief.c: a walk over all connections
 		uint32_t at, worst, held; // held 0: none found yet
 	} relief;
+	struct {
+		uint64_t at;
+		uint32_t left;
+	} walk; // steps that walks over scoreboards may take (rack.c)
 	struct sources sources;
 	uint32_t *conn_source; // of each connection, its place in sources; 0: not counted
 	struct timer wait_timer;

@@ -220,20 +220,24 @@ done:
 // larger than a segment goes out whole: the scoreboard knows it only as a whole.
 static bool part_resend(struct tcp *t, struct tcp_conn *c, struct board_pos *b, bool alone)
 {
+	struct pkt *cur = c->snd_cur, *begin = b->pkt;
 	uint32_t lo = b->lo, hi = b->hi;
+	bool sent = true;
 
 	if (alone && hi - lo > c->mss)
 		lo = hi - c->mss;
 	while (!alone && board_next(c, b) && (b->part->flags & PART_LOST) && b->hi - lo <= c->mss)
 		hi = b->hi;
 	bool fin = hi == c->snd_end && c->snd_max == c->snd_end + 1;
-	for (uint32_t at = lo, n; at != hi; at += n) {
+	c->snd_cur = begin; // it is found at once, and what is to be sent next afterwards, too
+	for (uint32_t at = lo, n; at != hi && sent; at += n) {
 		n = hi - at < c->mss ? hi - at : c->mss;
-		if (!segment_send(t, c, at, n, data_flags(c, at + n, fin && at + n == hi)))
-			return false;
+		sent = segment_send(t, c, at, n, data_flags(c, at + n, fin && at + n == hi));
 	}
-	data_sent(t, c, lo, hi + fin);
-	return true;
+	if (sent)
+		data_sent(t, c, lo, hi + fin);
+	c->snd_cur = cur;
+	return sent;
 }
 
 // Only the FIN is under way.
@@ -261,11 +265,11 @@ static bool lost_resend(struct tcp *t, struct tcp_conn *c)
 			return false;
 		conn_set_rto(t, c);
 	}
-	for (bool more = c->lost && board_first(c, &b); more && c->lost;) {
+	for (bool more = c->lost && board_first_open(c, &b); more && c->lost;) {
 		uint32_t pipe = rack_pipe(c), len = b.hi - b.lo;
 
 		if (!(b.part->flags & PART_LOST)) {
-			more = board_next(c, &b);
+			more = board_next_open(c, &b);
 			continue;
 		}
 		if (!(c->flags & CONN_RESEND) && pipe + (len < c->mss ? len : c->mss) > c->cwnd)

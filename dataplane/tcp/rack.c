@@ -2,10 +2,14 @@
 // window. A part counts as lost when one that was sent later has arrived and a reordering window is over.
 //
 // Work for an ACK: one walk over what is under way for its blocks, and one to find losses, both only if the ACK
-// tells something; both end after WALK_MAX parts.
+// tells something. They step over what the peer has, so their length is the number of holes. A hostile peer
+// makes as many as he likes: each walk may take WALK_FREE steps, and all connections together WALK_RATE more in
+// a millisecond; what is not reached waits for a later ACK.
 #include "tcp/sendq.h"
 
-#define WALK_MAX     4096
+#define WALK_FREE    64
+#define WALK_RATE    4096u
+#define WALK_BURST   65536u
 #define DUP_THRESH   3
 #define REO_PERSIST  16
 #define REO_MULT_MAX 64
@@ -22,6 +26,25 @@ struct delivery {
 static uint32_t us_now(const struct tcp *t)
 {
 	return (uint32_t)(t->now / 1000);
+}
+
+// May a walk go on?
+static bool step(struct tcp *t, unsigned *walked)
+{
+	if (++*walked <= WALK_FREE)
+		return true;
+	uint64_t ms = (t->now - t->walk.at) / 1000000;
+	if (ms) {
+		uint64_t more = t->walk.left + ms * WALK_RATE;
+		t->walk.left = more < WALK_BURST ? (uint32_t)more : WALK_BURST;
+		t->walk.at = t->now;
+	}
+	if (t->walk.left == 0) {
+		tcp_count(t, CTR_tcp_sack_limited);
+		return false;
+	}
+	t->walk.left--;
+	return true;
 }
 
 static bool after(uint32_t at, uint32_t end, uint32_t than_at, uint32_t than_end)
@@ -84,6 +107,7 @@ static void delivered(struct tcp *t, struct tcp_conn *c, const struct segment *s
 		c->rack_at = b->part->sent_at;
 		c->rack_end = hi;
 		c->rack_rtt = rtt ? rtt : 1;
+		c->more = (uint16_t)(again ? c->more | MORE_RACK_AGAIN : c->more & ~MORE_RACK_AGAIN);
 	}
 }
 
@@ -139,8 +163,8 @@ static void selective(struct tcp *t, struct tcp_conn *c, const struct segment *s
 	}
 	if (n == 0)
 		return;
-	for (bool more = board_first(c, &b); more && seq_lt(b.lo, last) && walked++ < WALK_MAX;
-	     more = board_next(c, &b)) {
+	for (bool more = board_first_open(c, &b); more && seq_lt(b.lo, last) && step(t, &walked);
+	     more = board_next_open(c, &b)) {
 		if (b.part->flags & PART_SACKED)
 			continue;
 		for (unsigned i = 0; i < n; i++) {
@@ -191,13 +215,17 @@ static void recovery_over(struct tcp_conn *c)
 // RFC 8985 6.2 step 5. Returns us until the next part may be taken for lost, 0: none waits.
 static uint32_t detect(struct tcp *t, struct tcp_conn *c)
 {
-	uint32_t now = us_now(t), reo = reordering_window(c), wait = 0;
+	uint32_t now = us_now(t), reo = reordering_window(c), wait = 0, edge = c->snd_max;
 	unsigned walked = 0;
 	struct board_pos b;
 
 	if (c->rack_rtt == 0)
 		return 0;
-	for (bool more = board_first(c, &b); more && walked++ < WALK_MAX; more = board_next(c, &b)) {
+	// What lies behind the highest that has arrived was sent later, unless that was sent again.
+	if (!(c->more & MORE_RACK_AGAIN) && seq_ge(c->rack_end, c->fack))
+		edge = c->rack_end;
+	for (bool more = board_first_open(c, &b); more && seq_lt(b.lo, edge) && step(t, &walked);
+	     more = board_next_open(c, &b)) {
 		if ((b.part->flags & (PART_SACKED | PART_LOST)) ||
 		    !after(c->rack_at, c->rack_end, b.part->sent_at, b.hi))
 			continue;

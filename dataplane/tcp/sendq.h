@@ -26,7 +26,14 @@ struct sendq_item {
 	uint16_t off; // of the payload, from the buffer's begin
 	uint16_t len;
 	uint8_t n_parts;
-	struct sendq_part part[PARTS_MAX];
+	union {
+		struct sendq_part part[PARTS_MAX];
+		struct {
+			struct sendq_part whole[PARTS_MAX - 1];
+			struct pkt *skip; // of a buffer that the peer has, as one part: a later one; all
+					  // between are such
+		};
+	};
 };
 _Static_assert(sizeof(struct sendq_item) <= PKT_PRIV, "private room");
 
@@ -45,6 +52,9 @@ struct board_pos {
 // The first part that reaches beyond snd_una, the next one. False: no more, part is NULL.
 bool board_first(const struct tcp_conn *c, struct board_pos *b);
 bool board_next(const struct tcp_conn *c, struct board_pos *b);
+// The same, but for whole buffers that the peer has: a stretch of them costs one step.
+bool board_first_open(const struct tcp_conn *c, struct board_pos *b);
+bool board_next_open(const struct tcp_conn *c, struct board_pos *b);
 // Payload from lo to hi went out, for the first time or again.
 void board_sent(struct tcp_conn *c, uint32_t lo, uint32_t hi, uint32_t at);
 void board_lost(struct tcp_conn *c, const struct board_pos *b);

@@ -370,6 +370,67 @@ static void when_buffers_run_short_nothing_is_kept_out_of_order(void **state)
 	bed_free(b);
 }
 
+// 600 segments of 1000 bytes are under way. Returns the number of the first byte.
+static uint32_t wide_window(struct bed *b)
+{
+	struct tcp_conn *c = bed_accept_with(
+		b, (struct in){.mss = 1000, .sack_ok = true, .wscale = true, .shift = 14, .wnd = WND});
+
+	c->cwnd = 1u << 20;
+	for (unsigned i = 0; i < 6; i++) {
+		bed_send(b, c, 100000);
+		bed_drain(b);
+	}
+	assert_int_equal(c->snd_max - b->ack, 600000);
+	return b->ack;
+}
+
+static void sack_one(struct bed *b, uint32_t lo, uint32_t hi)
+{
+	bed_in(b, (struct in){.seq = b->seq,
+			      .ack = b->ack,
+			      .flags = TCP_ACK,
+			      .wnd = 600,
+			      .n_sack = 1,
+			      .sack = {{lo, hi}}});
+	bed_run(b);
+	bed_drain(b);
+}
+
+static void rfc8985_6_2_the_work_for_an_ack_is_by_holes_not_by_what_is_under_way(void **state)
+{
+	struct bed *b = bed_make((struct tcp_config){.buffer_memory = 64u << 20});
+	uint32_t una = wide_window(b);
+
+	(void)state;
+	for (uint32_t i = 2; i <= 600; i++)
+		sack_one(b, una + 1000, una + i * 1000);
+	assert_int_equal(b->c->sacked, 599000);
+	assert_int_equal(b->tcp->walk.at, 0); // nothing was asked for of what all share
+	bed_free(b);
+}
+
+// CVE-2019-11478: a peer splits the queue into holes and has it walked for each ACK.
+static void cve_2019_11478_walks_over_a_queue_of_holes_are_rationed(void **state)
+{
+	struct bed *b = bed_make((struct tcp_config){.buffer_memory = 64u << 20});
+	uint32_t una = wide_window(b);
+
+	(void)state;
+	for (unsigned again = 0; again < 3; again++)
+		for (uint32_t i = 300; i-- > 0;)
+			sack_one(b, una + (2 * i + 1) * 1000, una + (2 * i + 2) * 1000);
+	assert_true(bed_count(b, CTR_tcp_sack_limited) > 0);
+	assert_int_equal(b->tcp->walk.left, 0);
+	bed_sleep(b, 2 * MS); // there is more with time
+	uint64_t had = bed_count(b, CTR_tcp_sack_limited);
+	sack_one(b, una + 299000, una + 300000);
+	assert_int_equal(bed_count(b, CTR_tcp_sack_limited), had);
+	bed_ack(b, una + 600000, 600);
+	assert_int_equal(b->c->sacked, 0);
+	bed_free(b);
+}
+
 static const struct CMUnitTest tests[] = {
 	BED_TEST(rfc5961_3_a_flood_of_inexact_resets_ends_nothing_and_is_hardly_answered),
 	BED_TEST(rfc5961_4_a_flood_of_syns_in_a_connection_is_hardly_answered),
@@ -381,6 +442,8 @@ static const struct CMUnitTest tests[] = {
 	BED_TEST(cve_2018_5390_holes_without_end_are_bounded_in_number_and_bytes),
 	BED_TEST(cve_2019_11477_blocks_of_single_bytes_split_nothing),
 	BED_TEST(cve_2019_11478_blocks_of_what_was_never_sent_are_ignored_and_counted),
+	BED_TEST(rfc8985_6_2_the_work_for_an_ack_is_by_holes_not_by_what_is_under_way),
+	BED_TEST(cve_2019_11478_walks_over_a_queue_of_holes_are_rationed),
 	BED_TEST(rfc6429_a_window_kept_shut_ends_the_connection_with_the_user_timeout),
 	BED_TEST(when_buffers_run_short_the_worst_holder_that_takes_nothing_ends_first),
 	BED_TEST(when_buffers_run_short_nothing_is_kept_out_of_order),
