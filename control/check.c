@@ -251,6 +251,56 @@ static uint32_t port_of(struct config *c, const struct names *ports, const struc
 	return l->n == 1 ? 0 : UINT32_MAX;
 }
 
+static bool text_clean(const struct text *t)
+{
+	for (uint32_t i = 0; i < t->n; i++)
+		if ((unsigned char)t->s[i] < 0x20 || t->s[i] == 0x7f)
+			return false;
+	return true;
+}
+
+// "404", "5xx"
+static bool page_status(const struct text *t)
+{
+	bool family = t->n == 3 && t->s[1] == 'x' && t->s[2] == 'x';
+
+	return t->n == 3 && (t->s[0] == '4' || t->s[0] == '5') &&
+	       (family || (t->s[1] >= '0' && t->s[1] <= '9' && t->s[2] >= '0' && t->s[2] <= '9'));
+}
+
+static void check_pages(struct diag *d, const struct list *l)
+{
+	static const char *const names[] = {"status", "reason", "error", "message", "request_id"};
+	const struct conf_page *p = l->v;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < l->n; i++) {
+		const struct text *status = p[i].status.v;
+
+		n += p[i].status.n;
+		for (uint32_t k = 0; k < p[i].status.n; k++)
+			if (status[k].s && !page_status(&status[k]))
+				diag_error(d, status[k].mark, "status: \"%s\" is none of 400..599, 4xx and 5xx",
+					   status[k].s);
+		if (!text_clean(&p[i].content_type))
+			diag_error(d, p[i].content_type.mark, "content_type: control characters in it");
+		for (const char *v = p[i].body.s; v && (v = strstr(v, "${")); v += 2) {
+			size_t length = strcspn(v + 2, "}"), k = 0;
+
+			while (k < 5 && (strlen(names[k]) != length || memcmp(names[k], v + 2, length) != 0))
+				k++;
+			if (k == 5 || !v[2 + length])
+				diag_error(d, p[i].body.mark,
+					   "body: \"%.*s\" is none of ${status}, ${reason}, ${error}, "
+					   "${message} and "
+					   "${request_id}",
+					   (int)(length > 40 ? 40 : length + 3), v);
+		}
+	}
+	if (n > SNAP_PAGES_MAX)
+		diag_error(d, l->mark, "error_pages: more than %d statuses", SNAP_PAGES_MAX);
+}
+
 static void check_listeners(struct config *c, const struct names *ports)
 {
 	struct conf_listener *l = c->root.listeners.v;
@@ -258,6 +308,7 @@ static void check_listeners(struct config *c, const struct names *ports)
 
 	for (uint32_t i = 0; i < c->root.listeners.n; i++) {
 		check_limit_uses(&c->diag, &c->root, &l[i].rate_limit, NULL);
+		check_pages(&c->diag, &l[i].error_pages);
 		l[i].port_index = port_of(c, ports, &l[i].port, l[i].head.mark, "listeners");
 		if (l[i].accept_burst.given && l[i].accept_rate.v == 0)
 			diag_error(&c->diag, l[i].accept_burst.mark,
@@ -319,14 +370,6 @@ static void check_upstreams(struct config *c, const struct names *ports)
 	if (c->n_endpoints > (REGION_ENDPOINTS - 1) / 2)
 		diag_error(&c->diag, c->root.upstreams.mark, "upstreams: %u endpoints, of %d at most",
 			   c->n_endpoints, (REGION_ENDPOINTS - 1) / 2);
-}
-
-static bool text_clean(const struct text *t)
-{
-	for (uint32_t i = 0; i < t->n; i++)
-		if ((unsigned char)t->s[i] < 0x20 || t->s[i] == 0x7f)
-			return false;
-	return true;
 }
 
 static void check_action(struct config *c, struct conf_route *r, const struct names *upstreams)
@@ -602,6 +645,7 @@ static void check_routes(struct config *c, const struct names *upstreams)
 		check_match(c, &r[i]);
 		check_conditions(c, &r[i].match);
 		check_versions(c, &r[i]);
+		check_pages(&c->diag, &r[i].error_pages);
 		check_action(c, &r[i], upstreams);
 		check_rewrite(c, &r[i]);
 		check_sticky(c, &r[i]);

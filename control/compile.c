@@ -205,6 +205,30 @@ static struct snap_ref networks_add(struct blob *b, const struct list *l)
 	return blob_add(b, out, l->n, sizeof(out[0]));
 }
 
+static struct snap_ref pages_add(struct job *j, const struct list *l)
+{
+	struct snap_page out[SNAP_PAGES_MAX] = {0};
+	const struct conf_page *p = l->v;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < l->n; i++) {
+		const struct text *status = p[i].status.v;
+		struct snap_ref content_type = text_add(j, &p[i].content_type), body = text_add(j, &p[i].body);
+
+		for (uint32_t k = 0; k < p[i].status.n && n < SNAP_PAGES_MAX; k++) {
+			uint16_t family = (uint16_t)(100 * (status[k].s[0] - '0'));
+			bool all = status[k].s[1] == 'x';
+			uint16_t one = all ? 0 : (uint16_t)(10 * (status[k].s[1] - '0') + status[k].s[2] - '0');
+
+			out[n++] = (struct snap_page){.from = (uint16_t)(family + one),
+						      .to = (uint16_t)(family + (all ? 99 : one)),
+						      .content_type = content_type,
+						      .body = body};
+		}
+	}
+	return blob_add(j->b, out, n, sizeof(out[0]));
+}
+
 static struct snap_path path_policy(const struct conf_path *p)
 {
 	return (struct snap_path){.dot_segments = (uint8_t)p->dot_segments.v,
@@ -269,6 +293,7 @@ static int job_listeners(struct job *j)
 			.proxy_protocol = (uint8_t)from->proxy_protocol.v,
 			.trusted = networks_add(j->b, &from->trusted_proxies),
 			.path = path_policy(&from->path_policy),
+			.pages = pages_add(j, &from->error_pages),
 		};
 	}
 	j->head.listeners = blob_add(j->b, out, l->n, sizeof(*out));
@@ -504,6 +529,7 @@ static int job_route(struct job *j, const struct conf_route *r, struct snap_rout
 		.host_text = text_add(j, &m->host),
 		.path_text = path_text(j, m),
 		.path = path_policy(&r->path_policy),
+		.pages = pages_add(j, &r->error_pages),
 		.conditions = conditions_add(j->b, &j->c->root, m, j->expressions),
 		.connect = (uint8_t)r->connect.v,
 		.tunnel_idle = r->tunnel_idle.v,

@@ -225,6 +225,16 @@ static const struct field limit_fields[] = {
 };
 static const struct object limit_object = {"rate_limits", sizeof(struct conf_limit), OBJECT(limit_fields)};
 
+static const struct field page_fields[] = {
+	{"status", KIND_LIST, KIND_TEXT, F(conf_page, status), .flags = FIELD_REQUIRED | FIELD_ONE, .min = 1,
+	 .max = 16, .help = "404, or 4xx and 5xx"},
+	{"content_type", KIND_TEXT, F(conf_page, content_type), .min = 1, .max = 256,
+	 .def = "text/html; charset=utf-8"},
+	{"body", KIND_TEXT, F(conf_page, body), .flags = FIELD_REQUIRED, .max = SNAP_PAGE_MAX,
+	 .help = "with ${status}, ${reason}, ${error}, ${message} and ${request_id}"},
+};
+static const struct object page_object = {"error_pages", sizeof(struct conf_page), OBJECT(page_fields)};
+
 static const char *const dots_words[] = {[PATH_KEEP] = "reject", [PATH_NORMALISE] = "resolve", NULL};
 static const char *const slashes_words[] = {
 	[PATH_KEEP] = "keep", [PATH_NORMALISE] = "merge", [PATH_REJECT] = "reject", NULL};
@@ -309,6 +319,8 @@ static const struct field listener_fields[] = {
 	 .help = "of a request's body, beyond it 413; 0: no bound"},
 	{"lenient_lf", KIND_WORD, F(conf_listener, lenient_lf), .def = "false", .words = conf_booleans,
 	 .help = "a lone LF ends a line of a request's head"},
+	{"error_pages", KIND_LIST, KIND_OBJECT, F(conf_listener, error_pages), .flags = FIELD_ONE, .max = 16,
+	 .object = &page_object, .help = "in the place of JSON, where the route has none"},
 	{"path_policy", KIND_OBJECT, F(conf_listener, path_policy), .object = &path_object,
 	 .help = "what becomes of a path before it is matched; what is matched is what is forwarded"},
 	{"proxy_protocol", KIND_WORD, F(conf_listener, proxy_protocol), .def = "off", .words = proxy_words,
@@ -449,6 +461,8 @@ static const struct field route_fields[] = {
 	 .help = "a tunnel ends after this time without a byte either way; 0s: never"},
 	{"api_version", KIND_TEXT, F(conf_route, api_version), .min = 3, .max = 127,
 	 .help = "API/VERSION that answers are of, where the path and not match.version names it"},
+	{"error_pages", KIND_LIST, KIND_OBJECT, F(conf_route, error_pages), .flags = FIELD_ONE, .max = 16,
+	 .object = &page_object, .help = "in the place of JSON, for the gateway's own errors"},
 	{"path_policy", KIND_OBJECT, F(conf_route, path_policy), .object = &path_object,
 	 .help = "what becomes of a path that the listener's policy has left; the route must match the result, "
 		 "too"},

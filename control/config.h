@@ -74,6 +74,11 @@ struct conf_log {
 	struct number level;
 	struct text file;
 };
+struct conf_page {
+	struct object_head head;
+	struct list status; // struct text: "404", "5xx"
+	struct text content_type, body;
+};
 struct conf_path {
 	struct object_head head;
 	struct number dot_segments, slashes, unreserved, encoded_slash,
@@ -91,6 +96,7 @@ struct conf_listener {
 	struct number proxy_protocol;  // enum snap_proxy_protocol
 	struct list trusted_proxies;   // struct address
 	struct list forwarded_headers; // struct number, enum snap_forwarded
+	struct list error_pages;       // struct conf_page
 	struct conf_path path_policy;
 	struct list rate_limit; // struct conf_limit_use
 	uint32_t port_index;    // set by the check
@@ -160,6 +166,7 @@ struct conf_route {
 	struct number timeout, per_try, attempts, connect, tunnel_idle;
 	struct list upgrade; // struct number, enum snap_upgrade
 	struct text api_version, list_versions;
+	struct list error_pages; // struct conf_page
 	struct conf_path path_policy;
 	void *stage[STAGE_COUNT]; // as the stages' tables say; each begins with struct object_head
 };

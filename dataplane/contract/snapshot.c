@@ -312,6 +312,24 @@ static bool path_ok(const struct snap_path *p)
 	       !p->pad[1] && !p->pad[2];
 }
 
+static bool pages(struct check *c, struct snap_ref r)
+{
+	const struct snap_page *p = snap_at(c->s, r);
+
+	if (r.n > SNAP_PAGES_MAX)
+		return fail(c, "%u pages", r.n);
+	if (!records(c, r, sizeof(*p), "pages"))
+		return false;
+	for (uint32_t i = 0; i < r.n; i++) {
+		if (p[i].from < 400 || p[i].to > 599 || p[i].from > p[i].to || p[i].pad)
+			return fail(c, "page %u: of statuses %u to %u", i, p[i].from, p[i].to);
+		if (!text(c, p[i].content_type, 1, SNAP_TEXT_MAX, "content type of a page") ||
+		    !bytes(c, p[i].body, SNAP_PAGE_MAX, "page"))
+			return false;
+	}
+	return true;
+}
+
 static bool listener_trusted(struct check *c, const struct snap_listener *l, uint32_t i)
 {
 	const struct snap_address *a;
@@ -376,6 +394,8 @@ static bool listeners(struct check *c)
 		    l[i].response_idle > TIME_MAX || l[i].rate_grace == 0 || l[i].rate_grace > TIME_MAX)
 			return fail(c, "listener %u: patience out of range", i);
 		if (!listener_trusted(c, &l[i], i))
+			return false;
+		if (!pages(c, l[i].pages))
 			return false;
 		if (!path_ok(&l[i].path))
 			return fail(c, "listener %u: unknown treatment of paths", i);
@@ -631,6 +651,8 @@ static bool routes(struct check *c)
 			return fail(c, "route %u: tunnels of a kind that is not known, or to nowhere", i);
 		if (r[i].timeout > TIME_MAX || r[i].per_try > TIME_MAX || r[i].tunnel_idle > TIME_MAX)
 			return fail(c, "route %u: timeouts out of range", i);
+		if (!pages(c, r[i].pages))
+			return false;
 		if (!path_ok(&r[i].path))
 			return fail(c, "route %u: unknown treatment of paths", i);
 	}

@@ -98,6 +98,17 @@ struct snap_path {
 	uint8_t pad[3];
 };
 
+// A page for errors of the gateway's own, in the place of JSON: text with ${status}, ${reason}, ${error},
+// ${message} and ${request_id}.
+struct snap_page {
+	uint16_t from, to; // statuses, 400..599
+	uint32_t pad;
+	struct snap_ref content_type; // text
+	struct snap_ref body;         // bytes, at most SNAP_PAGE_MAX
+};
+#define SNAP_PAGES_MAX 64
+#define SNAP_PAGE_MAX  8192
+
 struct snap_listener {
 	struct snap_ref name;
 	struct addr addr; // all zero: every address of the port, both families
@@ -137,6 +148,7 @@ struct snap_listener {
 	uint32_t min_body_rate; // bytes of a request's body a second; 0: no bound
 	uint32_t min_read_rate; // bytes of its answer that a client must take a second; 0: no bound
 	struct snap_path path;
+	struct snap_ref pages; // snap_page, the first that fits; at most SNAP_PAGES_MAX
 };
 #define SNAP_TRUSTED_MAX 64
 enum snap_forwarded {
@@ -297,6 +309,7 @@ struct snap_route {
 	struct snap_ref sticky_name; // STICKY_COOKIE, STICKY_HEADER: of the cookie, of the field; a token
 	uint32_t sticky_age;         // seconds that the cookie lives; 0: as long as the browser
 	uint32_t sticky_secure;      // 1: the cookie is for https alone
+	struct snap_ref pages;       // snap_page, looked at before those of the listener
 };
 #define SNAP_BODY_MAX   65536
 #define SNAP_ANSWER_MAX 1536 // bytes of a prebuilt answer: it fits a packet buffer

@@ -175,13 +175,89 @@ static int error_body(char *dst, size_t room, uint16_t status, const char *messa
 			reply_error_name(status), message, request_id);
 }
 
+static const struct snap_page *page_in(const struct snapshot *s, struct snap_ref pages, uint16_t status)
+{
+	const struct snap_page *p = snap_at(s, pages);
+
+	for (uint32_t i = 0; i < pages.n; i++)
+		if (status >= p[i].from && status <= p[i].to)
+			return &p[i];
+	return NULL;
+}
+
+// A route's page, or its listener's. NULL: none.
+static const struct snap_page *page_of(const struct exchange *x, uint16_t status)
+{
+	const struct snap_page *p = x->route ? page_in(x->snapshot, x->route->pages, status) : NULL;
+
+	return p || !x->listener ? p : page_in(x->snapshot, x->listener->pages, status);
+}
+
+static struct slice variable(struct slice name, uint16_t status, const char *message, const char *id)
+{
+	const char *text = "";
+
+	if (slice_eq(name, SLICE("request_id")))
+		return slice_of(id, 32);
+	if (slice_eq(name, SLICE("reason")))
+		text = http_reason(status);
+	else if (slice_eq(name, SLICE("error")))
+		text = reply_error_name(status);
+	else if (slice_eq(name, SLICE("message")))
+		text = message;
+	return slice_of(text, strlen(text));
+}
+
+// The page with its variables, none of which anybody outside has a say in. False: it finds no room.
+static bool page_write(struct gateway *g, struct slice page, uint16_t status, const char *message,
+		       const char *id, struct slice *body)
+{
+	struct text t = {g->path, g->path + sizeof(g->path)};
+	const char *p = page.p, *end = p + page.n;
+
+	while (p < end) {
+		const char *open = memmem(p, (size_t)(end - p), "${", 2);
+		const char *close = open ? memchr(open, '}', (size_t)(end - open)) : NULL;
+		struct slice name;
+
+		if ((size_t)(t.end - t.at) <
+		    (size_t)((close ? open : end) - p) + 256) // what a variable has at most
+			return false;
+		text_put(&t, slice_of(p, (size_t)((close ? open : end) - p)));
+		if (!close)
+			break;
+		name = slice_of(open + 2, (size_t)(close - open) - 2);
+		if (slice_eq(name, SLICE("status")))
+			text_number(&t, status);
+		else
+			text_put(&t, variable(name, status, message, id));
+		p = close + 1;
+	}
+	*body = slice_of(g->path, (size_t)(t.at - g->path));
+	return true;
+}
+
+// What an error says: JSON, or a page. room: for JSON.
+static void error_fill(struct exchange *x, struct reply *r, const char *message, char *room, size_t n)
+{
+	const struct snap_page *p = x->snapshot ? page_of(x, r->status) : NULL;
+
+	if (p &&
+	    page_write(x->g, snap_text(x->snapshot, p->body), r->status, message, x->request_id, &r->body)) {
+		r->content_type = snap_text(x->snapshot, p->content_type);
+		return;
+	}
+	r->content_type = SLICE("application/json");
+	r->body = slice_of(room, (size_t)error_body(room, n, r->status, message, x->request_id));
+}
+
 void reply_error(struct exchange *x, uint16_t status, const char *message, uint32_t allow)
 {
 	char body[512], extra[256];
 	int n = 0;
-	struct reply r = {.status = status, .content_type = SLICE("application/json")};
+	struct reply r = {.status = status};
 
-	r.body = slice_of(body, (size_t)error_body(body, sizeof(body), status, message, x->request_id));
+	error_fill(x, &r, message, body, sizeof(body));
 	if (status == 405) {
 		n = snprintf(extra, sizeof(extra), "Allow: ");
 		n += route_allow(extra + n, sizeof(extra) - (size_t)n - 3, allow);
@@ -274,13 +350,12 @@ void reply_offers(struct exchange *x)
 void reply_refusal(struct exchange *x, uint16_t status, const char *message, struct slice fields)
 {
 	char body[512];
-	struct reply r = {.status = status, .content_type = SLICE("application/json"), .extra = fields};
+	struct reply r = {.status = status, .extra = fields};
 
-	r.body = slice_of(body, (size_t)error_body(body, sizeof(body), status, message, x->request_id));
-	if (status == 204) // an answer to a preflight
-		r.content_type = r.body = SLICE("");
-	else
+	if (status != 204) { // an answer to a preflight
+		error_fill(x, &r, message, body, sizeof(body));
 		r.cors = cors_lines(x);
+	}
 	reply_exchange(x, &r);
 }
 

@@ -249,6 +249,10 @@ static void image_listeners(struct image *m)
 		*(struct snap_address *)image_at(m, l->trusted) =
 			(struct snap_address){.addr = image_addr("198.18.0.0"), .prefix = 112};
 		l->forwarded = 3;
+		l->pages = image_records(m, 1, sizeof(struct snap_page));
+		*(struct snap_page *)image_at(m, l->pages) = (struct snap_page){.from = 500, .to = 504};
+		((struct snap_page *)image_at(m, l->pages))->content_type = image_text(m, "text/html");
+		((struct snap_page *)image_at(m, l->pages))->body = image_text(m, "sorry");
 		l->limits = image_records(m, 1, sizeof(struct snap_limit_use));
 		*(struct snap_limit_use *)image_at(m, l->limits) = (struct snap_limit_use){.cost = 1};
 	}

@@ -30,7 +30,7 @@ static void snapshot_of_version_4_has_its_layout(void **state)
 	AT(snap_port, vlan, 32);
 	AT(snap_system, limit_memory, 32);
 	AT(snap_system, address_memory, 40);
-	SIZE(snap_listener, 152);
+	SIZE(snap_listener, 160);
 	AT(snap_listener, body_timeout, 112);
 	AT(snap_listener, min_body_rate, 136);
 	AT(snap_listener, max_line, 80);
@@ -38,6 +38,8 @@ static void snapshot_of_version_4_has_its_layout(void **state)
 	AT(snap_listener, max_body, 96);
 	AT(snap_listener, trusted, 104);
 	AT(snap_listener, path, 144);
+	AT(snap_listener, pages, 152);
+	SIZE(snap_page, 24);
 	AT(snap_listener, limits, 72);
 	SIZE(snap_limit_part, 16);
 	SIZE(snap_limit, 96);
@@ -49,7 +51,7 @@ static void snapshot_of_version_4_has_its_layout(void **state)
 	AT(snap_listener, syn_cookies, 56);
 	AT(snap_listener, max_per_address, 60);
 	SIZE(snap_target, 16);
-	SIZE(snap_route, 248);
+	SIZE(snap_route, 256);
 	AT(snap_route, rewrites, 38);
 	AT(snap_route, rewrite_path, 208);
 	AT(snap_route, sticky_name, 232);
@@ -58,6 +60,7 @@ static void snapshot_of_version_4_has_its_layout(void **state)
 	AT(snap_route, tunnel_idle, 192);
 	AT(snap_route, conditions, 184);
 	AT(snap_route, path, 200);
+	AT(snap_route, pages, 248);
 	SIZE(snap_condition, 24);
 	AT(snap_condition, name, 8);
 	SIZE(snap_api, 40);

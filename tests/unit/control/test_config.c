@@ -133,6 +133,11 @@ static const struct {
 	 "test.yaml:17:40: origins: \"https://a.test/x\" is no origin: scheme://host or scheme://host:port"},
 	{"timeout: 5s", "cors: {origins: \"https://a.test\", headers: [\"*\", X-A]}",
 	 "test.yaml:17:49: headers: \"*\" stands alone or not at all"},
+	{"timeout: 5s", "error_pages: [{status: [404, 6xx], body: x}]",
+	 "test.yaml:17:34: status: \"6xx\" is none of 400..599, 4xx and 5xx"},
+	{"timeout: 5s", "error_pages: {status: 404, body: \"${statsu}\"}",
+	 "test.yaml:17:38: body: \"${statsu}\" is none of ${status}, ${reason}, ${error}, ${message} and "
+	 "${request_id}"},
 	{"30s", "30s, proxy_protocol: accept",
 	 "test.yaml:9:77: proxy_protocol: accept needs trusted_proxies, else any client could be anyone"},
 	{"30s", "30s, proxy_protocol: yes",
