@@ -13,10 +13,10 @@
 #define AT(type, field, offset) assert_int_equal(offsetof(struct type, field), offset)
 #define SIZE(type, bytes)       assert_int_equal(sizeof(struct type), bytes)
 
-static void snapshot_of_version_4_has_its_layout(void **state)
+static void snapshot_of_version_5_has_its_layout(void **state)
 {
 	(void)state;
-	assert_int_equal(SNAPSHOT_VERSION, 4);
+	assert_int_equal(SNAPSHOT_VERSION, 5);
 	SIZE(snap_ref, 8);
 	SIZE(snap_tcp, 48);
 	SIZE(snap_system, 352);
@@ -142,7 +142,7 @@ static void records_and_messages_have_their_layout(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(snapshot_of_version_4_has_its_layout),
+		cmocka_unit_test(snapshot_of_version_5_has_its_layout),
 		cmocka_unit_test(region_of_version_3_has_its_layout),
 		cmocka_unit_test(statistics_have_their_layout),
 		cmocka_unit_test(records_and_messages_have_their_layout),
