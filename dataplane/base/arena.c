@@ -39,11 +39,10 @@ void *arena_alloc_table(struct arena *a, size_t size)
 	if (size < ARENA_LARGE_PAGE)
 		return arena_alloc(a, size, 64);
 	off = ARENA_LARGE_PAGE - ((uintptr_t)a->base + a->used) % ARENA_LARGE_PAGE;
-	if (off > a->size - a->used)
+	if (off > a->size - a->used || size > a->size - a->used - off)
 		return NULL;
-	p = arena_alloc(a, off, 1) ? arena_alloc(a, size, 1) : NULL;
-	if (!p)
-		return NULL;
+	a->used += off;
+	p = arena_alloc(a, size, 1);
 	(void)madvise(p, size, MADV_HUGEPAGE);
 	memset(p, 0, size);
 	return p;

@@ -140,7 +140,7 @@ static void keyhash_spreads_a_change_of_one_bit_evenly(void **state)
 				uint64_t d = keyhash(&h, 1, a, sizeof(a)) ^ keyhash(&h, 1, b, sizeof(b));
 
 				for (unsigned k = 0; k < 64; k++)
-					flips[k] += d >> k & 1;
+					flips[k] += (unsigned)(d >> k & 1);
 			}
 		for (unsigned k = 0; k < 64; k++)
 			assert_in_range(flips[k], rounds * 128 * 49 / 100, rounds * 128 * 51 / 100);
