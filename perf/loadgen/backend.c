@@ -175,6 +175,8 @@ static void conn_input(struct backend *b, struct backend_conn *k, const struct s
 			again(b, k);
 		else
 			response_push(b, k);
+	} else if ((int32_t)(k->f.snd_una - k->recover) >= 0) {
+		response_push(b, k); // nothing new is acknowledged, but the window may be wider
 	}
 	if (k->state == CLOSED && s->ack == k->f.snd_nxt && !(s->flags & TCP_FIN)) {
 		conn_drop(b, k);
