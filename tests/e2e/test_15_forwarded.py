@@ -19,8 +19,8 @@ def seen(gw, fields, port=80, host="python.test"):
     return {name: values for name, values in told.items() if "forwarded" in name}
 
 
-FORGED = [("X-Forwarded-For", "10.0.0.1"), ("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "evil.test"),
-          ("X-Forwarded-Port", "443"), ("Forwarded", "for=10.0.0.1;proto=https"), ("X-Forwarded-For", "10.0.0.2")]
+FORGED = [("X-Forwarded-For", "192.0.2.101"), ("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "evil.test"),
+          ("X-Forwarded-Port", "443"), ("Forwarded", "for=192.0.2.101;proto=https"), ("X-Forwarded-For", "192.0.2.102")]
 
 
 def test_what_an_untrusted_client_says_of_itself_is_replaced(gw):
@@ -29,7 +29,7 @@ def test_what_an_untrusted_client_says_of_itself_is_replaced(gw):
 
 def test_a_trusted_proxy_is_believed_and_added_behind(gw):
     told = seen(gw, [("X-Forwarded-For", "192.0.2.1, 192.0.2.2"), ("X-Forwarded-For", "203.0.113.7"),
-                     ("X-Forwarded-Proto", "https"), ("Forwarded", "for=10.0.0.1")], TRUSTING)
+                     ("X-Forwarded-Proto", "https"), ("Forwarded", "for=192.0.2.101")], TRUSTING)
     assert told == {"x-forwarded-for": [f"192.0.2.1, 192.0.2.2, 203.0.113.7, {CLIENT}"],
                     "x-forwarded-proto": ["https"], "x-forwarded-host": ["python.test"],
                     "x-forwarded-port": ["90"]}, told
@@ -37,7 +37,7 @@ def test_a_trusted_proxy_is_believed_and_added_behind(gw):
 
 def test_forwarded_of_a_trusted_proxy_is_believed_where_it_is_the_one_chosen_rfc_7239(gw):
     said = 'for="[2001:db8::7]:1234";proto=https;host="shop.test", for=203.0.113.7'
-    told = seen(gw, [("Forwarded", said), ("X-Forwarded-For", "10.0.0.1"), ("X-Forwarded-Proto", "gopher")],
+    told = seen(gw, [("Forwarded", said), ("X-Forwarded-For", "192.0.2.101"), ("X-Forwarded-Proto", "gopher")],
                 TRUSTING_RFC7239)
     assert told == {"forwarded": [f'{said}, for={CLIENT};host="python.test";proto=http'],
                     "x-forwarded-for": ["2001:db8::7"], "x-forwarded-proto": ["https"],

@@ -86,7 +86,7 @@ def test_the_named_client_is_the_one_that_everything_knows(gw):
     header = b"PROXY TCP4 198.18.77.5 203.0.113.1 4711 8443\r\n"
     with begin(gw, header) as conn:
         for _ in range(2):
-            assert told(conn.request("GET", "/echo", "python.test", [("X-Forwarded-For", "10.0.0.1")])) == {
+            assert told(conn.request("GET", "/echo", "python.test", [("X-Forwarded-For", "192.0.2.101")])) == {
                 "for": "198.18.77.5", "proto": "http", "port": "8443"}
             assert conn.request("GET", "/", "asked.test").body == b"client"
         conn.send(head("GET", "/echo", "python.test") * 2)  # pipelined

@@ -182,14 +182,14 @@ static void version_2_extensions_are_skipped_and_must_fit(void **state)
 {
 	static const char good[] = SIGNATURE "\x21\x11\0\x16" INET "\x04\0\0\xe0\0\x04zone";
 	static const char cut[] = SIGNATURE "\x21\x11\0\x16" INET "\x04\0\0\xe0\0\x05zone";
-	static const char stub[] = SIGNATURE "\x21\x11\0\x0e" INET "\x04\0";
+	static const char cut_short[] = SIGNATURE "\x21\x11\0\x0e" INET "\x04\0";
 	struct proxy_header h;
 
 	(void)state;
 	assert_int_equal(parsed(BYTES(good), &h), 38);
 	assert_true(h.known);
 	assert_int_equal(parsed(BYTES(cut), &h), -PROXY_BAD);
-	assert_int_equal(parsed(BYTES(stub), &h), -PROXY_BAD);
+	assert_int_equal(parsed(BYTES(cut_short), &h), -PROXY_BAD);
 }
 
 // CRC-32C of RFC 4960 B, here computed bit by bit.
