@@ -145,10 +145,15 @@ static bool sequence_check(struct tcp *t, struct tcp_conn *c, const struct segme
 	if (s->len && seq_le(s->seq + s->len, c->rcv_nxt))
 		recvq_duplicate(c, s->seq, s->seq + s->len);
 	ack_unacceptable(t, c, s);
+	if (segment_span(s) || seq_ge(s->seq, c->rcv_nxt))
+		return false;
+	// A keep-alive (RFC 9293 3.8.4) may be all that still tells that our last bytes came: what acknowledged
+	// them was lost, and so is what we send again, at ever longer intervals.
+	if (s->seq + 1 == c->rcv_nxt && seq_gt(s->ack, c->snd_una))
+		return true;
 	// RFC 9293 3.10.7.4: nothing is acceptable while the window is shut, but a valid ACK counts. A peer
 	// whose probe was taken, and that does not know it yet, sends such. Shut is what the field tells as 0.
-	return edge - c->rcv_nxt < 1u << c->rcv_wscale && segment_span(s) == 0 && seq_lt(s->seq, c->rcv_nxt) &&
-	       seq_ge(s->seq, c->rcv_nxt - c->mss);
+	return edge - c->rcv_nxt < 1u << c->rcv_wscale && seq_ge(s->seq, c->rcv_nxt - c->mss);
 }
 
 // RFC 5961 3.2 and 4.2. False: dealt with; c may be gone.
