@@ -260,14 +260,14 @@ static int compare(const void *a, const void *b)
 // In windows, whose median says more than their mean where others use the machine, too.
 static void measure(struct bench *b)
 {
-	unsigned n = b->o.requests / WINDOW;
+	unsigned each = b->o.requests < WINDOW ? b->o.requests : WINDOW, n = b->o.requests / each;
 	double *v = cells((n + 1) * sizeof(*v));
 
 	for (unsigned i = 0; i < n; i++) {
 		uint64_t done = b->client.done;
 
 		b->cycles = 0;
-		until(b, done + WINDOW);
+		until(b, done + each);
 		v[i] = (double)b->cycles / (double)(b->client.done - done);
 	}
 	qsort(v, n, sizeof(*v), compare);
@@ -325,7 +325,8 @@ int main(int argc, char **argv)
 		default:
 			return 2;
 		}
-	if (!b.o.snapshot || rte_eal_init((int)(sizeof(eal) / sizeof(eal[0])), (char **)(uintptr_t)eal) < 0)
+	if (!b.o.snapshot || !b.o.requests ||
+	    rte_eal_init((int)(sizeof(eal) / sizeof(eal[0])), (char **)(uintptr_t)eal) < 0)
 		fail("usage: instructions --snapshot FILE [--path PATH] [--requests N] ...");
 	b.pool = pkt_pool_create("packets", 24ull << 20, SOCKET_ID_ANY);
 	if (!b.pool)
