@@ -220,6 +220,51 @@ static void pool_row(json_t *rows, const char *what, int worker, json_t *used, j
 					      "size", size));
 }
 
+// Packet memory in bytes of whole buffers: all of it, and who has how much.
+static json_t *packet_memory(const struct request *rq)
+{
+	const struct snapshot *s = running(rq);
+	const struct snap_port *p = snap_at(s, s->ports);
+	const struct stats *st = &rq->control->instance.stats;
+	json_t *rows = json_array();
+	char name[80];
+
+	if (st->workers) {
+		uint64_t size = stat_get(&st->worker[0].pool_size), used = stat_get(&st->worker[0].pool_used);
+		uint64_t all = stat_get(&st->worker[0].packet_memory), bytes = size ? all / size * used : 0;
+
+		json_array_append_new(rows,
+				      json_pack("{s:s, s:o, s:o, s:o}", "held_by", "all", "used", number(bytes),
+						"free", number(all - bytes), "limit", number(all)));
+	}
+	for (uint32_t i = 0; i < s->ports.n && st->workers; i++) {
+		snprintf(name, sizeof(name), "receiving/%.*s", (int)p[i].name.n,
+			 (const char *)s + p[i].name.off);
+		json_array_append_new(rows, json_pack("{s:s, s:o, s:o, s:o}", "held_by", name, "used",
+						      number(stat_get(&st->port[i].rx_memory)), "free",
+						      json_null(), "limit", json_null()));
+	}
+	for (uint32_t w = 0; w < st->workers; w++) {
+		const struct worker_stats *v = &st->worker[w];
+		const struct {
+			const char *name;
+			json_t *used, *free, *limit;
+		} part[] = {{"receive-queues", number(stat_get(&v->queued_in)), json_null(),
+			     number(stat_get(&v->queue_limit))},
+			    {"send-queues", number(stat_get(&v->queued_out)), json_null(),
+			     number(stat_get(&v->queue_limit))},
+			    {"cache", json_null(), number(stat_get(&v->packet_cached)), json_null()}};
+
+		for (size_t i = 0; i < sizeof(part) / sizeof(part[0]); i++) {
+			snprintf(name, sizeof(name), "%s/%u", part[i].name, w);
+			json_array_append_new(rows, json_pack("{s:s, s:o, s:o, s:o}", "held_by", name, "used",
+							      part[i].used, "free", part[i].free, "limit",
+							      part[i].limit));
+		}
+	}
+	return rows;
+}
+
 void command_show_pools(struct request *rq)
 {
 	const struct stats *st = &rq->control->instance.stats;
@@ -236,7 +281,7 @@ void command_show_pools(struct request *rq)
 		pool_row(rows, "exchanges", (int)w, number(stat_get(&v->exchanges_used)),
 			 number(stat_get(&v->exchanges_high)), number(stat_get(&v->exchanges_size)));
 	}
-	request_answer(rq, json_pack("{s:o}", "pools", rows));
+	request_answer(rq, json_pack("{s:o, s:o}", "pools", rows, "packet_memory", packet_memory(rq)));
 }
 
 void command_show_listeners(struct request *rq)

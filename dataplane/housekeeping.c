@@ -392,7 +392,10 @@ static void each_second(struct housekeeping *h)
 
 		atomic_store_explicit(&p->link_up, port_link_up(&d->port[i]), memory_order_relaxed);
 		atomic_store_explicit(&p->offloads, port_offloads(&d->port[i]), memory_order_relaxed);
+		atomic_store_explicit(&p->rx_memory, (uint64_t)d->port[i].held * pkt_pool_buffer(d->pool),
+				      memory_order_relaxed);
 	}
+	atomic_store_explicit(&st->packet_memory, pkt_pool_memory(d->pool), memory_order_relaxed);
 	atomic_store_explicit(&st->pool_size, pkt_pool_size(d->pool), memory_order_relaxed);
 	atomic_store_explicit(&st->pool_used, pkt_pool_used(d->pool), memory_order_relaxed);
 	reclaim(d);

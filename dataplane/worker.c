@@ -255,6 +255,12 @@ static void gauges(struct worker *w)
 	atomic_store_explicit(&w->stats->conns_used, p.conns_used, memory_order_relaxed);
 	atomic_store_explicit(&w->stats->conns_high, p.conns_high, memory_order_relaxed);
 	atomic_store_explicit(&w->stats->conns_size, p.conns_size, memory_order_relaxed);
+	atomic_store_explicit(&w->stats->queued_in, p.queued_in, memory_order_relaxed);
+	atomic_store_explicit(&w->stats->queued_out, p.queued_out, memory_order_relaxed);
+	atomic_store_explicit(&w->stats->queue_limit, p.queue_limit, memory_order_relaxed);
+	atomic_store_explicit(&w->stats->packet_cached,
+			      (uint64_t)pkt_pool_cached(w->net.pool) * pkt_pool_buffer(w->net.pool),
+			      memory_order_relaxed);
 	gateway_gauges(w->gateway);
 }
 

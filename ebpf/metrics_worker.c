@@ -45,6 +45,24 @@ static const struct {
 	 offsetof(struct worker_stats, exchanges_high), offsetof(struct worker_stats, exchanges_size), false},
 };
 
+static const struct {
+	const char *name, *help;
+	size_t offset;
+} memory_family[] = {
+	{"churchgate_packet_memory_receive_queues_bytes",
+	 "Packet memory that the receive queues of connections hold, by worker.",
+	 offsetof(struct worker_stats, queued_in)},
+	{"churchgate_packet_memory_send_queues_bytes",
+	 "Packet memory that the send queues of connections hold, by worker.",
+	 offsetof(struct worker_stats, queued_out)},
+	{"churchgate_packet_memory_queue_limit_bytes",
+	 "Packet memory that the queues of a worker's connections may hold together, by worker.",
+	 offsetof(struct worker_stats, queue_limit)},
+	{"churchgate_packet_memory_cached_bytes",
+	 "Packet memory that is free in a worker's own cache, by worker.",
+	 offsetof(struct worker_stats, packet_cached)},
+};
+
 static uint64_t cell_at(const void *entry, size_t offset)
 {
 	return stat_get((const stat_cell *)((const char *)entry + offset));
@@ -73,6 +91,29 @@ static void pool_family(struct text *t, const struct stats *st, const char *name
 			if (pools[p].shared)
 				l[1].value = "all";
 			text_sample(t, name, l, 2, cell_at(&st->worker[w], offset));
+		}
+	}
+}
+
+// Bytes of whole buffers, as limits count them.
+static void memory_families(struct text *t, const struct stats *st)
+{
+	const struct worker_stats *v = &st->worker[0];
+	uint64_t size = stat_get(&v->pool_size), all = stat_get(&v->packet_memory);
+	uint64_t used = size ? all / size * stat_get(&v->pool_used) : 0;
+	char text[12];
+
+	text_family(t, "churchgate_packet_memory_used_bytes", "gauge", "Packet memory in use.");
+	text_sample(t, "churchgate_packet_memory_used_bytes", NULL, 0, used);
+	text_family(t, "churchgate_packet_memory_free_bytes", "gauge", "Packet memory that is free.");
+	text_sample(t, "churchgate_packet_memory_free_bytes", NULL, 0, all > used ? all - used : 0);
+	for (size_t f = 0; f < sizeof(memory_family) / sizeof(memory_family[0]); f++) {
+		text_family(t, memory_family[f].name, "gauge", memory_family[f].help);
+		for (unsigned w = 0; w < st->workers; w++) {
+			struct label l = worker_label(text, w);
+
+			text_sample(t, memory_family[f].name, &l, 1,
+				    cell_at(&st->worker[w], memory_family[f].offset));
 		}
 	}
 }
@@ -133,6 +174,7 @@ void metrics_workers(struct text *t, const struct metrics_source *m)
 	pool_family(t, st, "churchgate_pool_used", "Entries in use, by pool and worker.", 0);
 	pool_family(t, st, "churchgate_pool_used_high", "Most entries ever in use, by pool and worker.", 1);
 	pool_family(t, st, "churchgate_pool_size", "Entries there are, by pool and worker.", 2);
+	memory_families(t, st);
 }
 
 static const struct {
@@ -168,6 +210,15 @@ void metrics_ports(struct text *t, const struct metrics_source *m)
 				text_sample(t, port_family[f].name, l, 2,
 					    cell_at(&st->port[w * STATS_PORTS + p], port_family[f].offset));
 			}
+	}
+	text_family(t, "churchgate_packet_memory_receiving_bytes", "gauge",
+		    "Packet memory that the port's driver keeps for receiving.");
+	for (unsigned p = 0; p < STATS_PORTS; p++) {
+		const struct label l = {"port", name[p]};
+
+		if (named[p])
+			text_sample(t, "churchgate_packet_memory_receiving_bytes", &l, 1,
+				    cell_at(&st->port[p], offsetof(struct port_stats, rx_memory)));
 	}
 	text_family(t, "churchgate_port_link_up", "gauge", "1 while the port's link is up.");
 	for (unsigned p = 0; p < STATS_PORTS; p++) {

@@ -60,6 +60,10 @@ struct worker_stats {
 	// A turn's work takes tens of microseconds, so that long ones with few frames are time in which
 	// somebody else had the core.
 	stat_cell long_turns, long_turn_ns, turn_max_ns, turn_max_frames;
+	// Packet memory, bytes of whole buffers, gauges: all there is (written by worker 0); what the receive
+	// and send queues of connections hold, what they may hold together, and what is free in the worker's
+	// own cache.
+	stat_cell packet_memory, queued_in, queued_out, queue_limit, packet_cached;
 };
 // What a port's device does for us, as bits.
 enum port_offload {
@@ -73,7 +77,8 @@ enum port_offload {
 struct port_stats {
 	_Alignas(64) stat_cell rx_packets;
 	stat_cell rx_bytes, tx_packets, tx_bytes, tx_dropped, link_up;
-	stat_cell offloads; // enum port_offload, gauge
+	stat_cell offloads;  // enum port_offload, gauge
+	stat_cell rx_memory; // bytes of packet buffers that its driver keeps for receiving, gauge
 };
 struct route_stats {
 	_Alignas(64) stat_cell requests[STATUS_CLASSES];

@@ -48,7 +48,13 @@ uint32_t pkt_pool_size(const struct pkt_pool *pool)
 
 uint64_t pkt_pool_memory(const struct pkt_pool *pool)
 {
-	return (uint64_t)pkt_pool_size(pool) * (sizeof(struct rte_mbuf) + PKT_PRIV + PKT_HEADROOM + PKT_ROOM);
+	return (uint64_t)pkt_pool_size(pool) * pkt_pool_buffer(pool);
+}
+
+uint32_t pkt_pool_buffer(const struct pkt_pool *pool)
+{
+	(void)pool;
+	return (uint32_t)sizeof(struct rte_mbuf) + PKT_PRIV + PKT_HEADROOM + PKT_ROOM;
 }
 
 uint32_t pkt_pool_used(const struct pkt_pool *pool)
@@ -58,12 +64,19 @@ uint32_t pkt_pool_used(const struct pkt_pool *pool)
 	return rte_mempool_in_use_count(mp) - (uint32_t)(uintptr_t)mp->pool_config;
 }
 
-bool pkt_pool_short(const struct pkt_pool *pool)
+uint32_t pkt_pool_cached(const struct pkt_pool *pool)
 {
 	struct rte_mempool *mp = (struct rte_mempool *)(uintptr_t)pool;
 	const struct rte_mempool_cache *mine = rte_mempool_default_cache(mp, rte_lcore_id());
 
-	return (mine ? mine->len : 0) + rte_mempool_get_ops(mp->ops_index)->get_count(mp) < mp->size / 16;
+	return mine ? mine->len : 0;
+}
+
+bool pkt_pool_short(const struct pkt_pool *pool)
+{
+	const struct rte_mempool *mp = (const struct rte_mempool *)pool;
+
+	return pkt_pool_cached(pool) + rte_mempool_get_ops(mp->ops_index)->get_count(mp) < mp->size / 16;
 }
 
 // The mempool has one word for an argument of its operations, and the ring's take none.

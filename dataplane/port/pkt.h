@@ -62,7 +62,9 @@ struct pkt_pool *pkt_pool_create_at(const char *name, uint64_t memory, void *at,
 void pkt_pool_free(struct pkt_pool *pool);
 uint32_t pkt_pool_size(const struct pkt_pool *pool);
 uint64_t pkt_pool_memory(const struct pkt_pool *pool); // bytes, as pkt_truesize() counts
+uint32_t pkt_pool_buffer(const struct pkt_pool *pool); // the same of one buffer
 uint32_t pkt_pool_used(const struct pkt_pool *pool);
+uint32_t pkt_pool_cached(const struct pkt_pool *pool); // buffers that are free for the calling worker alone
 // n buffers in use are known to be lost (a driver that was stopped did not give them back): pkt_pool_used()
 // counts them no more.
 void pkt_pool_forget(struct pkt_pool *pool, uint32_t n);

@@ -243,7 +243,8 @@ struct tcp {
 	struct timer wait_timer;
 	struct hash_key secret;
 	struct tcp_rate rst_rate;
-	uint64_t held; // buffer bytes, of all receive and send queues
+	uint64_t held;     // buffer bytes, of all receive and send queues
+	uint64_t held_out; // and of send queues alone
 	uint32_t port_counter[PORT_COUNTERS];
 	struct path_mtu path_mtu[PATH_MTUS];
 };

@@ -95,6 +95,9 @@ void tcp_pools(const struct tcp *t, struct tcp_pools *out)
 		.time_wait_used = t->waits.used,
 		.time_wait_high = t->waits.high,
 		.time_wait_size = t->waits.capacity,
+		.queued_in = t->held - t->held_out,
+		.queued_out = t->held_out,
+		.queue_limit = t->conf.buffer_memory,
 	};
 }
 
@@ -165,6 +168,7 @@ const char *conn_check(const struct tcp_conn *c)
 
 const char *tcp_check(const struct tcp *t)
 {
+	uint64_t in = 0, out = 0;
 	uint32_t used = 0, in_flow = 0;
 
 	for (uint64_t at = 0; at < t->conns.capacity; at++) {
@@ -181,10 +185,14 @@ const char *tcp_check(const struct tcp *t)
 		if (why)
 			return why;
 		used++;
+		in += c->rcv_held;
+		out += c->snd_held;
 		in_flow += (c->flags & CONN_IN_FLOW) != 0;
 	}
 	if (used > t->conns.used) // those that are freed by the next flush are in use and no longer live
 		return "live connections that their pool does not know";
+	if (in + out != t->held || out != t->held_out)
+		return "buffer bytes of all queues miscounted";
 	if (in_flow + t->waits.used != t->flows.used)
 		return "the flow table does not hold what lives";
 	return NULL;

@@ -103,6 +103,7 @@ static void sendq_pop(struct tcp_conn *c)
 		c->snd_cur = NULL;
 	c->snd_held -= pkt_truesize(p);
 	c->tcp->held -= pkt_truesize(p);
+	c->tcp->held_out -= pkt_truesize(p);
 	pkt_free(p);
 }
 
@@ -136,6 +137,7 @@ static void sendq_push(struct tcp_conn *c, struct pkt *p)
 	c->snd_end += pkt_len(p);
 	c->snd_held += pkt_truesize(p);
 	c->tcp->held += pkt_truesize(p);
+	c->tcp->held_out += pkt_truesize(p);
 }
 
 // What is copied into one buffer: no more than one segment takes, so that the buffer can go out in place.

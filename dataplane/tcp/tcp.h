@@ -250,6 +250,8 @@ struct tcp_conn *tcp_next(const struct tcp *t, uint64_t *cursor, tcp_event_fn *f
 struct tcp_pools {
 	uint32_t conns_used, conns_high, conns_size;
 	uint32_t time_wait_used, time_wait_high, time_wait_size;
+	uint64_t queued_in, queued_out; // buffer bytes that receive and send queues hold
+	uint64_t queue_limit;           // and may hold together (buffer_memory)
 };
 void tcp_pools(const struct tcp *t, struct tcp_pools *out);
 // What every connection, queue and pool must fulfil between calls: NULL, or what does not. Looks at all of

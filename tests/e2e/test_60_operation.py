@@ -89,6 +89,11 @@ def test_workers_ports_and_pools_are_shown_with_figures(gw):
     rows = gw.cgctl("show ports", as_json=True)["ports"]
     # None of the virtual devices computes checksums for less than we do, or at all.
     assert all("tx_tcp_checksum" not in row["offloads"] for row in rows), rows
+    memory = {row["held_by"]: row for row in gw.cgctl("show pools", as_json=True)["packet_memory"]}
+    everything = memory["all"]
+    assert 0 < everything["used"] and everything["used"] + everything["free"] == everything["limit"], memory
+    assert {"receiving/wan", "receiving/lan", "receive-queues/0", "send-queues/0", "cache/0"} < set(memory), memory
+    assert memory["send-queues/0"]["limit"] < everything["limit"] and memory["cache/0"]["free"] > 0, memory
     with Conn(gw.address) as conn:
         conn.request("GET", "/hello", "lab.test")
         assert "198.18.0.2" in gw.cgctl("show conns")

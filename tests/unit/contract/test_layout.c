@@ -117,7 +117,9 @@ static void statistics_have_their_layout(void **state)
 	AT(worker_stats, busy_ns, (CTR_COUNT * 8 + 63) / 64 * 64);
 	SIZE(worker_stats, (CTR_COUNT * 8 + 63) / 64 * 64 + 192);
 	AT(worker_stats, long_turns, (CTR_COUNT * 8 + 63) / 64 * 64 + 120);
+	AT(worker_stats, packet_memory, (CTR_COUNT * 8 + 63) / 64 * 64 + 152);
 	SIZE(port_stats, 64);
+	AT(port_stats, rx_memory, 56);
 	SIZE(route_stats, 960);
 	AT(route_stats, started, 48);
 	AT(route_stats, duration, 72);

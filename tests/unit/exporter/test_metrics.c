@@ -235,6 +235,27 @@ static void a_worker_shows_its_shares_and_age(void **state)
 	has(b, "churchgate_pool_size{pool=\"packet_buffers\",worker=\"all\"} 4096");
 }
 
+static void packet_memory_is_shown_in_bytes_by_who_holds_it(void **state)
+{
+	struct bench *b = *state;
+	struct worker_stats *v = b->stats.worker;
+
+	stat_add(&v[0].pool_size, 1000);
+	stat_add(&v[0].pool_used, 10);
+	stat_add(&v[0].packet_memory, 2368000);
+	stat_add(&v[1].queued_in, 2368);
+	stat_add(&v[1].queued_out, 4736);
+	stat_add(&v[1].queue_limit, 1776000);
+	stat_add(&v[0].packet_cached, 7104);
+	has(b, "churchgate_packet_memory_used_bytes 23680");
+	has(b, "churchgate_packet_memory_free_bytes 2344320");
+	has(b, "churchgate_packet_memory_receive_queues_bytes{worker=\"1\"} 2368");
+	has(b, "churchgate_packet_memory_send_queues_bytes{worker=\"0\"} 0");
+	has(b, "churchgate_packet_memory_send_queues_bytes{worker=\"1\"} 4736");
+	has(b, "churchgate_packet_memory_queue_limit_bytes{worker=\"1\"} 1776000");
+	has(b, "churchgate_packet_memory_cached_bytes{worker=\"0\"} 7104");
+}
+
 static void without_bpf_no_switches_are_claimed(void **state)
 {
 	struct bench *b = *state;
@@ -251,6 +272,8 @@ static void ports_are_listed_by_worker(void **state)
 	strcpy(region_ports(b->region)[1].text, "lan");
 	region_ports(b->region)[1].key = 7;
 	stat_add(&b->stats.port[STATS_PORTS + 1].tx_bytes, 1500);
+	stat_add(&b->stats.port[1].rx_memory, 9472);
+	has(b, "churchgate_packet_memory_receiving_bytes{port=\"lan\"} 9472");
 	stat_add(&b->stats.port[1].link_up, 1);
 	has(b, "churchgate_port_tx_bytes_total{port=\"lan\",worker=\"1\"} 1500");
 	has(b, "churchgate_port_tx_bytes_total{port=\"lan\",worker=\"0\"} 0");
@@ -316,6 +339,7 @@ int main(void)
 		T(an_endpoint_is_up_until_all_workers_see_it_down),
 		T(an_endpoint_that_was_released_is_not_listed),
 		T(a_worker_shows_its_shares_and_age),
+		T(packet_memory_is_shown_in_bytes_by_who_holds_it),
 		T(without_bpf_no_switches_are_claimed),
 		T(ports_are_listed_by_worker),
 		T(drops_have_a_reason_and_other_counters_a_name),

@@ -285,7 +285,30 @@ static void rfc9293_3_8_6_2_2_reading_tells_of_room_when_memory_is_short(void **
 	bed_free(b);
 }
 
+static void what_queues_hold_is_told_in_bytes_of_whole_buffers(void **state)
+{
+	struct bed *b = bed_make((struct tcp_config){.buffer_memory = 900 * KIB});
+	struct tcp_conn *c = bed_accept(b);
+	struct tcp_pools p;
+
+	(void)state;
+	bed_data(b, "x", 1); // each takes a buffer, whatever it carries
+	bed_send(b, c, 1001);
+	tcp_pools(b->tcp, &p);
+	assert_int_equal(p.queued_in, pkt_pool_buffer(bed_pool));
+	assert_int_equal(p.queued_out, 2 * pkt_pool_buffer(bed_pool));
+	assert_int_equal(p.queue_limit, 900 * KIB);
+	bed_ack(b, b->ack + 1000, WND);
+	tcp_recv_skip(c, 1);
+	tcp_pools(b->tcp, &p);
+	assert_int_equal(p.queued_in, 0);
+	assert_int_equal(p.queued_out, pkt_pool_buffer(bed_pool));
+	assert_null(tcp_check(b->tcp));
+	bed_free(b);
+}
+
 static const struct CMUnitTest tests[] = {
+	BED_TEST(what_queues_hold_is_told_in_bytes_of_whole_buffers),
 	BED_TEST(rfc9293_3_8_6_a_window_grows_while_a_round_trip_fills_half_of_it),
 	BED_TEST(a_window_does_not_grow_for_a_slow_peer),
 	BED_TEST(a_window_does_not_grow_for_an_owner_that_does_not_read),
