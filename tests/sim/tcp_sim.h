@@ -117,8 +117,9 @@ struct dir {
 struct flow {
 	uint16_t port[2];
 	struct dir dir[2];
-	uint64_t quiet_from; // since then only bare acknowledgements
-	unsigned bare;
+	uint64_t quiet_from, turns_from; // since then only bare acknowledgements, which take turns
+	unsigned bare, turns;
+	uint8_t bare_side;
 };
 
 struct sim {

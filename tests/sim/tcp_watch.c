@@ -8,6 +8,8 @@
 #define TOO_BIG_MAX 4
 #define BARE_MAX    100 // bare acknowledgements in BARE_TIME while nothing else is said
 #define BARE_TIME   (10 * SEC)
+#define TURNS_MAX   20 // of them in TURNS_TIME that come from the other side than the one before
+#define TURNS_TIME  (2 * SEC)
 
 struct seen {
 	uint16_t src_port, dst_port, wnd;
@@ -214,16 +216,29 @@ static void backoff_check(struct sim *s, struct dir *d, unsigned side, const str
 	d->again_at = s->now;
 }
 
-// Two ends must not answer each other for ever, with acknowledgements or resets.
-static void bare_check(struct sim *s, struct flow *f, const struct seen *t)
+// Two ends must not answer each other for ever, with acknowledgements or resets. It shows in their number or,
+// as a lossy wire ends what it began, in how often they take turns.
+static void bare_check(struct sim *s, struct flow *f, unsigned side, const struct seen *t)
 {
 	if (t->end != t->seq || s->now - f->quiet_from > BARE_TIME) {
-		f->quiet_from = s->now;
-		f->bare = 0;
-	} else if (++f->bare == BARE_MAX) {
+		f->quiet_from = f->turns_from = s->now;
+		f->bare = f->turns = 0;
+		return;
+	}
+	if (++f->bare == BARE_MAX)
 		sim_violation(s, "%u acknowledgements within %llu s, and nothing else", BARE_MAX,
 			      BARE_TIME / SEC);
+	if (s->now - f->turns_from > TURNS_TIME) {
+		f->turns_from = s->now;
+		f->turns = 0;
 	}
+	if (t->flags & TCP_RST) // each segment under way to a connection that is gone gets one
+		return;
+	f->turns += side != f->bare_side;
+	f->bare_side = (uint8_t)side;
+	if (f->turns == TURNS_MAX)
+		sim_violation(s, "%u acknowledgements in turn within %llu s, and nothing else", TURNS_MAX,
+			      TURNS_TIME / SEC);
 }
 
 // RFC 7323 3.2 and 4.1: timestamps do not go back, and echo what was sent.
@@ -269,7 +284,7 @@ void watch_sent(struct sim *s, unsigned side, const struct pkt *p, enum wire_fat
 	struct flow *f = flow_of(s, side, &t, t.flags & TCP_SYN);
 	if (!f)
 		return;
-	bare_check(s, f, &t);
+	bare_check(s, f, side, &t);
 	if (t.flags & TCP_SYN)
 		syn(f, side, &t);
 	struct dir *d = &f->dir[side];
