@@ -18,7 +18,8 @@ struct client_conn {
 	struct flow f;
 	uint32_t tuple; // slot in the low bits: which connection a segment belongs to follows from it
 	uint32_t start; // seq of the request's first byte
-	uint64_t intended, left;
+	uint64_t intended;
+	uint32_t left, number; // bytes of the answer's body; the number in its request
 	uint32_t touched;
 	uint8_t state;
 	bool in_body, close, ack_due; // good: what came of the answer so far is as it should be
@@ -84,6 +85,33 @@ static uint64_t random_next(struct client *c)
 	return c->random;
 }
 
+void client_numbers(struct client *c, uint32_t n, bool each)
+{
+	uint32_t a, b, r;
+
+	c->numbers = n;
+	c->number = c->number_step = 0;
+	if (!each)
+		return;
+	// About the golden section of n, and without a common divisor with it: it comes to all of them.
+	for (c->number_step = (uint32_t)(n * 0.6180339887) | 1;; c->number_step += 2) {
+		for (a = n, b = c->number_step; b; a = b, b = r)
+			r = a % b;
+		if (a == 1)
+			break;
+	}
+}
+
+static uint32_t number_choose(struct client *c)
+{
+	if (c->numbers <= 1)
+		return 0;
+	if (!c->number_step)
+		return (uint32_t)((random_next(c) >> 32) * c->numbers >> 32);
+	c->number = (uint32_t)(((uint64_t)c->number + c->number_step) % c->numbers);
+	return c->number;
+}
+
 // By the shares of the kinds.
 static uint8_t work_choose(struct client *c)
 {
@@ -98,8 +126,9 @@ static uint8_t work_choose(struct client *c)
 
 static void request_send(struct client *c, struct client_conn *k)
 {
-	const struct message *request = &c->work[k->work].request;
+	struct message *request = &c->work[k->work].request;
 
+	message_number(request, k->number);
 	k->state = WAITING;
 	k->in_body = false;
 	k->ack_due = false;
@@ -138,6 +167,7 @@ static void request_start(struct client *c, struct client_conn *k, uint64_t inte
 {
 	k->intended = intended;
 	k->work = work_choose(c);
+	k->number = number_choose(c);
 	k->want = true;
 	c->started++;
 	if (c->measuring)
@@ -240,7 +270,7 @@ static void data_input(struct client *c, struct client_conn *k, const char *data
 			c->fault[FAULT_STATUS]++;
 		}
 		k->in_body = true;
-		k->left = h.body;
+		k->left = h.body < UINT32_MAX ? (uint32_t)h.body : UINT32_MAX;
 		data += h.n;
 		n -= h.n;
 	}
@@ -377,8 +407,10 @@ static void look_after(struct client *c, struct client_conn *k)
 		link_send_syn(c->link, &k->f, TCP_SYN, k->f.snd_una);
 	else if (k->fin)
 		link_send(c->link, &k->f, TCP_FIN | TCP_ACK, k->f.snd_nxt - 1, NULL, 0, 0);
-	else
+	else {
+		message_number(&c->work[k->work].request, k->number);
 		message_send(&c->work[k->work].request, c->link, &k->f, k->start, k->f.snd_una, k->f.snd_nxt);
+	}
 }
 
 void client_rate(struct client *c, double rate)

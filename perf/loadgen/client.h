@@ -65,6 +65,8 @@ struct client {
 	uint32_t n_ack;
 	uint32_t isn, opened_first, sweep;
 	bool closed_loop; // set by client_rate()
+	// Requests with a number in them: below `numbers`; a step to the next one in turn, 0: at random.
+	uint32_t numbers, number, number_step;
 	struct schedule due, opening;
 	double ns_per_tick;
 	uint64_t now, random;
@@ -84,6 +86,9 @@ void client_fini(struct client *c);
 void client_set_now(struct client *c, uint64_t tick, uint32_t ms);
 // Requests a second from now on; 0: closed loop; less: none.
 void client_rate(struct client *c, double rate);
+// Of requests that have a number (message.h): below n from now on, each in its turn (in a scattered order) or
+// drawn at random.
+void client_numbers(struct client *c, uint32_t n, bool each);
 void client_input(struct client *c, struct segment *s, unsigned n);
 // Opens, and sends what is due. Whether there was anything to do.
 bool client_turn(struct client *c);

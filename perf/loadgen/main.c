@@ -301,6 +301,7 @@ static uint64_t play(struct generator *g, const struct phase *p, uint64_t now)
 
 	mark_now(g, &begin);
 	client_set_now(&g->client, now, g->client.now_ms);
+	client_numbers(&g->client, p->numbers, p->each);
 	client_rate(&g->client, p->rate);
 	flood_start(&g->flood, now, p->flood, p->aim);
 	if (p->hostile != HOSTILE_NONE)
@@ -428,8 +429,9 @@ static int request_make(struct generator *g, const struct option_work *w)
 	if (w->send)
 		snprintf(length, sizeof(length), "Content-Length: %u\r\n", w->send);
 	n = snprintf(head, sizeof(head),
-		     "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: loadgen\r\nAccept: */*\r\n%s%s\r\n", w->method,
-		     w->path, g->o.host, length, g->o.close == CLOSE_SERVER ? "Connection: close\r\n" : "");
+		     "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: loadgen\r\nAccept: */*\r\n%s%s%s%s\r\n",
+		     w->method, w->path, g->o.host, g->o.field ? g->o.field : "", g->o.field ? "\r\n" : "",
+		     length, g->o.close == CLOSE_SERVER ? "Connection: close\r\n" : "");
 	if (n >= LINK_MSS)
 		return -E2BIG;
 	*work = (struct client_work){.status = w->status, .body = w->expect, .share = w->share};

@@ -9,7 +9,7 @@ int message_make(struct message *m, const char *head, uint32_t body_n)
 {
 	uint32_t head_n = (uint32_t)strlen(head), pieces;
 
-	m->n = head_n + body_n;
+	*m = (struct message){.n = head_n + body_n};
 	pieces = (m->n + LINK_MSS - 1) / LINK_MSS;
 	m->bytes = malloc(m->n);
 	m->sum = calloc(pieces, sizeof(m->sum[0]));
@@ -18,6 +18,16 @@ int message_make(struct message *m, const char *head, uint32_t body_n)
 		return -ENOMEM;
 	}
 	memcpy(m->bytes, head, head_n);
+	for (uint32_t at = head_n; at-- > 0;) {
+		if (head[at] != '#')
+			continue;
+		if (m->n_digits == MESSAGE_DIGITS || at >= LINK_MSS) {
+			message_free(m);
+			return -E2BIG;
+		}
+		m->bytes[at] = '0';
+		m->digit[m->n_digits++] = (uint16_t)at;
+	}
 	for (uint32_t i = 0; i < body_n; i++)
 		m->bytes[head_n + i] = (char)('a' + i % 26);
 	for (uint32_t i = 0; i < pieces; i++) {
@@ -25,7 +35,21 @@ int message_make(struct message *m, const char *head, uint32_t body_n)
 
 		m->sum[i] = checksum_add(0, m->bytes + at, m->n - at < LINK_MSS ? m->n - at : LINK_MSS);
 	}
+	m->sum_zero = m->sum[0];
 	return 0;
+}
+
+void message_number(struct message *m, uint32_t number)
+{
+	uint64_t sum = m->sum_zero;
+
+	for (unsigned i = 0; i < m->n_digits; i++, number /= 10) {
+		uint32_t at = m->digit[i], digit = number % 10;
+
+		m->bytes[at] = (char)('0' + digit);
+		sum += (uint64_t)digit << (at % 2 * 8);
+	}
+	m->sum[0] = sum;
 }
 
 void message_free(struct message *m)

@@ -2,15 +2,25 @@
 #pragma once
 #include "link.h"
 
+#define MESSAGE_DIGITS 16
+
 struct message {
 	char *bytes;
 	uint32_t n;
 	uint64_t *sum; // of each piece
+	// Where a number stands in it, which is another one each time: its last digit first.
+	uint16_t digit[MESSAGE_DIGITS];
+	unsigned n_digits;
+	uint64_t sum_zero; // of the first piece, with zeroes there
 };
 
-// head (with its empty line) and body_n bytes of a fixed pattern. 0 or -ENOMEM.
+// head (with its empty line) and body_n bytes of a fixed pattern. Each '#' of the head is a digit of the
+// message's number, which is 0 at first. 0, -ENOMEM, or -E2BIG: more digits than MESSAGE_DIGITS, or not all in
+// one piece.
 int message_make(struct message *m, const char *head, uint32_t body_n);
 void message_free(struct message *m);
+// Its digits tell another number from now on: the last ones, of a number that has more.
+void message_number(struct message *m, uint32_t number);
 // Sends what there is of m from seq on, m's first byte being start, up to limit. Returns the next seq.
 uint32_t message_send(const struct message *m, struct link *l, const struct flow *f, uint32_t start,
 		      uint32_t seq, uint32_t limit);

@@ -17,6 +17,8 @@ static const char usage[] =
 	"  --status N, --expect BYTES (what every answer must have)  --respond BYTES (of backends)\n"
 	"  --mix \"SHARE METHOD PATH SEND STATUS EXPECT\" (instead of the six above; again for each kind of "
 	"request)\n"
+	"  --field \"NAME: VALUE\" (of requests, too); each # in path, host and field is a digit of a number, "
+	"which is\n  drawn anew for each request (phase.h)\n"
 	"  --patience MS (for an answer)  --large P, --sink P (what hostile clients ask for, and send to)\n"
 	"  --null BYTES  --null-runs N (only frames of that size that somebody sends back, for N seconds)\n"
 	"Each line of standard input is a phase (phase.h), for which one line of JSON goes to standard output. "
@@ -94,6 +96,7 @@ enum {
 	CLOSE,
 	METHOD,
 	HOST,
+	FIELD,
 	PATH,
 	SEND,
 	STATUS,
@@ -125,6 +128,7 @@ static const struct option options[] = {
 	[CLOSE] = {"close", 1, 0, CLOSE},
 	[METHOD] = {"method", 1, 0, METHOD},
 	[HOST] = {"host", 1, 0, HOST},
+	[FIELD] = {"field", 1, 0, FIELD},
 	[PATH] = {"path", 1, 0, PATH},
 	[SEND] = {"send", 1, 0, SEND},
 	[STATUS] = {"status", 1, 0, STATUS},
@@ -199,6 +203,9 @@ static void take(struct options *o, int which, const char *v)
 		break;
 	case HOST:
 		o->host = v;
+		break;
+	case FIELD:
+		o->field = v;
 		break;
 	case PATH:
 		o->work.path = v;

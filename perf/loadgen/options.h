@@ -21,7 +21,7 @@ struct options {
 	double open_rate;
 	unsigned patience;        // ms
 	unsigned null, null_runs; // bytes of a frame, and how often: nothing but the null limit is measured
-	const char *host, *large, *sink;
+	const char *host, *field, *large, *sink;    // field: a further line of requests' heads
 	unsigned respond;                           // bytes of backends' responses
 	struct option_work work, mix[CLIENT_WORKS]; // without a mix, work is all
 	unsigned n_mix;

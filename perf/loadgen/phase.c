@@ -56,6 +56,10 @@ static bool take(struct phase *p, const char *key, const char *value)
 		p->seconds = n;
 	else if (strcmp(key, "runs") == 0)
 		p->runs = (unsigned)n;
+	else if (strcmp(key, "numbers") == 0)
+		p->numbers = (uint32_t)n;
+	else if (strcmp(key, "each") == 0)
+		p->each = n > 0;
 	else if (strcmp(key, "lossy") == 0)
 		p->lossy = n > 0;
 	else if (strcmp(key, "aim") == 0)
@@ -66,15 +70,16 @@ static bool take(struct phase *p, const char *key, const char *value)
 		p->acts = n;
 	else
 		return false;
-	return p->seconds > 0 && p->runs >= 1 && p->runs <= PHASE_RUNS_MAX && p->hostiles >= 1 &&
-	       p->hostiles <= HOSTILES_MAX;
+	return p->seconds > 0 && p->numbers >= 1 && p->runs >= 1 && p->runs <= PHASE_RUNS_MAX &&
+	       p->hostiles >= 1 && p->hostiles <= HOSTILES_MAX;
 }
 
 bool phase_read(struct phase *p, const char *line, char *why, size_t size)
 {
 	char copy[1024], *at = copy, *word, *value;
 
-	*p = (struct phase){.name = "main", .settle = 1, .seconds = 2, .runs = 1, .hostiles = 10000};
+	*p = (struct phase){
+		.name = "main", .settle = 1, .seconds = 2, .runs = 1, .numbers = 1, .hostiles = 10000};
 	if (strlen(line) >= sizeof(copy))
 		return wrong(why, size, "too long", line);
 	strcpy(copy, line);

@@ -12,6 +12,8 @@ struct phase {
 	char name[PHASE_NAME];  // "main"
 	double rate;            // requests a second in open loop; "closed" (default): 0; "none": -1
 	double settle, seconds; // 1 s that does not count, then 2 s that do
+	uint32_t numbers;       // requests that have a number have one below it: 1
+	bool each;              // in turn; else at random
 	unsigned runs;          // and these so many times: 1
 	bool lossy;             // what a full ring does not take is lost, as on a wire
 	bool aim;               // the floods' sources are those of the good clients

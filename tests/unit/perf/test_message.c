@@ -1,4 +1,5 @@
 #include "perf/loadgen/message.h"
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -119,6 +120,34 @@ static void what_was_lost_is_sent_again_from_any_byte_up_to_any_byte(void **stat
 	message_free(&m);
 }
 
+static void the_digits_of_a_message_tell_its_number_and_its_checksum_holds(void **state)
+{
+	struct message m;
+
+	(void)state;
+	assert_int_equal(message_make(&m, "GET /## HTTP/1.1\r\nHost: a-###\r\n\r\n", 3), 0);
+	assert_memory_equal(m.bytes, "GET /00 HTTP/1.1\r\nHost: a-000\r\n\r\nabc", m.n);
+	message_number(&m, 98765);
+	assert_int_equal(message_send(&m, NULL, NULL, 0, 0, m.n), m.n);
+	assert_memory_equal(sent, "GET /98 HTTP/1.1\r\nHost: a-765\r\n\r\nabc", m.n);
+	assert_true(sums_hold);
+	message_number(&m, 1234567); // the last ones of more digits than there is room for
+	assert_int_equal(message_send(&m, NULL, NULL, 0, 0, m.n), m.n);
+	assert_memory_equal(sent, "GET /34 HTTP/1.1\r\nHost: a-567\r\n\r\nabc", m.n);
+	assert_true(sums_hold);
+	message_free(&m);
+}
+
+static void a_message_with_too_many_digits_is_refused(void **state)
+{
+	struct message m;
+
+	(void)state;
+	assert_int_equal(message_make(&m, "GET /################ HTTP/1.1\r\n\r\n", 0), 0);
+	message_free(&m);
+	assert_int_equal(message_make(&m, "GET /################# HTTP/1.1\r\n\r\n", 0), -E2BIG);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -128,6 +157,8 @@ int main(void)
 		cmocka_unit_test(a_head_that_does_not_end_is_not_understood),
 		cmocka_unit_test(a_requests_head_has_no_status),
 		cmocka_unit_test_setup(a_message_goes_out_in_segments_with_their_checksums, clear),
+		cmocka_unit_test_setup(the_digits_of_a_message_tell_its_number_and_its_checksum_holds, clear),
+		cmocka_unit_test(a_message_with_too_many_digits_is_refused),
 		cmocka_unit_test_setup(what_was_lost_is_sent_again_from_any_byte_up_to_any_byte, clear),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
