@@ -355,6 +355,7 @@ static int job_upstreams(struct job *j)
 			.proxy_protocol = (uint8_t)u->proxy_protocol.v,
 			.connect_timeout = u->connect_timeout.v,
 			.idle_timeout = u->pool.idle.v,
+			.pool_probe = u->pool.keepalive.v,
 			.max_connections = (uint32_t)u->pool.max_connections.v,
 			.max_pending = (uint32_t)u->pool.max_pending.v,
 			.down_after = (uint32_t)u->down.after.v,

@@ -497,6 +497,9 @@ static const struct field pool_fields[] = {
 	 .help = "requests that wait for a connection"},
 	{"idle", KIND_TIME, F(conf_pool, idle), .min = 0, .max = 86400 * SECOND, .def = "60s",
 	 .help = "how long an unused connection is kept"},
+	{"keepalive", KIND_TIME, F(conf_pool, keepalive), .max = 3600 * SECOND, .def = "10s",
+	 .help = "unused for so long it is probed, and ended when three probes, a quarter of it apart, find no "
+		 "answer; 0s: it is not"},
 };
 static const struct object pool_object = {"pool", sizeof(struct conf_pool), OBJECT(pool_fields)};
 

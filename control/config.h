@@ -177,7 +177,7 @@ struct conf_endpoint {
 };
 struct conf_pool {
 	struct object_head head;
-	struct number max_connections, max_pending, idle;
+	struct number max_connections, max_pending, idle, keepalive;
 };
 struct conf_down {
 	struct object_head head;

@@ -702,7 +702,7 @@ static bool upstreams(struct check *c)
 				c, "upstream %u: statistics slot %u, port %u or balance %u is out of range", i,
 				u[i].stat_slot, u[i].port, u[i].balance);
 		if (u[i].connect_timeout == 0 || u[i].connect_timeout > TIME_MAX ||
-		    u[i].idle_timeout > TIME_MAX || u[i].down_for > TIME_MAX)
+		    u[i].idle_timeout > TIME_MAX || u[i].down_for > TIME_MAX || u[i].pool_probe > TIME_MAX)
 			return check_fail(c, "upstream %u: timeouts out of range", i);
 	}
 	return true;

@@ -343,7 +343,8 @@ struct snap_upstream {
 	uint32_t down_after;      // consecutive connect failures that mark an endpoint down; 0: never
 	uint8_t congestion, ecn;  // enum snap_congestion, enum snap_ecn
 	uint16_t pad2;
-	uint64_t down_for; // ns, until it is tried again
+	uint64_t down_for;   // ns, until it is tried again
+	uint64_t pool_probe; // ns, after which an idle pooled connection is probed; 0: never
 };
 
 // Route tables. Hosts are found by hash; for each host (and each suffix and "any") there is a trie of path

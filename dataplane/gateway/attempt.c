@@ -225,6 +225,7 @@ void attempt_start(struct exchange *x, const struct snap_upstream *u)
 			      .upstream = u,
 			      .started = g->now,
 			      .pool_idle = u->idle_timeout,
+			      .pool_probe = u->pool_probe,
 			      .stat_slot = u->stat_slot,
 			      .own = u->proxy_protocol != 0,
 			      .state = ATTEMPT_PENDING};
@@ -383,7 +384,7 @@ void attempt_complete(struct attempt *a)
 	// Only a connection on which both messages have ended exactly may carry another request.
 	if (a->reusable && !a->eof && !a->dead && x->request_relayed && tcp_recv_len(t) == 0 &&
 	    !tcp_recv_eof(t) && !g->draining)
-		upstream_release(&g->upstreams, a->conn, g->now + a->pool_idle);
+		upstream_release(&g->upstreams, a->conn, g->now, a->pool_idle, a->pool_probe);
 	else
 		upstream_close(&g->upstreams, a->conn, !x->request_relayed);
 	attempt_free(a);
@@ -546,14 +547,19 @@ void upstream_event(void *ctx, struct tcp_conn *c, void *user, unsigned events)
 	struct attempt *a = conn->owner;
 
 	if (!a) {
-		// Idle in the pool: its time is up, or the upstream closed it or speaks unasked. An event may
-		// also be of what the attempt before has dealt with already.
+		// Idle in the pool: its time is up, it is to be probed, or the upstream closed it or speaks
+		// unasked. An event may also be of what the attempt before has dealt with already.
 		uint32_t slot = conn->stat_slot;
 
-		if ((events & (EV_TIMER | EV_EOF | EV_ERROR)) || tcp_recv_len(c)) {
+		bool closed = false;
+
+		if ((events & (EV_EOF | EV_ERROR)) || tcp_recv_len(c)) {
 			upstream_close(&g->upstreams, conn, false);
+			closed = true;
+		} else if (events & EV_TIMER)
+			closed = upstream_idle_timer(&g->upstreams, conn, g->now);
+		if (closed)
 			pending_wake(g, slot);
-		}
 		return;
 	}
 	if (events & EV_EOF)

@@ -47,8 +47,8 @@ struct attempt {
 	struct upstream_conn *conn;
 	const struct snap_upstream *upstream; // valid while the exchange pins its snapshot
 	const struct snap_endpoint *endpoint;
-	uint64_t started, deadline; // ns; deadline 0: none
-	uint64_t pool_idle;         // copied from the upstream
+	uint64_t started, deadline;     // ns; deadline 0: none
+	uint64_t pool_idle, pool_probe; // copied from the upstream
 	uint32_t stat_slot;
 	uint32_t scanned; // of an unfinished response head
 	uint8_t state;    // enum attempt_state

@@ -211,6 +211,11 @@ void tcp_abort(struct tcp_conn *c);
 // EV_TIMER at `at` (ns); 0 cancels. One for each connection.
 void tcp_set_timer(struct tcp_conn *c, uint64_t at);
 
+// Asks a peer that has nothing to say whether it is there (RFC 9293 3.8.4), where nothing of ours is under way
+// to be answered. tcp_unanswered(): how many such probes found no answer since something last came.
+void tcp_probe(struct tcp_conn *c);
+unsigned tcp_unanswered(const struct tcp_conn *c);
+
 struct tcp_info {
 	struct addr local, remote;
 	uint16_t local_port, remote_port, port;

@@ -226,6 +226,22 @@ static bool keepalive(struct tcp *t, struct tcp_conn *c)
 	return true;
 }
 
+void tcp_probe(struct tcp_conn *c)
+{
+	bool idle = c->snd_una == c->snd_max && !(c->flags & (CONN_ORPHAN | CONN_DEAD));
+
+	if (!idle || (c->state != TCP_ESTABLISHED && c->state != TCP_CLOSE_WAIT))
+		return;
+	if (c->kept < UINT8_MAX)
+		c->kept++;
+	conn_send_keepalive(c->tcp, c);
+}
+
+unsigned tcp_unanswered(const struct tcp_conn *c)
+{
+	return c->state == TCP_CLOSED ? 0 : c->kept; // an error stands in its place
+}
+
 void conn_timer(struct tcp *t, struct tcp_conn *c)
 {
 	if (tick_passed(t, c->due_user)) {

@@ -3,6 +3,12 @@
 #include "upstream/upstream.h"
 #include <errno.h>
 
+// Probes without an answer: after so many a request is not given to the connection any more, and after so many
+// it is ended. The first may be on its way still, so one says nothing.
+#define PROBES_DOUBT 2
+#define PROBES_END   3
+#define PROBE_PARTS  4 // of the time until the first, between one and the next
+
 size_t upstream_memory(uint32_t max_conns)
 {
 	return (size_t)max_conns * sizeof(struct upstream_conn) +
@@ -106,6 +112,13 @@ static bool reusable(struct tcp_conn *c)
 	return tcp_recv_len(c) == 0 && !tcp_recv_eof(c) && !tcp_send_full(c);
 }
 
+// Its host is gone, as far as one can tell: nothing is left to be said to it.
+static void close_dead(struct upstream_pool *p, struct upstream_conn *c)
+{
+	stat_add(&p->stats->c[CTR_up_pool_dead], 1);
+	upstream_close(p, c, true);
+}
+
 struct upstream_conn *upstream_reuse(struct upstream_pool *p, const struct snap_endpoint *e, void *owner)
 {
 	struct upstream_endpoint *rt = &p->endpoint[e->slot];
@@ -114,8 +127,14 @@ struct upstream_conn *upstream_reuse(struct upstream_pool *p, const struct snap_
 	// The trial of an endpoint that is down is a connection of its own: an old one proves nothing.
 	if (rt->epoch != e->epoch || rt->health == HEALTH_DOWN)
 		return NULL;
-	while ((c = rt->idle) && !reusable(c->tcp))
-		upstream_close(p, c, false);
+	while ((c = rt->idle)) {
+		if (tcp_unanswered(c->tcp) >= PROBES_DOUBT)
+			close_dead(p, c);
+		else if (!reusable(c->tcp))
+			upstream_close(p, c, false);
+		else
+			break;
+	}
 	if (!c)
 		return NULL;
 	idle_unlink(c);
@@ -176,7 +195,38 @@ void upstream_opened(struct upstream_pool *p, struct upstream_conn *c)
 		set_health(p, c->slot, HEALTH_UP);
 }
 
-void upstream_release(struct upstream_pool *p, struct upstream_conn *c, uint64_t idle_until)
+static void idle_timer_set(struct upstream_conn *c, uint64_t at)
+{
+	tcp_set_timer(c->tcp, at < c->idle_until ? at : c->idle_until);
+}
+
+bool upstream_idle_timer(struct upstream_pool *p, struct upstream_conn *c, uint64_t now)
+{
+	uint64_t probe = c->probe * 1000000ull, part = probe / PROBE_PARTS;
+	unsigned unanswered = tcp_unanswered(c->tcp);
+
+	if (unanswered >= PROBES_END) {
+		close_dead(p, c);
+		return true;
+	}
+	if (now >= c->idle_until) {
+		upstream_close(p, c, unanswered != 0);
+		return true;
+	}
+	// It was asked a part of the time ago, and has answered.
+	if (c->probed && unanswered == 0) {
+		c->probed = false;
+		idle_timer_set(c, now + probe - part);
+		return false;
+	}
+	c->probed = true;
+	tcp_probe(c->tcp);
+	idle_timer_set(c, now + part);
+	return false;
+}
+
+void upstream_release(struct upstream_pool *p, struct upstream_conn *c, uint64_t now, uint64_t idle,
+		      uint64_t probe)
 {
 	struct upstream_endpoint *rt = endpoint_of(p, c);
 
@@ -195,7 +245,10 @@ void upstream_release(struct upstream_pool *p, struct upstream_conn *c, uint64_t
 	if (c->next)
 		c->next->pprev = &c->next;
 	rt->idle = c;
-	tcp_set_timer(c->tcp, idle_until);
+	c->idle_until = now + idle;
+	c->probe = (uint32_t)((probe + 999999) / 1000000);
+	c->probed = false;
+	tcp_set_timer(c->tcp, now + (probe && probe < idle ? probe : idle));
 	stat_add(&p->up_stats[c->stat_slot].idle, 1);
 }
 

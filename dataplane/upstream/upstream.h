@@ -45,7 +45,10 @@ struct upstream_conn {
 	uint32_t slot, epoch; // endpoint
 	uint32_t stat_slot;   // upstream
 	uint32_t served;      // requests answered on it
+	uint32_t probe;       // ms without a word, while it is idle, until it is probed; 0: it is not
+	uint64_t idle_until;  // ns
 	uint8_t state;        // enum upstream_conn_state
+	bool probed;          // a part of that time ago
 };
 
 struct upstream_pool {
@@ -100,8 +103,13 @@ struct upstream_conn *upstream_open(struct upstream_pool *p, const struct snap_u
 				    const struct snap_endpoint *e, tcp_event_fn *fn, void *ctx, void *owner,
 				    int *err);
 void upstream_opened(struct upstream_pool *p, struct upstream_conn *c); // EV_OPEN came
-// The attempt is over: pools the connection until `idle_until` (ns), or closes (abort: resets) it.
-void upstream_release(struct upstream_pool *p, struct upstream_conn *c, uint64_t idle_until);
+// The attempt is over: pools the connection for `idle` ns, probing it after `probe` ns (0: never) without a
+// use; or closes (abort: resets) it.
+void upstream_release(struct upstream_pool *p, struct upstream_conn *c, uint64_t now, uint64_t idle,
+		      uint64_t probe);
+// The timer of an idle connection ran out: it is probed, or closed, as its time is over or its host seems gone.
+// True: it was closed.
+bool upstream_idle_timer(struct upstream_pool *p, struct upstream_conn *c, uint64_t now);
 void upstream_close(struct upstream_pool *p, struct upstream_conn *c, bool abort);
 // A connect failed (or succeeded): health by the upstream's down_after and down_for.
 void upstream_failed(struct upstream_pool *p, const struct snap_upstream *u, const struct snap_endpoint *e,

@@ -11,6 +11,7 @@ import re
 from http1 import Closed, Conn, head
 from lab.backend import pattern
 from lab.space import run, wait_for
+from test_70_tunnels import counted
 
 A, B = "198.19.0.11", "198.19.0.12"
 
@@ -61,6 +62,22 @@ def test_request_under_way_when_its_host_vanishes_goes_to_another(gw):
                 answer = conn.request("GET", "/whoami", "cable.test")
                 assert answer.status == 200 and answer.body == b"a\n", answer
     wait_for(lambda: who(gw) == b"b\n", 20, "the host that came back to be used")
+
+
+def test_pooled_connections_that_nobody_uses_end_when_their_host_vanishes_and_others_stay(gw):
+    """They would be kept for 60 s, but are asked each 400 ms for a sign of life."""
+    old_a, old_b = upstream_conns(gw, A), upstream_conns(gw, B)
+    with Conn(gw.address) as conn:
+        for _ in range(4):
+            assert conn.request("GET", "/whoami", "watched.test").status == 200
+    a, b = upstream_conns(gw, A, old_a), upstream_conns(gw, B, old_b)
+    assert a and b, "nothing in the pool"
+    dead, asked = counted(gw, "up_pool_dead"), gw.counters()["tcp_keepalive"]
+    with cable_pulled(gw, B):
+        wait_for(lambda: not b & upstream_conns(gw, B), 10, "connections to the host that is gone to end")
+        assert counted(gw, "up_pool_dead") >= dead + len(b)
+        assert gw.counters()["tcp_keepalive"] >= asked + 3 * len(b)
+        assert a <= upstream_conns(gw, A), "a connection to the host that is there ended"
 
 
 def test_cable_of_all_hosts_is_a_504_or_503_until_it_is_back(gw):

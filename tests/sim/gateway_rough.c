@@ -100,6 +100,7 @@ static struct snapshot *snapshot_make(struct sim *s, uint64_t generation)
 		u[i].port = 1;
 		u[i].balance = random_below(r, 2) ? BALANCE_LEAST_REQUEST : BALANCE_ROUND_ROBIN;
 		u[i].idle_timeout = SEC + random_below(r, 4) * SEC;
+		u[i].pool_probe = u[i].idle_timeout / 4;
 		u[i].endpoints = blob_add(&b, e[i], i ? rough_endpoints(s, e[1]) : 2, sizeof(e[i][0]));
 	}
 	h.upstreams = blob_add(&b, u, 2, sizeof(u[0]));

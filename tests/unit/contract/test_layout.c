@@ -73,7 +73,8 @@ static void snapshot_of_version_5_has_its_layout(void **state)
 	AT(snap_route, stage_conf, 120);
 	SIZE(snap_endpoint, 48);
 	AT(snap_endpoint, token, 40);
-	SIZE(snap_upstream, 64);
+	SIZE(snap_upstream, 72);
+	AT(snap_upstream, pool_probe, 64);
 	AT(snap_upstream, connect_timeout, 24);
 	SIZE(snap_host, 64);
 	AT(snap_host, text, 24);

@@ -43,7 +43,8 @@ static const char first[] =
 	"upstreams:\n"
 	"  - {name: a, port: lan, endpoints: [\"198.19.0.11:80\", \"[fd00:c6:12::5]:81\"], balance: "
 	"least_request}\n"
-	"  - {name: b, port: lan, endpoints: [\"198.19.0.12:80\"], connect_timeout: 700ms, pool: {idle: 9s}}\n";
+	"  - {name: b, port: lan, endpoints: [\"198.19.0.12:80\"], connect_timeout: 700ms, pool: {idle: 9s, "
+	"keepalive: 2s}}\n";
 
 struct made {
 	struct config c;
@@ -161,6 +162,8 @@ static void snapshot_verifies_and_says_what_the_file_says(void **state)
 	assert_true(text_is(m.s, e[1].name, "[fd00:c6:12::5]:81"));
 	assert_int_equal(u[1].connect_timeout, 700000000);
 	assert_int_equal(u[1].idle_timeout, 9000000000);
+	assert_int_equal(u[0].pool_probe, 10000000000);
+	assert_int_equal(u[1].pool_probe, 2000000000);
 	assert_true(text_is(m.s, m.s->text, m.c.text));
 	made_free(&m);
 	free(r);
