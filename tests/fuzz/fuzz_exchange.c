@@ -3,8 +3,9 @@
 //
 // Holds: every byte that reaches a backend reads back as a well-formed request by a reader that shares no code
 // with the parser (the bed sees to it; in a tunnel anything goes); the client sees well-formed answers; of
-// those at most one is the backend's fuzzed one, so nothing of an exchange has reached the next; when both have
-// gone no exchange, no tunnel and no packet is left, and every connection is as TCP wants it.
+// those at most one is the backend's fuzzed one, and one more for each time that it spoke while it had a part
+// of the next request, so nothing of an exchange has reached the next; when both have gone no exchange, no
+// tunnel and no packet is left, and every connection is as TCP wants it.
 //
 // The input: bytes of the client, and after each MARK an act: one letter, then bytes for it until the next
 // MARK.
@@ -21,6 +22,7 @@
 static struct bed bed;
 static struct pkt_pool *pool;
 static const struct testcase fuzzed; // that the first request of a connection is not answered by the bed
+static unsigned due;                 // at most so many answers may be fuzzed ones
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerInitialize(int *argc, char ***argv)
@@ -88,7 +90,7 @@ static void client_judge(bool heads)
 			theirs++;
 		s = slice_of(s.p + n, s.n - (size_t)n);
 	}
-	CHECK(theirs <= 1);
+	CHECK(theirs <= due);
 }
 
 static void pass(uint64_t ns)
@@ -114,8 +116,10 @@ static void act(char what, struct slice s)
 
 	switch (what) {
 	case 'b':
-		if (p)
+		if (p) {
+			due += p->n > p->taken; // of the next request: it is answered early
 			bed_say(&bed, p, s);
+		}
 		break;
 	case 't':
 		pass((s.n > 12 ? 144 : s.n * s.n) * 250000000ull);
@@ -163,6 +167,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 
 	bed_case(&bed);
 	bed.answer = &fuzzed;
+	due = 1;
 	CHECK(bed_connect(&bed, n % 7 ? LISTENER_STRICT : LISTENER_LENIENT));
 	for (unsigned i = 0; i < ACTS_MAX && rest.n && peers() < PEERS_MAX - 2; i++) {
 		const char *end = memchr(rest.p, MARK, rest.n);
