@@ -22,7 +22,9 @@
 static struct bed bed;
 static struct pkt_pool *pool;
 static const struct testcase fuzzed; // that the first request of a connection is not answered by the bed
-static unsigned due;                 // at most so many answers may be fuzzed ones
+static char said[4096];              // by the client
+static size_t said_n;
+static unsigned due; // at most so many answers may be fuzzed ones
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerInitialize(int *argc, char ***argv)
@@ -144,6 +146,8 @@ static void act(char what, struct slice s)
 		bed.client.c = NULL;
 		break;
 	default:
+		memcpy(said + said_n, s.p, s.n);
+		said_n += s.n;
 		bed_say(&bed, &bed.client, s);
 	}
 	bed_settle(&bed);
@@ -162,12 +166,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	struct slice rest = slice_of(data, n);
 	struct gateway *g = bed.worker.gateway;
-	bool heads = has(rest, "HEAD"), tunnel = has(rest, "CONNECT");
+	stat_cell *tunnels[] = {&bed.worker.stats->c[CTR_tunnel_websocket],
+				&bed.worker.stats->c[CTR_tunnel_connect]};
 	char what = 'c';
 
 	bed_case(&bed);
 	bed.answer = &fuzzed;
 	due = 1;
+	said_n = 0;
+	if (n > sizeof(said))
+		return -1;
 	CHECK(bed_connect(&bed, n % 7 ? LISTENER_STRICT : LISTENER_LENIENT));
 	for (unsigned i = 0; i < ACTS_MAX && rest.n && peers() < PEERS_MAX - 2; i++) {
 		const char *end = memchr(rest.p, MARK, rest.n);
@@ -181,12 +189,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		rest = slice_of(rest.p + 2, rest.n - 2);
 	}
 	// In a tunnel the bed reads as requests what is none.
-	if (bed.violation && !tunnel && !stat_get(&bed.worker.stats->c[CTR_tunnel_websocket])) {
+	if (bed.violation && !stat_get(tunnels[0]) && !stat_get(tunnels[1])) {
 		fprintf(stderr, "violation: %s\n", bed.violation);
 		CHECK(!bed.violation);
 	}
-	atomic_store(&bed.worker.stats->c[CTR_tunnel_websocket], 0);
-	client_judge(heads);
+	atomic_store(tunnels[0], 0);
+	atomic_store(tunnels[1], 0);
+	client_judge(has(slice_of(said, said_n), "HEAD"));
 	bed.violation = NULL;
 	bed_hang_up(&bed);
 	CHECK(g->exchanges.used == 0 && g->attempts.used == 0 && g->tunnels.used == 0);
