@@ -384,14 +384,11 @@ static unsigned workers_stop(struct dataplane *d)
 		if (d->loop[i].worker)
 			loop_fini(&d->loop[i]);
 	for (unsigned i = 0; i < d->n_workers; i++) {
-		struct worker_stats *st = &d->stats.worker[i];
-
 		if (!d->worker[i])
 			continue;
-		worker_fini(d->worker[i]);
+		left += worker_fini(d->worker[i]);
 		free(d->worker[i]);
 		d->worker[i] = NULL;
-		left += (unsigned)(stat_get(&st->conns_used) + stat_get(&st->exchanges_used));
 	}
 	d->loop = NULL;
 	arena_fini(&d->arena);

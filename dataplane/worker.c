@@ -438,20 +438,26 @@ int worker_join(struct worker *from, struct worker *to)
 	return 0;
 }
 
-void worker_fini(struct worker *w)
+unsigned worker_fini(struct worker *w)
 {
+	struct tcp_pools pools;
+	unsigned left;
+
 	for (unsigned i = 0; i < w->n_workers; i++) {
 		struct pkt *p;
 
 		while (w->from[i] && ptr_ring_pop(w->from[i], (void **)&p, 1) == 1)
 			pkt_free_chain(p);
 	}
-	gateway_stop(w->gateway);
+	left = gateway_stop(w->gateway);
 	tcp_destroy(w->tcp);
+	tcp_pools(w->tcp, &pools);
+	left += pools.conns_used;
 	net_fini(&w->net);
 	for (unsigned i = 0; i < w->net.n_ports; i++)
 		while (w->net.tx[i].n)
 			pkt_free_chain(w->net.tx[i].v[--w->net.tx[i].n]);
 	gauges(w);
 	arena_fini(&w->arena);
+	return left;
 }

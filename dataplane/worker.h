@@ -64,8 +64,9 @@ struct worker_config {
 int worker_init(struct worker *w, const struct worker_config *conf);
 // Connects two workers' hand-over rings; each pair, both directions.
 int worker_join(struct worker *from, struct worker *to);
-// Ends all connections silently and frees all packets.
-void worker_fini(struct worker *w);
+// Ends all connections silently and frees all packets. Returns how many connections, exchanges and the like
+// were nobody's: they have leaked.
+unsigned worker_fini(struct worker *w);
 
 // One turn: frames received on a port (may be none) go in; then worker_advance() runs what follows from all
 // frames, hand-overs and timers up to `now`. What is to be sent stands in w->net.tx[port].

@@ -83,16 +83,19 @@ int gateway_start(struct gateway *g, struct arena *a, struct tcp *tcp)
 	return err || g->proxied ? err : -ENOMEM;
 }
 
-void gateway_stop(struct gateway *g)
+unsigned gateway_stop(struct gateway *g)
 {
-	// Connections are TCP's to end; what is held here beside them are request heads.
-	struct exchange *x;
+	uint64_t cursor = 0;
+	struct tcp_conn *c;
 
-	for (uint32_t at = 0; (x = gateway_live(g, &at));) {
-		pkt_free_chain(x->head);
-		pkt_free_chain(x->kept);
-		x->head = x->kept = NULL;
-	}
+	g->draining = true;
+	g->waking = true; // what one frees begins nothing new
+	while ((c = tcp_next(g->tcp, &cursor, client_event)))
+		client_cut(c);
+	cursor = 0;
+	while ((c = tcp_next(g->tcp, &cursor, upstream_event)))
+		upstream_close(&g->upstreams, tcp_user(c), true);
+	return g->exchanges.used + g->attempts.used + g->tunnels.used + g->upstreams.conns.used;
 }
 
 void gateway_set_now(struct gateway *g, uint64_t now)

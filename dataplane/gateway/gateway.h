@@ -34,8 +34,9 @@ size_t gateway_memory(uint32_t max_connections); // arena bytes, at most
 struct gateway *gateway_create(struct arena *a, const struct gateway_config *conf);
 // Second step, when the TCP stack (which needs gateway_listen) is there. 0 or -errno.
 int gateway_start(struct gateway *g, struct arena *a, struct tcp *tcp);
-// Closes everything silently and frees all packets.
-void gateway_stop(struct gateway *g);
+// Ends every exchange with its connections, and frees all packets. Nothing of that is sent any more. Returns
+// how many of its objects no connection leads to: they have leaked.
+unsigned gateway_stop(struct gateway *g);
 
 bool gateway_listen(void *gateway, uint16_t port, struct addr local, uint16_t local_port,
 		    struct tcp_accept *out);

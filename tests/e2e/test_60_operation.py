@@ -415,6 +415,20 @@ def test_shutdown_finishes_what_is_in_flight(gw):
     wait_for(lambda: answers(gw), 5, "an answer")
 
 
+def test_shutdown_now_leaks_nothing_of_what_is_in_flight(gw):
+    with Conn(gw.address) as waiting, Conn(gw.address) as sending:
+        waiting.send(head("GET", "/slow?ms=20000", "python.test"))
+        sending.send(head("POST", "/upload", "python.test", [("Content-Length", "1000")]) + b"the beginning")
+        wait_for(lambda: sum(row["active"] for row in gw.cgctl("show upstreams", as_json=True)["upstreams"]) == 2, 5,
+                 "the requests to be under way")
+        status = gw.shutdown(command="shutdown now")
+    assert status == 0, gw.log_tail()
+    assert "leak: " not in gw.log_tail(), gw.log_tail()
+    gw.start_control()
+    wait_for(gw.serving, 20, "the gateway to start again")
+    wait_for(lambda: answers(gw), 5, "an answer")
+
+
 def test_json_is_json(gw):
     text = gw.space.call(None, gw.program("cgctl"), "--socket", gw.socket, "--json", "show", "info")[1]
     assert json.loads(text)["version"]

@@ -196,6 +196,7 @@ static void sim_init(struct sim *s, uint64_t seed, struct pkt_pool *pool, struct
 {
 	static const uint32_t window[] = {0, 0, 8192, 2048};
 	const struct steer one = {.kind = STEER_ONE, .workers = 1};
+	struct random stop;
 	struct net_port ports[2] = {{.mac = {2, 0, 0, 0, 1, 0}, .mtu = 1500},
 				    {.mac = {2, 0, 0, 0, 1, 1}, .mtu = 1500}};
 
@@ -244,11 +245,15 @@ static void sim_init(struct sim *s, uint64_t seed, struct pkt_pool *pool, struct
 	s->refusing = random_below(&s->random, 3) ? 0 : 1u << random_below(&s->random, ROUGH_PORTS);
 	s->meddle_at = s->now + random_below(&s->random, 1000) * MS;
 	clients_plan(s);
+	// In some, the gateway is stopped in the middle of it all.
+	random_seed(&stop, ~seed);
+	s->stop_at = random_below(&stop, 8) ? UINT64_MAX : s->now + random_below(&stop, 4000) * MS;
 }
 
-static void sim_fini(struct sim *s)
+static unsigned sim_fini(struct sim *s)
 {
-	worker_fini(&s->worker);
+	unsigned left = worker_fini(&s->worker);
+
 	host_fini(&s->clients);
 	host_fini(&s->backends);
 	wire_fini(&s->wire);
@@ -261,6 +266,7 @@ static void sim_fini(struct sim *s)
 	free(s->stats.upstream);
 	for (unsigned i = 0; i < SNAPSHOTS; i++)
 		free(s->snapshot[i]);
+	return left;
 }
 
 static void transmit(struct sim *s, struct net_txq *q, uint32_t to)
@@ -400,7 +406,7 @@ static const char *schedule(uint64_t seed, struct pkt_pool *pool, struct pkt_poo
 
 	sim_init(s, seed, pool, gateway_pool);
 	limit = s->now + 400 * SEC;
-	while (s->running && !s->violation) {
+	while (s->running && !s->violation && s->now < s->stop_at) {
 		clients_begin(s);
 		if (s->now >= s->meddle_at)
 			meddle(s);
@@ -417,13 +423,13 @@ static const char *schedule(uint64_t seed, struct pkt_pool *pool, struct pkt_poo
 	if (s->n_hogged)
 		hog(s);
 	limit = s->now + 1200 * SEC;
-	while (!s->violation && s->now < limit &&
+	while (!s->violation && s->stop_at == UINT64_MAX && s->now < limit &&
 	       (s->now < limit - 1190 * SEC || s->worker.stats->conns_used)) {
 		turn(s);
 		snapshots_reap(s);
 		s->now = next_time(s);
 	}
-	if (!s->violation)
+	if (!s->violation && s->stop_at == UINT64_MAX)
 		settled(s);
 	for (unsigned i = 0; i < TALLIES; i++)
 		tally->n[i] += s->tally.n[i];
@@ -432,7 +438,8 @@ static const char *schedule(uint64_t seed, struct pkt_pool *pool, struct pkt_poo
 	violation = s->violation;
 	if (violation)
 		explain(s);
-	sim_fini(s);
+	if (sim_fini(s) && !violation)
+		violation = "the gateway has leaked connections or exchanges";
 	if (!violation && (pkt_pool_used(pool) || pkt_pool_used(gateway_pool)))
 		violation = "packet buffers are left";
 	free(s);

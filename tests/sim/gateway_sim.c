@@ -539,10 +539,12 @@ static void sim_init(struct sim *s, uint64_t seed, struct pkt_pool *pool)
 	}
 }
 
-static void sim_fini(struct sim *s)
+static unsigned sim_fini(struct sim *s)
 {
+	unsigned left = 0;
+
 	for (unsigned i = 0; i < s->n_workers; i++)
-		worker_fini(&s->worker[i]);
+		left += worker_fini(&s->worker[i]);
 	host_fini(&s->clients);
 	host_fini(&s->backends);
 	wire_fini(&s->wire);
@@ -552,6 +554,7 @@ static void sim_fini(struct sim *s)
 	free(s->stats.route);
 	free(s->stats.upstream);
 	free(s->snapshot);
+	return left;
 }
 
 static void transmit(struct sim *s, struct net_txq *q, uint32_t to)
@@ -699,7 +702,8 @@ static const char *schedule(uint64_t seed, struct pkt_pool *pool, struct sums *s
 	violation = s->violation;
 	if (violation)
 		explain(s);
-	sim_fini(s);
+	if (sim_fini(s) && !violation)
+		violation = "a gateway has leaked connections or exchanges";
 	if (!violation && pkt_pool_used(pool))
 		violation = "packet buffers are left";
 	free(s);

@@ -126,7 +126,7 @@ struct sim {
 	struct region *region;
 	struct stats stats;
 	struct snapshot *snapshot[SNAPSHOTS];
-	uint64_t generation, meddle_at, drain_at;
+	uint64_t generation, meddle_at, drain_at, stop_at;
 	uint64_t asked; // when a client last sent a head: what backends do at that time meets it in one burst
 	struct pkt_pool *gateway_pool;
 	struct pkt *hogged[HOG_MAX];

@@ -177,10 +177,10 @@ class Gateway:
         self.taps = threading.Thread(target=attach, daemon=True)
         self.taps.start()
 
-    def shutdown(self, seconds=15):
+    def shutdown(self, seconds=15, command="shutdown"):
         """An orderly end. Returns control's exit status; the data plane has checked its pools by then."""
         pid = self.dataplane_pid()
-        self.cgctl("shutdown")
+        self.cgctl(command)
         status = self.control.wait(seconds)
         wait_for(lambda: process_gone(pid), seconds, "data plane to end")
         return status
