@@ -93,6 +93,50 @@ void pkt_pool_forget(struct pkt_pool *pool, uint32_t n)
 	mp->pool_config = (void *)((uintptr_t)mp->pool_config + n);
 }
 
+#define FREE      UINT32_MAX                  // as pkt_len, while they are told apart
+#define FORGOTTEN (RTE_MBUF_PORT_INVALID - 1) // as port
+
+struct blanks {
+	uint32_t found, most;
+};
+
+static void forget_if_blank(struct rte_mempool *mp, void *ctx, void *object, unsigned index)
+{
+	struct blanks *b = ctx;
+	struct rte_mbuf *m = object;
+
+	(void)mp;
+	(void)index;
+	if (b->found == b->most || m->pkt_len != 0 || m->port != RTE_MBUF_PORT_INVALID)
+		return;
+	m->port = FORGOTTEN;
+	b->found++;
+}
+
+uint32_t pkt_pool_forget_blank(struct pkt_pool *pool, uint32_t most)
+{
+	struct rte_mempool *mp = (struct rte_mempool *)pool;
+	struct blanks b = {.most = most};
+	struct rte_mbuf *m, *taken = NULL;
+
+	for (unsigned i = 0; mp->cache_size && i < RTE_MAX_LCORE; i++)
+		rte_mempool_cache_flush(&mp->local_cache[i], mp);
+	// All that are free are taken out for the time: what they held last says nothing.
+	while (rte_mempool_generic_get(mp, (void **)&m, 1, NULL) == 0) {
+		m->pkt_len = FREE;
+		m->next = taken;
+		taken = m;
+	}
+	rte_mempool_obj_iter(mp, forget_if_blank, &b);
+	while ((m = taken)) {
+		taken = m->next;
+		m->next = NULL;
+		rte_mempool_generic_put(mp, (void **)&m, 1, NULL);
+	}
+	pkt_pool_forget(pool, b.found);
+	return b.found;
+}
+
 struct rte_mempool *pkt_pool_mempool(struct pkt_pool *pool)
 {
 	return (struct rte_mempool *)pool;

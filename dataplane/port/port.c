@@ -2,6 +2,7 @@
 #include "base/hash.h"
 #include <errno.h>
 #include <net/if.h>
+#include <rte_cycles.h>
 #include <rte_dev.h>
 #include <rte_pci.h>
 #include <stdarg.h>
@@ -10,6 +11,7 @@
 #define RX_DESCRIPTORS 1024
 #define TX_DESCRIPTORS 1024
 #define RSS_FLOWS      (RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_NONFRAG_IPV6_TCP)
+#define READ_LAST      25 // ms without any progress in which a peer may still read what was sent last
 #define FRAME_OVERHEAD (RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN)
 
 // The key of the NDIS specification, so that our software is checked on the published vectors as it runs.
@@ -366,22 +368,27 @@ fail:
 	return err < 0 ? err : -EIO;
 }
 
-// Sending nothing makes a driver look for what it has sent. Ends when that finds nothing more.
+// Sending nothing makes a driver look for what it has sent. Ends when that finds nothing more; where a peer
+// reads from the buffers themselves, it may take some time to do so.
 static void reap_sent(const struct port *p)
 {
 	uint32_t before, used = pkt_pool_used(p->pool);
+	unsigned patience = p->held_max && port_link_up(p) ? READ_LAST : 0, waited = 0;
 
 	do {
 		before = used;
 		for (uint16_t q = 0; q < p->caps.tx_queues; q++)
 			(void)rte_eth_tx_burst(p->id, q, NULL, 0);
 		used = pkt_pool_used(p->pool);
-	} while (used < before);
+		waited = used < before ? 0 : waited + 1;
+		if (waited && waited <= patience)
+			rte_delay_us_sleep(1000);
+	} while (used < before || waited <= patience);
 }
 
-// What a driver of this kind still holds is what nobody else does: so many as are in use, and no more than it
-// can have put up, if it ever had a peer. The rest is missed as ever.
-static uint32_t held_late(const struct port *p)
+// What a driver of this kind has put up for receiving, and never gives back, is known by being empty. What its
+// peer has not read of what was sent is missed like any other buffer; but where the peer has gone, it is lost.
+static void forget_held_late(const struct port *p)
 {
 	struct rte_eth_stats stats = {0};
 	struct pkt *v[PORT_BURST];
@@ -389,12 +396,14 @@ static uint32_t held_late(const struct port *p)
 
 	if (p->held_max == 0 || (!port_link_up(p) && (rte_eth_stats_get(p->id, &stats) != 0 ||
 						      stats.ipackets + stats.opackets == 0)))
-		return 0;
+		return;
 	for (uint16_t q = 0; q < p->caps.rx_queues; q++)
 		for (uint32_t most = 0; most < p->held_max && (n = port_rx(p, q, v, PORT_BURST)) > 0; most += n)
 			for (unsigned i = 0; i < n; i++)
 				pkt_free_chain(v[i]);
-	return least(p->held_max, pkt_pool_used(p->pool));
+	(void)pkt_pool_forget_blank(p->pool, p->held_max);
+	if (!port_link_up(p))
+		pkt_pool_forget(p->pool, least(p->held_max, pkt_pool_used(p->pool)));
 }
 
 void port_stop(struct port *p)
@@ -405,7 +414,7 @@ void port_stop(struct port *p)
 
 	if (p->started) {
 		reap_sent(p);
-		p->held += held_late(p);
+		forget_held_late(p);
 		(void)rte_eth_dev_stop(p->id);
 	}
 	used = pkt_pool_used(p->pool);

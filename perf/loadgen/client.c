@@ -376,7 +376,7 @@ void client_input(struct client *c, struct segment *v, unsigned n)
 		if (k->state != FREE && k->f.local == s->dst && k->f.local_port == s->dport &&
 		    k->f.remote_port == s->sport) {
 			conn_input(c, k, s);
-		} else if (s->len || s->flags & (TCP_SYN | TCP_FIN)) {
+		} else if (s->len || s->flags & (TCP_SYN | TCP_FIN) || c->over) {
 			c->stray++;
 			link_refuse(c->link, s);
 		}
@@ -494,4 +494,5 @@ void client_abort(struct client *c)
 			link_flush(c->link);
 	}
 	c->open = c->waiting = 0;
+	c->over = true;
 }

@@ -72,8 +72,9 @@ struct client {
 	uint64_t now, random;
 	uint32_t now_ms;
 	bool measuring;
-	uint32_t open, waiting;                       // connections established, requests under way: now
-	struct histogram latency, lag;                // lag: from when a request was due to when it was sent
+	bool over;                     // nothing of it is wanted any more: what still speaks to it is refused
+	uint32_t open, waiting;        // connections established, requests under way: now
+	struct histogram latency, lag; // lag: from when a request was due to when it was sent
 	uint64_t done, refused, fault[CLIENT_FAULTS]; // refused: 503 and 429
 	uint64_t opened, retransmits, out_of_order, stray, started;
 	uint64_t ended; // connections that the server ended without being asked, between requests

@@ -260,7 +260,8 @@ void hostile_input(struct hostile *h, const struct segment *s)
 	struct hostile_conn *k = &h->conn[tuple & (SLOTS - 1)];
 
 	if (k->state == FREE || k->f.local != s->dst || k->f.local_port != s->dport) {
-		if (s->len || s->flags & (TCP_SYN | TCP_FIN))
+		// All but the acknowledgement of a FIN: what it did not know to be over is over now.
+		if (s->len || s->flags & (TCP_SYN | TCP_FIN) || s->ack != k->f.snd_nxt + 1)
 			link_refuse(h->link, s);
 		return;
 	}

@@ -373,8 +373,10 @@ static int obey(struct generator *g, uint64_t now)
 		n = 0;
 		if (strcmp(line, "quiet") == 0) {
 			quiet(g, now);
-			while (read(STDIN_FILENO, line, 1) > 0)
-				;
+			// Seldom: the driver does not bear a peer that leaves while it is at work.
+			while (poll(&in, 1, 1) == 0)
+				if (linked(&g->wan))
+					now = turn(g, rte_rdtsc());
 			return 0;
 		}
 		if (!phase_read(&phase, line, why, sizeof(why))) {

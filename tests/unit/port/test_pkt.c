@@ -180,6 +180,33 @@ static void a_copy_is_one_buffer_with_every_byte(void **state)
 	pkt_free_chain(a);
 }
 
+// What a driver has put up for receiving and keeps is told from what somebody has lost.
+static void only_buffers_that_hold_nothing_are_forgotten_as_a_drivers(void **state)
+{
+	(void)state;
+	struct pkt *used[3], *lost = filled('a', 10), *came = fresh(), *before = filled('b', 20);
+	uint32_t size = pkt_pool_size(pool);
+
+	pkt_set_port(came, 1);
+	for (unsigned i = 0; i < 3; i++)
+		used[i] = fresh();
+	pkt_free(before); // what a free one held last does not matter
+	assert_int_equal(pkt_pool_forget_blank(pool, 2), 2);
+	assert_int_equal(pkt_pool_used(pool), 3);
+	assert_int_equal(pkt_pool_forget_blank(pool, size), 1);
+	assert_int_equal(pkt_pool_forget_blank(pool, size), 0);
+	assert_int_equal(pkt_pool_used(pool), 2); // lost and came
+	assert_memory_equal(pkt_data(lost), "aaaaaaaaaa", 10);
+	pkt_free(lost);
+	pkt_free(came);
+	assert_int_equal(pkt_pool_used(pool), 0);
+	while (pkt_alloc(pool))
+		size--;
+	assert_int_equal(size, 3); // none of the free ones was lost over it
+	(void)used;
+	pkt_pool_forget(pool, pkt_pool_used(pool));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -187,6 +214,8 @@ int main(void)
 						pool_close),
 		cmocka_unit_test_setup_teardown(buffers_known_to_be_lost_are_not_counted, pool_open,
 						pool_close),
+		cmocka_unit_test_setup_teardown(only_buffers_that_hold_nothing_are_forgotten_as_a_drivers,
+						pool_open, pool_close),
 		cmocka_unit_test_setup_teardown(an_empty_pool_gives_null_and_recovers, pool_open, pool_close),
 		cmocka_unit_test_setup_teardown(a_fresh_buffer_has_its_headroom_and_room, pool_open,
 						pool_close),
