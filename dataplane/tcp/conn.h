@@ -233,6 +233,7 @@ struct tcp {
 	bool short_of_buffers;
 	struct {                          // relief.c: a walk over all connections
 		uint32_t at, worst, held; // held 0: none found yet
+		uint64_t rest_until;
 	} relief;
 	struct {
 		uint64_t at;

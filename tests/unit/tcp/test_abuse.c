@@ -330,6 +330,10 @@ static void when_buffers_run_short_the_worst_holder_that_takes_nothing_ends_firs
 	assert_int_equal(bed_state(fresh), TCP_ESTABLISHED);
 	assert_int_equal(bed_state(little), TCP_ESTABLISHED); // not worth it
 	assert_int_equal(bed_count(b, CTR_tcp_holder_ended), 2);
+	bed_sleep(b, 2 * SEC); // a walk in vain is followed by another one later
+	assert_int_equal(tcp_error(fresh), ENOBUFS);
+	assert_int_equal(bed_count(b, CTR_tcp_holder_ended), 3);
+	tcp_close(fresh);
 	tcp_close(worst);
 	tcp_close(small);
 	while (n)
