@@ -448,6 +448,12 @@ static void check_sticky(struct config *c, const struct conf_route *r)
 		diag_error(&c->diag, k->head.mark, "sticky: age and secure are of a cookie");
 }
 
+static void check_trailers(struct config *c, const struct conf_route *r)
+{
+	if (r->trailers.head.given && !r->to.n)
+		diag_error(&c->diag, r->trailers.head.mark, "trailers: means nothing without to");
+}
+
 static void check_rewrite(struct config *c, const struct conf_route *r)
 {
 	const struct conf_rewrite *w = &r->rewrite;
@@ -649,6 +655,7 @@ static void check_routes(struct config *c, const struct names *upstreams)
 		check_action(c, &r[i], upstreams);
 		check_rewrite(c, &r[i]);
 		check_sticky(c, &r[i]);
+		check_trailers(c, &r[i]);
 		if (r[i].timeout.v && r[i].per_try.given && r[i].per_try.v > r[i].timeout.v)
 			diag_warning(&c->diag, r[i].per_try.mark, "per_try: longer than the whole timeout");
 		check_tunnels(c, &r[i]);

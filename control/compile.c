@@ -541,6 +541,10 @@ static int job_route(struct job *j, const struct conf_route *r, struct snap_rout
 	job_action(j, r, out);
 	job_rewrite(j, r, out);
 	job_sticky(j, &r->sticky, out);
+	if (out->action == ACTION_TO) {
+		out->trailers_request = (uint8_t)r->trailers.request.v;
+		out->trailers_response = (uint8_t)r->trailers.response.v;
+	}
 	if (out->action == ACTION_TO && job_targets(j, r, out) < 0)
 		return -1;
 	for (unsigned s = 0; s < STAGE_COUNT; s++) {

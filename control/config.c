@@ -424,6 +424,18 @@ static const struct field sticky_fields[] = {
 static const struct object sticky_object = {"sticky", sizeof(struct conf_sticky), OBJECT(sticky_fields),
 					    .shorthand = "by"};
 
+static const char *const trailers_words[] = {
+	[TRAILERS_DROP] = "drop", [TRAILERS_PASS] = "pass", [TRAILERS_ACCEPTED] = "accepted", NULL};
+static const char *const trailers_request_words[] = {[TRAILERS_DROP] = "drop", [TRAILERS_PASS] = "pass", NULL};
+static const struct field trailers_fields[] = {
+	{"request", KIND_WORD, F(conf_trailers, request), .def = "drop", .words = trailers_request_words,
+	 .help = "pass: upstreams get those of requests"},
+	{"response", KIND_WORD, F(conf_trailers, response), .def = "accepted", .words = trailers_words,
+	 .help = "accepted: clients that say TE: trailers get those of answers; pass: all of HTTP/1.1 do"},
+};
+static const struct object trailers_object = {"trailers", sizeof(struct conf_trailers),
+					      OBJECT(trailers_fields)};
+
 static const struct field rewrite_fields[] = {
 	{"path", KIND_TEXT, F(conf_rewrite, path), .min = 1, .max = 2048,
 	 .help = "with variables, such as \"/new/${path.id}\"; without a '?' the request's query stays"},
@@ -443,6 +455,8 @@ static const struct field route_fields[] = {
 	{"redirect", KIND_OBJECT, F(conf_route, redirect), .object = &redirect_object},
 	{"sticky", KIND_OBJECT, F(conf_route, sticky), .object = &sticky_object,
 	 .help = "requests of one client go to one target and endpoint, while it is usable"},
+	{"trailers", KIND_OBJECT, F(conf_route, trailers), .object = &trailers_object,
+	 .help = "fields behind a chunked body, but those that say how a message is framed, routed or read"},
 	{"rewrite", KIND_OBJECT, F(conf_route, rewrite), .object = &rewrite_object,
 	 .help = "what upstreams get in place of the request's path and host"},
 	{"timeout", KIND_TIME, F(conf_route, timeout), .min = 0, .max = 86400 * SECOND, .def = "0s",

@@ -150,6 +150,10 @@ struct conf_sticky {
 	struct text name;
 	struct number age, secure;
 };
+struct conf_trailers {
+	struct object_head head;
+	struct number request, response; // enum snap_trailers
+};
 struct conf_rewrite {
 	struct object_head head;
 	struct text path, prefix, host;
@@ -163,6 +167,7 @@ struct conf_route {
 	struct conf_redirect redirect;
 	struct conf_rewrite rewrite;
 	struct conf_sticky sticky;
+	struct conf_trailers trailers;
 	struct number timeout, per_try, attempts, connect, tunnel_idle;
 	struct list upgrade; // struct number, enum snap_upgrade
 	struct text api_version, list_versions;

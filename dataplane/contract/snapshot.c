@@ -641,7 +641,7 @@ static bool routes(struct check *c)
 		    !route_action(c, &r[i], i) || !route_pieces(c, &r[i], i) || !route_sticky(c, &r[i], i) ||
 		    !route_stages(c, &r[i], i) || !route_conditions(c, &r[i], i))
 			return false;
-		if (r[i].stat_slot >= STATS_ROUTES || r[i].methods & SNAP_TAKE_CONDITIONS || r[i].pad2 ||
+		if (r[i].stat_slot >= STATS_ROUTES || r[i].methods & SNAP_TAKE_CONDITIONS ||
 		    (r[i].answer.n && r[i].action != ACTION_RESPOND) || r[i].attempts > 8 ||
 		    r[i].host >= c->s->hosts.n)
 			return check_fail(
@@ -650,6 +650,9 @@ static bool routes(struct check *c)
 		if (r[i].upgrade >> UPGRADES || r[i].connect > 1 ||
 		    ((r[i].upgrade || r[i].connect) && r[i].action != ACTION_TO))
 			return check_fail(c, "route %u: tunnels of a kind that is not known, or to nowhere", i);
+		if (r[i].trailers_request > TRAILERS_PASS || r[i].trailers_response >= TRAILERS ||
+		    ((r[i].trailers_request || r[i].trailers_response) && r[i].action != ACTION_TO))
+			return check_fail(c, "route %u: unknown treatment of trailers", i);
 		if (r[i].timeout > TIME_MAX || r[i].per_try > TIME_MAX || r[i].tunnel_idle > TIME_MAX)
 			return check_fail(c, "route %u: timeouts out of range", i);
 		if (!pages(c, r[i].pages))

@@ -256,6 +256,8 @@ struct snap_piece {
 enum snap_sticky { STICKY_NONE, STICKY_COOKIE, STICKY_HEADER, STICKY_CLIENT, STICKIES };
 
 enum snap_upgrade { UPGRADE_WEBSOCKET, UPGRADES };
+// What becomes of trailer fields; ACCEPTED: they pass to clients that say TE: trailers.
+enum snap_trailers { TRAILERS_DROP, TRAILERS_PASS, TRAILERS_ACCEPTED, TRAILERS };
 enum snap_action { ACTION_TO, ACTION_RESPOND, ACTION_REDIRECT };
 
 // METHOD_* bits are 1 << enum http_method; a route with methods = 0 takes all.
@@ -287,10 +289,11 @@ struct snap_route {
 	// HTTP/1.1, but for the values of Date and X-Request-Id; n = 0: it is put together
 	// anew each time.
 	struct snap_ref answer;
-	uint16_t answer_head; // bytes of it before the body
-	uint16_t answer_date; // where the SNAP_DATE bytes of the date belong
-	uint16_t answer_id;   // where the SNAP_ID bytes of the request id belong
-	uint16_t pad2;
+	uint16_t answer_head;      // bytes of it before the body
+	uint16_t answer_date;      // where the SNAP_DATE bytes of the date belong
+	uint16_t answer_id;        // where the SNAP_ID bytes of the request id belong
+	uint8_t trailers_request;  // ACTION_TO: enum snap_trailers, but ACCEPTED: those of requests
+	uint8_t trailers_response; // ACTION_TO: enum snap_trailers
 
 	uint64_t timeout;  // ns, whole request: first byte of the head to last byte of the answer; 0: none
 	uint64_t per_try;  // ns, one attempt, from the end of the request to the response head; 0: none

@@ -13,6 +13,7 @@
 #include "gateway/rewrite.h"
 #include "gateway/sticky.h"
 #include "gateway/tunnel.h"
+#include "http/trailer.h"
 
 #define IDLE_BIT    1u
 #define LINGER_BIT  2u
@@ -161,16 +162,25 @@ static struct slice head_bytes(struct gateway *g, struct tcp_conn *c)
 	return (struct slice){g->in, n};
 }
 
-static int parse(struct slice s, const struct http_limits *limits, bool request, struct http_head *h)
+enum parsed { PARSED_REQUEST, PARSED_RESPONSE, PARSED_TRAILERS };
+
+static int parse(struct slice s, const struct http_limits *limits, enum parsed what, struct http_head *h)
 {
-	return request ? http_parse_request_within(s.p, s.n, limits, h)
-		       : http_parse_response_within(s.p, s.n, limits, h);
+	switch (what) {
+	case PARSED_REQUEST:
+		return http_parse_request_within(s.p, s.n, limits, h);
+	case PARSED_RESPONSE:
+		return http_parse_response_within(s.p, s.n, limits, h);
+	case PARSED_TRAILERS:
+		break;
+	}
+	return http_parse_trailers(s.p, s.n, limits, h);
 }
 
-// Looks for a whole head at the front of the receive queue. As a parser's result; *scanned makes sure that
-// each byte is looked at a bounded number of times, however small the pieces it comes in.
+// Looks for a whole head, or trailer section, at the front of the receive queue. As a parser's result; *scanned
+// makes sure that each byte is looked at a bounded number of times, however small the pieces it comes in.
 static int head_parse(struct gateway *g, struct tcp_conn *c, uint32_t *scanned,
-		      const struct http_limits *limits, bool request)
+		      const struct http_limits *limits, enum parsed what)
 {
 	uint32_t have = tcp_recv_len(c), max = (uint32_t)limits->head;
 	struct slice s;
@@ -183,9 +193,9 @@ static int head_parse(struct gateway *g, struct tcp_conn *c, uint32_t *scanned,
 	// Nearly always the first buffer has it all, whatever stands behind it: only else it is copied
 	// together.
 	s = tcp_recv_peek(c) ? pkt_slice(tcp_recv_peek(c)) : (struct slice){"", 0};
-	n = parse(s, limits, request, &g->head);
+	n = parse(s, limits, what, &g->head);
 	if (n == HTTP_MORE && s.n < have)
-		n = parse(head_bytes(g, c), limits, request, &g->head);
+		n = parse(head_bytes(g, c), limits, what, &g->head);
 	if (n == HTTP_MORE) {
 		*scanned = have;
 		if (have >= max)
@@ -198,7 +208,12 @@ int response_head_parse(struct gateway *g, struct tcp_conn *c, uint32_t *scanned
 {
 	const struct http_limits limits = http_limits_of(SNAP_HEAD_MAX);
 
-	return head_parse(g, c, scanned, &limits, false);
+	return head_parse(g, c, scanned, &limits, PARSED_RESPONSE);
+}
+
+int trailers_parse(struct gateway *g, struct tcp_conn *c, uint32_t *scanned, const struct http_limits *limits)
+{
+	return head_parse(g, c, scanned, limits, PARSED_TRAILERS);
 }
 
 static int request_head_parse(struct gateway *g, struct tcp_conn *c, uint32_t *scanned,
@@ -212,7 +227,7 @@ static int request_head_parse(struct gateway *g, struct tcp_conn *c, uint32_t *s
 					   .dot_segments = l->path.dot_segments,
 					   .body = l->max_body ? l->max_body : UINT64_MAX};
 
-	return head_parse(g, c, scanned, &limits, true);
+	return head_parse(g, c, scanned, &limits, PARSED_REQUEST);
 }
 
 // 16 random bytes as lower-case digits, all at once.
@@ -513,7 +528,7 @@ void client_resume(struct exchange *x)
 	// It was whole when the exchange began, and nobody has taken it away. What its listener allowed then
 	// may be other than now; one that was read without a lone LF has none.
 	limits.lenient_lf = limits.dot_segments = true;
-	n = head_parse(g, x->client, &scanned, &limits, true);
+	n = head_parse(g, x->client, &scanned, &limits, PARSED_REQUEST);
 	if (n <= 0) {
 		exchange_abort(x);
 		return;
@@ -532,8 +547,7 @@ static void request_fault(struct gateway *g, struct tcp_conn *c, int fault)
 	reply_bare(g, c, f->status, f->text, g->head.method == METHOD_HEAD);
 }
 
-// The client has sent FIN, whatever is still in the queue.
-static bool client_ended(const struct tcp_conn *c)
+bool conn_ended(const struct tcp_conn *c)
 {
 	struct tcp_info info;
 
@@ -547,7 +561,7 @@ static bool client_preface(struct gateway *g, struct tcp_conn *c, const struct s
 {
 	enum preface preface = preface_read(g, c, l);
 
-	if (preface == PREFACE_BAD || (preface == PREFACE_MORE && client_ended(c))) {
+	if (preface == PREFACE_BAD || (preface == PREFACE_MORE && conn_ended(c))) {
 		client_close(g, c);
 		return false;
 	}
@@ -585,7 +599,7 @@ static void client_turn(struct gateway *g, struct tcp_conn *c)
 			return; // answers wait to be read: EV_WRITABLE goes on
 		n = request_head_parse(g, c, &scanned, l);
 		if (n == HTTP_MORE) {
-			if (client_ended(c)) {
+			if (conn_ended(c)) {
 				client_end(g, c);
 				return;
 			}

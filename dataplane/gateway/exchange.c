@@ -79,6 +79,8 @@ static void exchange_end(struct exchange *x)
 		pkt_free_chain(x->head);
 	if (x->kept)
 		pkt_free_chain(x->kept);
+	if (x->withheld)
+		pkt_free_chain(x->withheld);
 	slab_put(&g->exchanges, x);
 }
 

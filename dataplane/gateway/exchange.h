@@ -81,6 +81,7 @@ struct exchange {
 	// the client, until it leaves with the first of its body.
 	struct pkt *head;
 	struct pkt *kept;             // what the response's fields say of the request; NULL: nothing
+	struct pkt *withheld;         // names that its trailers may not have, see trailers.c; NULL: none
 	struct http_body request;     // what is left to come from the client
 	struct http_body response;    // what is left to come from upstream
 	uint64_t started, deadline;   // ns; deadline 0: none
@@ -113,6 +114,7 @@ struct exchange {
 	bool retry;            // the timer is to look at a shortage again
 	uint8_t parked_at;     // enum stage
 	uint8_t cors;          // origin of the request, see policy/cors/cors.h
+	uint8_t trailers;      // which may pass, see trailers.h
 	uint32_t parked_with;  // what that stage wants to know again
 	char request_id[32];
 	char text[160]; // method and path for the log, only when requests are logged
@@ -258,6 +260,10 @@ static inline void client_progress(struct exchange *x)
 // client.c
 // Finds a response head; see head_parse() in client.c.
 int response_head_parse(struct gateway *g, struct tcp_conn *c, uint32_t *scanned);
+// The same for a trailer section.
+int trailers_parse(struct gateway *g, struct tcp_conn *c, uint32_t *scanned, const struct http_limits *limits);
+// Its peer has sent FIN, whatever is still in the queue.
+bool conn_ended(const struct tcp_conn *c);
 
 // exchange.c
 void exchange_unpin(struct exchange *x);
@@ -360,7 +366,15 @@ struct slice text_printf(struct gateway *g, const char *format, ...) __attribute
 struct slice gateway_date(struct gateway *g);
 
 // relay.c
-enum relay { RELAY_MORE, RELAY_DONE, RELAY_FAULT, RELAY_EOF, RELAY_NO_BUFFER };
+enum relay {
+	RELAY_MORE,
+	RELAY_DONE,
+	RELAY_TRAILERS, // all of the payload is moved, trailers stand behind it
+	RELAY_ENDED,    // done, and its end is sent, too
+	RELAY_FAULT,
+	RELAY_EOF,
+	RELAY_NO_BUFFER
+};
 // Moves payload from one connection's receive queue to the other's send queue as far as both allow, framed
 // anew. head: goes before it, and takes the first of it along where that fits one segment; NULL: none. *moved:
 // payload bytes.

@@ -1,6 +1,7 @@
 // Heads on their way through: what a proxy adds and takes away (RFC 9110 7.6).
 #include "gateway/rewrite.h"
 #include "gateway/sticky.h"
+#include "gateway/trailers.h"
 #include "gateway/tunnel.h"
 #include <errno.h>
 #include <stdarg.h>
@@ -169,6 +170,10 @@ uint16_t forward_request(struct exchange *x)
 		ok = ok && forward_line(g, h, HDR_x_request_id, SLICE("X-Request-Id"),
 					slice_of(x->request_id, sizeof(x->request_id)));
 	}
+	if (trailers_due(x, h)) {
+		trailers_begin(x);
+		ok = ok && trailers_ask(x);
+	}
 	if (!ok || !target.p)
 		return 431;
 
@@ -279,6 +284,8 @@ int forward_response(struct exchange *x, enum http_framing out, uint64_t length)
 	if (!http_find_id(h, HDR_x_request_id))
 		ok = ok && forward_line(g, h, HDR_x_request_id, SLICE("X-Request-Id"),
 					slice_of(x->request_id, sizeof(x->request_id)));
+	if (x->trailers & TRAILERS_TO_CLIENT)
+		ok = ok && trailers_answer(x, out == FRAMING_CHUNKED);
 	if (x->tunnel)
 		ok = ok && tunnel_response(x, h, &connection);
 	if (x->route->sticky == STICKY_COOKIE)

@@ -79,10 +79,16 @@ static uint64_t taken(const struct exchange *x)
 	return in > left ? in - left : 0;
 }
 
+// The upstream takes nothing of what is there; trailers stay there until they are whole.
+static bool untaken(const struct exchange *x)
+{
+	return tcp_recv_len(x->client) && !http_body_trailers(&x->request);
+}
+
 // The upstream, not the client, holds the body up: it takes nothing, or has no connection yet.
 static bool body_held_up(const struct exchange *x)
 {
-	return tcp_recv_len(x->client) || !x->attempt || x->attempt->state < ATTEMPT_WAITING;
+	return untaken(x) || !x->attempt || x->attempt->state < ATTEMPT_WAITING;
 }
 
 // The body does not come, or comes slower than it must. False: the exchange has ended.
@@ -102,7 +108,7 @@ static bool body_look(struct exchange *x, const struct snap_listener *l)
 		return true;
 	if (x->response_started)
 		return true; // then it is looked at as the answer is
-	if (tcp_recv_len(x->client)) {
+	if (untaken(x)) {
 		count(g, CTR_up_body_stalled);
 		exchange_fail(x, 504, "the upstream did not take the request body in time");
 	} else {
@@ -139,7 +145,7 @@ static bool response_look(struct exchange *x, const struct snap_listener *l)
 	if (tcp_send_queued(x->client)) {
 		count(g, CTR_http_read_timeout);
 		exchange_abort(x);
-	} else if (awaits_body(x) && !tcp_recv_len(x->client)) {
+	} else if (awaits_body(x) && !untaken(x)) {
 		count(g, CTR_http_body_timeout);
 		exchange_cut(x);
 	} else {

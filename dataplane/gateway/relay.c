@@ -1,7 +1,7 @@
 // Bodies on their way through, in both directions: taken out of one framing and put into another, in the
 // packet buffers they came in. Nothing is read that the other side has no room for, so that back-pressure goes
 // through TCP's window.
-#include "gateway/exchange.h"
+#include "gateway/trailers.h"
 
 #define CHUNK_SIZE_ROOM 18
 // What TCP and the layers below write in front of payload.
@@ -44,6 +44,10 @@ enum relay relay_body(struct gateway *g, struct tcp_conn *from, struct http_body
 		struct pkt *p = tcp_recv_peek(from);
 		size_t skip, run;
 
+		if (http_body_trailers(in)) {
+			result = RELAY_TRAILERS;
+			break;
+		}
 		if (!p) {
 			if (tcp_recv_eof(from))
 				result = in->framing == FRAMING_CLOSE ? RELAY_DONE : RELAY_EOF;
@@ -133,6 +137,11 @@ bool relay_request(struct exchange *x)
 	r = http_body_done(&x->request)
 		    ? RELAY_DONE
 		    : relay_body(g, x->client, &x->request, a->conn->tcp, chunked, NULL, &moved);
+	if (r == RELAY_TRAILERS) {
+		r = trailers_relay(x, TRAILERS_TO_UPSTREAM);
+		if (r == RELAY_MORE && conn_ended(x->client))
+			r = RELAY_EOF;
+	}
 	x->bytes_in += moved;
 	if (moved) {
 		x->body_sent = true;
@@ -144,9 +153,11 @@ bool relay_request(struct exchange *x)
 	case RELAY_NO_BUFFER:
 		retry_later(x);
 		break;
+	case RELAY_TRAILERS:
 	case RELAY_DONE:
+	case RELAY_ENDED:
 		x->chunk_end_due = false;
-		if (chunked && tcp_send_copy(a->conn->tcp, "0\r\n\r\n", 5) != 0) {
+		if (chunked && r != RELAY_ENDED && tcp_send_copy(a->conn->tcp, "0\r\n\r\n", 5) != 0) {
 			x->chunk_end_due = true;
 			retry_later(x);
 			break;
@@ -186,6 +197,11 @@ bool relay_response(struct exchange *x)
 	x->head = NULL;
 	if (!x->terminator_due)
 		r = relay_body(g, a->conn->tcp, &x->response, x->client, chunked, head, &moved);
+	if (r == RELAY_TRAILERS) {
+		r = trailers_relay(x, TRAILERS_TO_CLIENT);
+		if (r == RELAY_MORE && (a->eof || a->dead))
+			r = RELAY_EOF;
+	}
 	x->bytes_out += moved;
 	if (r != RELAY_DONE && (moved || head))
 		client_progress(x);
@@ -195,9 +211,11 @@ bool relay_response(struct exchange *x)
 	case RELAY_NO_BUFFER:
 		retry_later(x);
 		break;
+	case RELAY_TRAILERS:
 	case RELAY_DONE:
+	case RELAY_ENDED:
 		x->terminator_due = false;
-		if (chunked && tcp_send_copy(x->client, "0\r\n\r\n", 5) != 0) {
+		if (chunked && r != RELAY_ENDED && tcp_send_copy(x->client, "0\r\n\r\n", 5) != 0) {
 			x->terminator_due = true;
 			client_progress(x);
 			retry_later(x);

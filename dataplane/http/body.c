@@ -17,20 +17,17 @@ enum state {
 	EXT_QUOTED_PAIR,
 	EXT_QUOTED_END,
 	SIZE_LF,
-	DATA,
 	DATA_CR,
 	DATA_LF,
-	TRAILER_FIRST,
-	TRAILER_NAME,
-	TRAILER_VALUE,
-	TRAILER_LF,
-	LAST_LF,
+	LAST_FIRST, // behind the last chunk's size line
+	LAST_LF,    // of the empty line that ends it all
+	DATA,       // from here on no byte is framing
+	TRAILERS,   // a field line stands here
 	DONE,
 };
 
 #define SIZE_DIGITS_MAX 16
 #define EXTENSION_MAX   256
-#define TRAILERS_MAX    4096
 // Extensions are read for nothing. A chunk makes up for 16 bytes of them, and for twice its size; what is
 // beyond that adds up to so much in a body.
 #define EXCESS_MAX 16384
@@ -61,6 +58,16 @@ bool http_body_done(const struct http_body *b)
 		return false;
 	}
 	return false;
+}
+
+bool http_body_trailers(const struct http_body *b)
+{
+	return b->state == TRAILERS;
+}
+
+void http_body_end(struct http_body *b)
+{
+	b->state = DONE;
 }
 
 static int hex_value(char c)
@@ -177,7 +184,7 @@ static bool excess_bounded(struct http_body *b)
 
 static enum http_fault size_line_end(struct http_body *b, char c)
 {
-	enum state next = b->left ? DATA : TRAILER_FIRST;
+	enum state next = b->left ? DATA : LAST_FIRST;
 
 	b->line = 0;
 	if (b->excess && !excess_bounded(b))
@@ -186,38 +193,6 @@ static enum http_fault size_line_end(struct http_body *b, char c)
 		return FAULT_body_too_large;
 	b->room -= b->left;
 	return line_feed(b, c, next);
-}
-
-// Trailers are dropped, but what is no field line is refused: it may be another message that was smuggled.
-static enum http_fault trailer(struct http_body *b, char c)
-{
-	uint8_t cls = scan_class[(uint8_t)c];
-
-	if (++b->line > TRAILERS_MAX)
-		return FAULT_too_many_fields;
-	switch (b->state) {
-	case TRAILER_FIRST:
-		if (c == '\r') {
-			b->state = LAST_LF;
-			return FAULT_NONE;
-		}
-		if (c == ' ' || c == '\t')
-			return FAULT_obs_fold;
-		b->state = TRAILER_NAME;
-		return cls & SCAN_TCHAR ? FAULT_NONE : c == '\n' ? FAULT_bad_line_end : FAULT_bad_field_name;
-	case TRAILER_NAME:
-		if (c == ':')
-			b->state = TRAILER_VALUE;
-		else if (!(cls & SCAN_TCHAR))
-			return FAULT_bad_field_name;
-		return FAULT_NONE;
-	default:
-		if (c == '\r')
-			b->state = TRAILER_LF;
-		else if (!(cls & SCAN_VALUE))
-			return c == '\n' ? FAULT_bad_line_end : FAULT_bad_field_value;
-		return FAULT_NONE;
-	}
 }
 
 // One byte of framing.
@@ -247,16 +222,14 @@ static enum http_fault framing_byte(struct http_body *b, char c)
 		return c == '\r' ? FAULT_NONE : FAULT_bad_chunk;
 	case DATA_LF:
 		return line_feed(b, c, SIZE_FIRST);
-	case TRAILER_FIRST:
-	case TRAILER_NAME:
-	case TRAILER_VALUE:
-		return trailer(b, c);
-	case TRAILER_LF:
-		return line_feed(b, c, TRAILER_FIRST);
+	case LAST_FIRST: // a CR, see chunked_next()
+		b->state = LAST_LF;
+		return FAULT_NONE;
 	case LAST_LF:
 		return line_feed(b, c, DONE);
 	case PLAIN:
 	case DATA:
+	case TRAILERS:
 	case DONE:
 		break;
 	}
@@ -275,7 +248,12 @@ static enum http_fault chunked_next(struct http_body *b, const char *p, size_t n
 {
 	size_t i = 0;
 
-	while (i < n && b->state != DATA && b->state != DONE) {
+	while (i < n && b->state < DATA) {
+		if (b->state == LAST_FIRST && p[i] != '\r') {
+			b->state = TRAILERS;
+			b->left = 0;
+			break;
+		}
 		b->fault = (uint8_t)framing_byte(b, p[i++]);
 		if (b->fault)
 			return (enum http_fault)b->fault;

@@ -20,7 +20,10 @@ static struct addr address(const char *text)
 
 static struct snapshot *snapshot_make(void)
 {
-	static const struct route_pattern pattern[] = {{.host = {"", 0}, .path = {"/", 1}, .prefix = true}};
+	static const struct route_pattern pattern[] = {
+		{.host = {"", 0}, .path = {"/trailers", 9}, .prefix = true},
+		{.host = {"", 0}, .path = {"/", 1}, .prefix = true}};
+	enum { ROUTES = sizeof(pattern) / sizeof(pattern[0]) };
 	static const char *const name[LISTENERS] = {"strict", "lenient", "small"};
 	struct snapshot h = {.magic = SNAPSHOT_MAGIC,
 			     .version = SNAPSHOT_VERSION,
@@ -37,7 +40,13 @@ static struct snapshot *snapshot_make(void)
 	struct snap_upstream u = {
 		.stat_slot = 1, .port = 1, .connect_timeout = 60 * SEC, .idle_timeout = 3600 * SEC};
 	struct snap_target t = {.weight = 1};
-	struct snap_route route = {.action = ACTION_TO, .stat_slot = 1, .attempts = 1};
+	struct snap_route route[ROUTES] = {
+		{.action = ACTION_TO,
+		 .stat_slot = 1,
+		 .attempts = 1,
+		 .trailers_request = TRAILERS_PASS,
+		 .trailers_response = TRAILERS_PASS},
+		{.action = ACTION_TO, .stat_slot = 1, .attempts = 1, .trailers_response = TRAILERS_ACCEPTED}};
 
 	blob_add(&b, &h, 1, sizeof(h));
 	port[0].addresses = blob_add(&b, &wan, 1, sizeof(wan));
@@ -63,9 +72,10 @@ static struct snapshot *snapshot_make(void)
 	h.listeners = blob_add(&b, listener, LISTENERS, sizeof(listener[0]));
 	u.endpoints = blob_add(&b, &e, 1, sizeof(e));
 	h.upstreams = blob_add(&b, &u, 1, sizeof(u));
-	route.targets = blob_add(&b, &t, 1, sizeof(t));
-	h.routes = blob_add(&b, &route, 1, sizeof(route));
-	if (!routetable_build(&b, pattern, 1, &h) || b.failed)
+	for (unsigned i = 0; i < ROUTES; i++)
+		route[i].targets = blob_add(&b, &t, 1, sizeof(t));
+	h.routes = blob_add(&b, route, ROUTES, sizeof(route[0]));
+	if (!routetable_build(&b, pattern, ROUTES, &h) || b.failed)
 		abort();
 	h.size = b.n;
 	memcpy(b.p, &h, sizeof(h));

@@ -173,6 +173,8 @@ static void case_line(const struct reader *r, struct testcase *c, const char *p)
 		unescape(r, &c->body, p);
 	} else if (word(&p, "has") && c->n_has < CASE_FIELDS) {
 		c->has[c->n_has++] = plain(r, p);
+	} else if (word(&p, "trailer") && c->n_trailers < CASE_FIELDS) {
+		c->trailer[c->n_trailers++] = plain(r, p);
 	} else if (word(&p, "lacks") && c->n_lacks < CASE_FIELDS) {
 		c->lacks[c->n_lacks++] = text_of(p);
 	} else if (word(&p, "closes")) {
@@ -186,6 +188,8 @@ static void case_line(const struct reader *r, struct testcase *c, const char *p)
 
 		c->method = http_method_of(slice_of(p, space ? (size_t)(space - p) : strlen(p)));
 		c->minor = !(space && strcmp(space, " HTTP/1.0") == 0);
+	} else if (word(&p, "te")) {
+		c->te = true;
 	} else if (word(&p, "end")) {
 		c->ending = word(&p, "close") ? END_CLOSE : word(&p, "reset") ? END_RESET : END_STAYS;
 	} else {

@@ -11,7 +11,7 @@ enum outcome {
 enum listener { LISTENER_STRICT, LISTENER_LENIENT, LISTENER_SMALL, LISTENERS };
 enum ending { END_STAYS, END_CLOSE, END_RESET };
 
-#define CASE_FIELDS 6
+#define CASE_FIELDS 8
 
 struct testcase {
 	const char *name, *rfc, *why;
@@ -26,10 +26,12 @@ struct testcase {
 	enum http_framing framing; // of the forwarded message
 	struct slice body;
 	const char *has[CASE_FIELDS], *lacks[CASE_FIELDS]; // field lines, names
-	unsigned n_has, n_lacks;
+	const char *trailer[CASE_FIELDS]; // FORWARDED: field lines behind the body, these and no others
+	unsigned n_has, n_lacks, n_trailers;
 	bool closes;             // the connection it came on serves no more
 	enum http_method method; // responses: of the request, which is of HTTP/1.minor
 	uint8_t minor;
+	bool te;            // which says TE: trailers
 	enum ending ending; // responses: what the backend does behind the bytes
 };
 

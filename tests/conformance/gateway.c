@@ -43,17 +43,30 @@ static bool start_is(const struct message *m, const char *start)
 	return m->start.n == strlen(start) && memcmp(m->start.p, start, m->start.n) == 0;
 }
 
+static bool line_is(struct slice name, struct slice value, const char *line)
+{
+	char one[KEPT_MAX / 4];
+	int n = snprintf(one, sizeof(one), "%.*s: %.*s", (int)name.n, name.p, (int)value.n, value.p);
+
+	return n > 0 && strcmp(one, line) == 0;
+}
+
 static bool has_line(const struct message *m, const char *line)
 {
-	for (unsigned i = 0; i < m->n; i++) {
-		char one[KEPT_MAX / 4];
-		int n = snprintf(one, sizeof(one), "%.*s: %.*s", (int)m->name[i].n, m->name[i].p,
-				 (int)m->value[i].n, m->value[i].p);
-
-		if (n > 0 && strcmp(one, line) == 0)
+	for (unsigned i = 0; i < m->n; i++)
+		if (line_is(m->name[i], m->value[i], line))
 			return true;
-	}
 	return false;
+}
+
+static const char *trailers_judge(const struct testcase *c, const struct message *m)
+{
+	if (m->n_trailers != c->n_trailers)
+		return say("%u trailers, not %u", m->n_trailers, c->n_trailers);
+	for (unsigned i = 0; i < c->n_trailers; i++)
+		if (!line_is(m->trailer_name[i], m->trailer_value[i], c->trailer[i]))
+			return say("lacks the trailer \"%.100s\"", c->trailer[i]);
+	return NULL;
 }
 
 static const char *fields_judge(const struct testcase *c, const struct message *m)
@@ -78,7 +91,7 @@ static const char *body_judge(const struct testcase *c, const struct message *m,
 		return say("framing %d, not %d", framing, c->framing);
 	if (m->body.n != c->body.n || (m->body.n && memcmp(m->body.p, c->body.p, m->body.n) != 0))
 		return say("a body of %zu bytes: %.*s", m->body.n, (int)m->body.n, m->body.p);
-	return NULL;
+	return trailers_judge(c, m);
 }
 
 // The answers that the client was sent, but interim ones: statuses, and how it ended.
@@ -297,8 +310,9 @@ static const char *response_run(struct bed *b, const struct testcase *c, struct 
 	uint64_t before = c->reason ? counted(b, c->reason) : 0;
 	const char *what = NULL;
 	char request[128];
-	int n = snprintf(request, sizeof(request), "%s /first HTTP/1.%u\r\nHost: a.example\r\n\r\n",
-			 http_method_name[c->method], c->minor);
+	int n = snprintf(request, sizeof(request), "%s /first HTTP/1.%u\r\nHost: a.example\r\n%s\r\n",
+			 http_method_name[c->method], c->minor,
+			 c->te ? "TE: trailers\r\nConnection: TE\r\n" : "");
 
 	bed_case(b);
 	b->answer = c;

@@ -3,6 +3,7 @@
 #include "conformance/cases.h"
 #include "http/body.h"
 #include "http/forms.h"
+#include "http/trailer.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,6 +77,19 @@ static struct seen message_read(const struct testcase *c, bool request, size_t f
 			in_body = true;
 		}
 		while (in_body && s.fault == FAULT_NONE && at < n && !http_body_done(&b)) {
+			if (http_body_trailers(&b)) {
+				static struct http_head fields;
+				const struct http_limits limits = listener_limits(c->listener);
+				int used = http_parse_trailers(copy + at, n - at, &limits, &fields);
+
+				if (used < 0)
+					s.fault = (enum http_fault) - used;
+				if (used <= 0)
+					break;
+				at += (size_t)used;
+				http_body_end(&b);
+				break;
+			}
 			s.fault = http_body_next(&b, copy + at, n - at, &skip, &run);
 			memcpy(s.body + s.n, copy + at + skip, run);
 			s.n += run;

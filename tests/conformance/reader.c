@@ -36,7 +36,8 @@ static int line_take(struct slice s, struct slice *line)
 	return 0;
 }
 
-static bool field_take(struct message *m, struct slice line)
+// Adds what a line has to the n names and values.
+static bool field_take(struct slice line, struct slice *names, struct slice *values, unsigned *n)
 {
 	size_t colon = 0;
 
@@ -47,15 +48,15 @@ static bool field_take(struct message *m, struct slice line)
 			return false;
 		colon++;
 	}
-	if (colon == 0 || colon == line.n || m->n == READER_FIELDS)
+	if (colon == 0 || colon == line.n || *n == READER_FIELDS)
 		return false;
-	m->name[m->n] = slice_of(line.p, colon);
+	names[*n] = slice_of(line.p, colon);
 	colon++;
 	while (colon < line.n && (line.p[colon] == ' ' || line.p[colon] == '\t'))
 		colon++;
 	while (line.n > colon && (line.p[line.n - 1] == ' ' || line.p[line.n - 1] == '\t'))
 		line.n--;
-	m->value[m->n++] = slice_of(line.p + colon, line.n - colon);
+	values[(*n)++] = slice_of(line.p + colon, line.n - colon);
 	return true;
 }
 
@@ -74,8 +75,32 @@ static bool number(struct slice s, const char *digits, unsigned base, uint64_t *
 	return true;
 }
 
-// Chunks without extensions and trailers, as the gateway is to write them. Bytes used, 0: not complete, -1.
-static int chunks_take(struct slice s, size_t *n)
+// Field lines through an empty one. A trailer that would change what the message is has no place there.
+static int trailers_take(struct slice s, struct message *m)
+{
+	static const char *const never[] = {"content-length", "transfer-encoding", "host",   "connection",
+					    "trailer",        "content-type",      "cookie", "authorization"};
+	size_t at = 0;
+
+	for (;;) {
+		struct slice line;
+		int used = line_take(slice_of(s.p + at, s.n - at), &line);
+
+		if (used <= 0)
+			return used;
+		at += (size_t)used;
+		if (line.n == 0)
+			return (int)at;
+		if (!field_take(line, m->trailer_name, m->trailer_value, &m->n_trailers))
+			return -1;
+		for (unsigned i = 0; i < sizeof(never) / sizeof(never[0]); i++)
+			if (name_is(m->trailer_name[m->n_trailers - 1], never[i]))
+				return -1;
+	}
+}
+
+// Chunks without extensions, as the gateway is to write them. Bytes used, 0: not complete, -1.
+static int chunks_take(struct slice s, size_t *n, struct message *m)
 {
 	size_t at = 0;
 
@@ -97,13 +122,15 @@ static int chunks_take(struct slice s, size_t *n)
 		memcpy(body + *n, s.p + at, size);
 		*n += size;
 		at += size;
+		if (size == 0) {
+			used = trailers_take(slice_of(s.p + at, s.n - at), m);
+			return used > 0 ? (int)at + used : used;
+		}
 		if (s.n - at < 2)
 			return 0;
 		if (memcmp(s.p + at, "\r\n", 2) != 0)
 			return -1;
 		at += 2;
-		if (size == 0)
-			return (int)at;
 	}
 }
 
@@ -116,7 +143,7 @@ static int body_take(struct slice s, enum body_rule rule, uint64_t length, struc
 	if (rule == BODY_NONE) {
 		;
 	} else if (m->chunked) {
-		used = chunks_take(s, &n);
+		used = chunks_take(s, &n, m);
 		if (used < 0)
 			return -1;
 		m->whole = used > 0;
@@ -155,7 +182,7 @@ int message_take(struct slice s, bool request, enum body_rule rule, struct messa
 		}
 		if (at == 0)
 			m->start = line;
-		else if (line.n && !field_take(m, line)) {
+		else if (line.n && !field_take(line, m->name, m->value, &m->n)) {
 			*why = "no field line";
 			return -1;
 		}

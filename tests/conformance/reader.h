@@ -10,6 +10,8 @@ struct message {
 	struct slice start; // the first line
 	unsigned n;
 	struct slice name[READER_FIELDS], value[READER_FIELDS];
+	unsigned n_trailers; // behind a chunked body
+	struct slice trailer_name[READER_FIELDS], trailer_value[READER_FIELDS];
 	bool chunked, length; // how the body is framed; neither: none, or until the close
 	struct slice body;    // without framing; in memory of the reader, until its next call
 	bool whole;           // the body is complete

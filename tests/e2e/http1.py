@@ -10,6 +10,7 @@ class Response:
         self.status, self.reason = int(status), reason[0] if reason else ""
         self.fields = [(name, value.strip()) for name, _, value in (field.partition(":") for field in fields)]
         self.body = b""
+        self.trailers = []
         self.framing = None
 
     def all(self, name):
@@ -103,8 +104,9 @@ class Conn:
                     break
                 pieces.append(self.take(size))
                 assert self.take(2) == b"\r\n", "a chunk must end in CRLF"
-            while self.until(b"\r\n"):
-                pass
+            while line := self.until(b"\r\n"):
+                name, _, value = line.decode("latin-1").partition(":")
+                answer.trailers.append((name, value.strip()))
             answer.body = b"".join(pieces)
         elif length is not None:
             answer.framing, answer.body = "length", self.take(int(length))

@@ -38,11 +38,13 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	CHECK(pool);
 	bed_init(&bed, pool);
 	r = (struct snap_route *)(uintptr_t)snap_at(bed.snapshot, bed.snapshot->routes);
-	r->upgrade = 1u << UPGRADE_WEBSOCKET;
-	r->connect = 1;
-	r->tunnel_idle = 20000000000;
-	r->per_try = 15000000000;
-	r->attempts = 2;
+	for (unsigned i = 0; i < bed.snapshot->routes.n; i++) {
+		r[i].upgrade = 1u << UPGRADE_WEBSOCKET;
+		r[i].connect = 1;
+		r[i].tunnel_idle = 20000000000;
+		r[i].per_try = 15000000000;
+		r[i].attempts = 2;
+	}
 	l = (struct snap_listener *)(uintptr_t)snap_at(bed.snapshot, bed.snapshot->listeners);
 	for (unsigned i = 0; i < LISTENERS; i++) {
 		l[i].head_timeout = l[i].idle_timeout = l[i].body_timeout = l[i].response_idle = 10000000000;

@@ -559,10 +559,10 @@ static bool chunk_size(const struct input *in, size_t *i, uint64_t *size)
 	return crlf(in, i);
 }
 
-size_t ref_chunked(const char *text, size_t n, char *payload, size_t *payload_n)
+size_t ref_chunked(const char *text, size_t n, char *payload, size_t *payload_n, struct ref_head *trailers)
 {
 	struct input in = {text, n};
-	size_t i = 0, trailers;
+	size_t i = 0, from;
 	uint64_t size;
 
 	*payload_n = 0;
@@ -579,13 +579,9 @@ size_t ref_chunked(const char *text, size_t n, char *payload, size_t *payload_n)
 		if (!crlf(&in, &i))
 			return 0;
 	}
-	for (trailers = i; !crlf(&in, &i);) {
-		struct ref_span name, value;
-
-		if (!field_line(&in, &i, &name, &value))
+	for (from = i, trailers->fields = 0; !crlf(&in, &i); trailers->fields++)
+		if (trailers->fields == REF_FIELDS ||
+		    !field_line(&in, &i, &trailers->name[trailers->fields], &trailers->value[trailers->fields]))
 			return 0;
-		if (i - trailers > 4096)
-			return 0;
-	}
-	return i;
+	return i - from <= 4096 ? i : 0;
 }

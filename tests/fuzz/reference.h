@@ -36,4 +36,5 @@ void ref_request(const char *text, size_t n, struct ref_head *h);
 void ref_response(const char *text, size_t n, struct ref_head *h);
 // The payload of a chunked body goes to payload, which has room for n bytes. Bytes of the body; 0: none that is
 // whole and right.
-size_t ref_chunked(const char *text, size_t n, char *payload, size_t *payload_n);
+// trailers: their fields, at most 100 in at most 4096 bytes with the empty line; nothing else is filled.
+size_t ref_chunked(const char *text, size_t n, char *payload, size_t *payload_n, struct ref_head *trailers);

@@ -1,4 +1,4 @@
-#include "policy/headers/conf.h"
+#include "policy/headers/headers.h"
 #include "policy/stage.h"
 
 // The first field of the name takes the value, others of it go.
@@ -117,4 +117,13 @@ enum verdict headers_run(enum stage_hook hook, struct stage_ctx *ctx)
 	ctx->status = hook == HOOK_HEAD ? 431 : 502;
 	ctx->message = "too many header fields";
 	return VERDICT_REPLY;
+}
+
+struct snap_ref headers_edits(const struct snapshot *s, const struct snap_route *r, bool request)
+{
+	const struct headers_conf *conf = snap_at(s, r->stage_conf[STAGE_headers]);
+
+	if (!(r->stages & 1u << STAGE_headers))
+		return (struct snap_ref){0, 0};
+	return request ? conf->request : conf->response;
 }

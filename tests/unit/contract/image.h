@@ -307,6 +307,8 @@ static void image_routes(struct image *m)
 	r->attempts = 2;
 	r->per_try = 1000000000;
 	r->sticky = STICKY_COOKIE;
+	r->trailers_request = TRAILERS_PASS;
+	r->trailers_response = TRAILERS_ACCEPTED;
 	r->sticky_name = image_text(m, "sid");
 	r->rewrites = 1;
 	r->rewrite_path = image_records(m, 2, sizeof(struct snap_piece));

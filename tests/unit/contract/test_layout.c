@@ -68,6 +68,7 @@ static void snapshot_of_version_5_has_its_layout(void **state)
 	AT(snap_route, targets, 24);
 	AT(snap_route, status, 32);
 	AT(snap_route, answer, 64);
+	AT(snap_route, trailers_request, 78);
 	AT(snap_route, timeout, 80);
 	AT(snap_route, attempts, 96);
 	AT(snap_route, stage_conf, 120);
