@@ -1,76 +1,10 @@
 #include "route/negotiate.h"
-
-#define QUALITY_FULL 1000u
-
-static struct slice trimmed(struct slice s)
-{
-	while (s.n && (*s.p == ' ' || *s.p == '\t'))
-		s = slice_of(s.p + 1, s.n - 1);
-	while (s.n && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
-		s.n--;
-	return s;
-}
-
-static struct slice cut(struct slice *rest, char separator)
-{
-	const char *at = rest->n ? memchr(rest->p, separator, rest->n) : NULL;
-	struct slice head = slice_of(rest->p, at ? (size_t)(at - rest->p) : rest->n);
-
-	*rest = at ? slice_of(at + 1, rest->n - head.n - 1) : slice_of(rest->p + rest->n, 0);
-	return trimmed(head);
-}
-
-// weight = "q=" qvalue (RFC 9110 12.4.2), in thousandths; -1: it is none.
-static int weight(struct slice v)
-{
-	int q, unit = 100;
-
-	if (v.n == 0 || v.n > 5 || (v.p[0] != '0' && v.p[0] != '1') || (v.n > 1 && v.p[1] != '.'))
-		return -1;
-	q = v.p[0] == '1' ? 1000 : 0;
-	for (size_t i = 2; i < v.n; i++, unit /= 10) {
-		if (v.p[i] < '0' || v.p[i] > '9')
-			return -1;
-		q += (v.p[i] - '0') * unit;
-	}
-	return q > 1000 ? -1 : q;
-}
-
-struct range {
-	struct slice name;
-	bool parameters; // beside q
-	uint32_t q;
-};
-
-// The next range of a list that is well-formed.
-static bool range_next(struct slice *list, struct range *r)
-{
-	struct slice element;
-
-	while (http_list_next(list, &element)) {
-		int q = QUALITY_FULL;
-
-		r->name = cut(&element, ';');
-		r->parameters = false;
-		while (element.n && q >= 0) {
-			struct slice p = cut(&element, ';');
-
-			if (p.n >= 2 && (p.p[0] == 'q' || p.p[0] == 'Q') && p.p[1] == '=')
-				q = weight(slice_of(p.p + 2, p.n - 2));
-			else if (p.n)
-				r->parameters = true;
-		}
-		r->q = (uint32_t)q;
-		if (q >= 0 && r->name.n)
-			return true;
-	}
-	return false;
-}
+#include "http/weighted.h"
 
 // How specific a range is that takes the thing; 0: it does not.
-typedef uint32_t specific_fn(const struct range *r, struct slice what);
+typedef uint32_t specific_fn(const struct http_weighted *r, struct slice what);
 
-static uint32_t type_specific(const struct range *r, struct slice type)
+static uint32_t type_specific(const struct http_weighted *r, struct slice type)
 {
 	const char *slash = memchr(r->name.p, '/', r->name.n);
 	size_t major = slash ? (size_t)(slash - r->name.p) : 0;
@@ -92,7 +26,7 @@ static bool tag_below(struct slice tag, struct slice range)
 	       (tag.n == range.n || tag.p[range.n] == '-');
 }
 
-static uint32_t language_specific(const struct range *r, struct slice tag)
+static uint32_t language_specific(const struct http_weighted *r, struct slice tag)
 {
 	if (slice_eq(r->name, SLICE("*")))
 		return 1;
@@ -109,12 +43,12 @@ static uint32_t quality(const struct http_head *h, struct slice field, specific_
 
 	for (unsigned i = 0; h && i < h->n; i++) {
 		struct slice list = h->field[i].value;
-		struct range r;
+		struct http_weighted r;
 
 		if (h->field[i].dropped || !slice_ieq(h->field[i].name, field))
 			continue;
 		seen = true;
-		while (range_next(&list, &r)) {
+		while (http_weighted_next(&list, &r)) {
 			uint32_t k = specific(&r, what);
 
 			if (k > best || (k && k == best && r.q > q)) {
@@ -123,7 +57,7 @@ static uint32_t quality(const struct http_head *h, struct slice field, specific_
 			}
 		}
 	}
-	return seen ? q : QUALITY_FULL;
+	return seen ? q : HTTP_WEIGHT_FULL;
 }
 
 static uint32_t best_of(const struct snapshot *s, const struct snap_condition *c, const struct route_query *q)
@@ -153,11 +87,11 @@ struct slice negotiate_version(const struct snapshot *s, const struct snap_api *
 			return q->head->field[i].value;
 	for (unsigned i = 0; prefix.n && q->head && i < q->head->n; i++) {
 		struct slice list = q->head->field[i].value;
-		struct range r;
+		struct http_weighted r;
 
 		if (q->head->field[i].dropped || !slice_ieq(q->head->field[i].name, SLICE("accept")))
 			continue;
-		while (range_next(&list, &r)) {
+		while (http_weighted_next(&list, &r)) {
 			struct slice t = r.name;
 
 			if (r.q <= best || t.n <= prefix.n + suffix.n ||
@@ -186,7 +120,7 @@ static bool version_is(const struct snapshot *s, const struct snap_condition *c,
 uint32_t negotiate_quality(const struct snapshot *s, const struct snap_route *r, const struct route_query *q)
 {
 	const struct snap_condition *c = snap_at(s, r->conditions);
-	uint32_t type = QUALITY_FULL, language = QUALITY_FULL;
+	uint32_t type = HTTP_WEIGHT_FULL, language = HTTP_WEIGHT_FULL;
 
 	for (uint32_t i = 0; i < r->conditions.n; i++) {
 		uint32_t *k = c[i].kind == CONDITION_ACCEPT ? &type : &language, v;
