@@ -31,9 +31,10 @@ DPDK_CFLAGS = $(patsubst -I%,-isystem %,$(filter-out -march=% -mrtm,$(shell $(PK
 	-march=$(MARCH)
 DPDK_LIBS = $(shell $(PKG) --libs libdpdk) -lrte_net_memif -lrte_net_ring
 ROUTE_LIBS := -lpcre2-8
+COMPRESS_LIBS := -lz -lbrotlienc
 CONTROL_LIBS = $(shell $(PKG) --libs liburing yaml-0.1 jansson libbpf libcrypto) -ljemalloc $(ROUTE_LIBS)
 EXPORTER_LIBS = $(shell $(PKG) --libs libbpf) -lcap-ng
-DATAPLANE_LIBS = $(DPDK_LIBS) $(ROUTE_LIBS) $(shell $(PKG) --libs libseccomp) -lcap-ng -lpthread
+DATAPLANE_LIBS = $(DPDK_LIBS) $(ROUTE_LIBS) $(COMPRESS_LIBS) $(shell $(PKG) --libs libseccomp) -lcap-ng -lpthread
 
 # V=1 shows whole commands.
 say = $(if $(V),,@echo '  $(if $(filter %.o,$@),CC,LINK) $@';)
@@ -123,7 +124,7 @@ TESTS :=
 define unit_rules
 TESTS += $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/$(1)/test_*.c))
 $(B)/tests/unit/$(1)/%: $(B)/tests/unit/$(1)/%.o $(call libs,$(below_$(1)))
-	$$(say)$$(CC) $(LDFLAGS) -o $$@ $$(filter %.o %.a,$$^) -lcmocka $$(if $$(filter port net tcp stack upstream gateway,$(1)),$$(DPDK_LIBS)) $$(if $$(filter route gateway,$(1)),$$(ROUTE_LIBS))
+	$$(say)$$(CC) $(LDFLAGS) -o $$@ $$(filter %.o %.a,$$^) -lcmocka $$(if $$(filter port net tcp stack upstream gateway,$(1)),$$(DPDK_LIBS)) $$(if $$(filter route gateway,$(1)),$$(ROUTE_LIBS)) $$(if $$(filter policy gateway,$(1)),$$(COMPRESS_LIBS) -lbrotlidec)
 endef
 $(foreach l,$(LAYERS),$(eval $(call unit_rules,$(l))))
 CONTROL_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/control/test_*.c))
@@ -161,7 +162,7 @@ sim-linked:
 GATEWAY_SIMS := $(addprefix $(B)/tests/sim/,gateway_sim gateway_rough)
 $(B)/tests/sim/gateway_rough: $(patsubst %,$(B)/%.o,tests/sim/rough_client tests/sim/rough_backend)
 $(GATEWAY_SIMS): $(B)/tests/sim/%: $(B)/tests/sim/%.o $(patsubst %,$(B)/%.o,tests/sim/world tests/sim/wire dataplane/worker control/blob control/routetable) $(call libs,$(ALL_LAYERS))
-	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) $(ROUTE_LIBS)
+	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) $(ROUTE_LIBS) $(COMPRESS_LIBS)
 
 # The conformance table, through the parser alone and through a whole gateway in simulation.
 CONFORMANCE := $(addprefix $(B)/tests/conformance/,parser gateway)
@@ -169,7 +170,7 @@ $(B)/tests/conformance/parser: $(patsubst %,$(B)/tests/conformance/%.o,parser ca
 	$(say)$(CC) $(LDFLAGS) -o $@ $^
 $(B)/tests/conformance/gateway: $(patsubst %,$(B)/tests/conformance/%.o,gateway bed cases reader) \
 	$(patsubst %,$(B)/%.o,tests/sim/world tests/sim/wire dataplane/worker control/blob control/routetable) $(call libs,$(ALL_LAYERS))
-	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) $(ROUTE_LIBS)
+	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) $(ROUTE_LIBS) $(COMPRESS_LIBS)
 conformance: $(CONFORMANCE)
 	@status=0; for run in $^; do $$run $(addprefix tests/conformance/,requests.txt responses.txt) || status=1; done; exit $$status
 .PHONY: conformance
@@ -200,7 +201,7 @@ $(B)/tests/unit/perf/%: $(B)/tests/unit/perf/%.o $(B)/libloadgen.a $(call libs,p
 
 # The worker and the generator in one thread: what a request costs (perf/instructions).
 $(B)/perf/instructions/instructions: $(patsubst %,$(B)/perf/%.o,instructions/main loadgen/backend loadgen/client loadgen/histogram loadgen/link loadgen/message) $(B)/dataplane/worker.o $(call libs,$(ALL_LAYERS))
-	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) $(ROUTE_LIBS)
+	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) $(ROUTE_LIBS) $(COMPRESS_LIBS)
 # What one operation costs, without a network: build/release/perf/micro/ratelimit
 $(B)/perf/micro/route: $(patsubst %,$(B)/control/%.o,blob routetable) $(call libs,route http)
 $(B)/perf/micro/parse: $(call libs,http)
@@ -247,7 +248,7 @@ FUZZ_EXCHANGE_OBJ := $(patsubst %.c,$(B)/fuzz/%.o,$(foreach l,$(ALL_LAYERS),$(ca
 $(filter $(B)/fuzz/tests/% $(B)/fuzz/dataplane/worker.o $(foreach l,gateway upstream policy,$(B)/fuzz/dataplane/$(l)/%), \
 	$(FUZZ_EXCHANGE_OBJ)) $(B)/fuzz/tests/fuzz/fuzz_exchange.o: FUZZ_MORE = $(DPDK_CFLAGS)
 $(B)/fuzz/fuzz_exchange: $(B)/fuzz/tests/fuzz/fuzz_exchange.o $(FUZZ_EXCHANGE_OBJ)
-	$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(DPDK_LIBS) $(ROUTE_LIBS)
+	$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(DPDK_LIBS) $(ROUTE_LIBS) $(COMPRESS_LIBS)
 fuzz-exchange: FUZZ_RUNS := $(or $(filter-out 50000,$(FUZZ_RUNS)),3000)
 fuzz-%: $(B)/fuzz/fuzz_%
 	@mkdir -p $(B)/fuzz/corpus/$*
@@ -293,7 +294,7 @@ $(B)/fuzz/planted/attempt.o $(B)/fuzz/planted/pool.o: $(B)/fuzz/planted/%.o: $(B
 	@$(CLANG) $(CPPFLAGS) $(FUZZ_CFLAGS) $(DPDK_CFLAGS) -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
 $(B)/fuzz/planted/fuzz_exchange: $(B)/fuzz/tests/fuzz/fuzz_exchange.o $(B)/fuzz/planted/attempt.o $(B)/fuzz/planted/pool.o \
 	$(filter-out %/gateway/attempt.o %/upstream/pool.o,$(FUZZ_EXCHANGE_OBJ))
-	@$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(DPDK_LIBS) $(ROUTE_LIBS)
+	@$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(DPDK_LIBS) $(ROUTE_LIBS) $(COMPRESS_LIBS)
 fuzz-planted-exchange: $(B)/fuzz/planted/fuzz_exchange
 	@mkdir -p $(B)/fuzz/planted/corpus-exchange
 	@! $< -seed=1 -runs=20000 -artifact_prefix=$(B)/fuzz/planted/ $(B)/fuzz/planted/corpus-exchange tests/fuzz/corpus/exchange \

@@ -67,6 +67,7 @@ static int job_system(struct job *j)
 	y->upstream_reserve = (uint32_t)(s->limits.upstream_reserve.given ? s->limits.upstream_reserve.v
 									  : s->limits.connections.v / 8);
 	y->min_mss = (uint32_t)s->limits.min_mss.v;
+	y->compressions = (uint32_t)s->limits.compressions.v;
 	y->packet_memory = s->memory.packets.v;
 	y->tcp = job_tcp(&s->tcp);
 	y->limit_memory = s->memory.rate_limits.v & ~4095ull;

@@ -66,6 +66,11 @@ static const struct field limits_fields[] = {
 	 .help = "of these, kept for upstreams when clients would take all; an eighth when not given"},
 	{"min_mss", KIND_NUMBER, F(conf_limits, min_mss), .min = SNAP_MSS_FLOOR_MIN, .max = SNAP_MSS_FLOOR_MAX,
 	 .def = "216", .help = "bytes; a peer that asks for smaller segments gets these"},
+	{"compressions", KIND_NUMBER, F(conf_limits, compressions), .min = 0, .max = SNAP_COMPRESSIONS_MAX,
+	 .def = "64",
+	 .help = "bodies that each worker may compress at a time, 512KiB each once a route compresses; others "
+		 "go as "
+		 "they are"},
 };
 static const struct object limits_object = {"limits", sizeof(struct conf_limits), OBJECT(limits_fields)};
 

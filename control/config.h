@@ -19,7 +19,7 @@ struct conf_memory {
 };
 struct conf_limits {
 	struct object_head head;
-	struct number connections, upstream_reserve, min_mss;
+	struct number connections, upstream_reserve, min_mss, compressions;
 };
 struct conf_netroute {
 	struct object_head head;

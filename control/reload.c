@@ -31,7 +31,7 @@ static const char *needs_restart(const struct snapshot *now, const struct snapsh
 	if (a->limit_memory != b->limit_memory || a->address_memory != b->address_memory)
 		return "system.memory";
 	if (a->max_connections != b->max_connections || a->upstream_reserve != b->upstream_reserve ||
-	    a->min_mss != b->min_mss)
+	    a->min_mss != b->min_mss || a->compressions != b->compressions)
 		return "system.limits";
 	if (memcmp(&a->tcp, &b->tcp, sizeof(a->tcp)) != 0)
 		return "system.tcp";

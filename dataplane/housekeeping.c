@@ -271,6 +271,7 @@ static void publish(struct housekeeping *h, int fd)
 	h->telling = true;
 	h->tell = g->snapshot->generation;
 	for (unsigned i = 0; i < d->n_workers; i++) {
+		worker_prepare(d->worker[i], g->snapshot);
 		atomic_store_explicit(&d->worker[i]->next_regexes, g->regexes, memory_order_release);
 		atomic_store_explicit(&d->worker[i]->next_snapshot, g->snapshot, memory_order_release);
 	}

@@ -296,6 +296,7 @@ void worker_advance(struct worker *w, uint64_t now)
 	if (w->n_workers > 1)
 		take_handed(w);
 	wheel_run(&w->wheel, now, timers_now(w));
+	gateway_work(w->gateway);
 	// What happened is told before anything is sent, so that acknowledgements ride on answers.
 	while (tcp_dispatch(w->tcp))
 		tcp_flush(w->tcp);
@@ -313,7 +314,7 @@ void worker_advance(struct worker *w, uint64_t now)
 
 uint64_t worker_next_timer(const struct worker *w)
 {
-	return wheel_next(&w->wheel);
+	return gateway_has_work(w->gateway) ? w->now : wheel_next(&w->wheel);
 }
 
 _Static_assert((int)TCP_CC_CUBIC == (int)CONGESTION_CUBIC && (int)TCP_CC_NEWRENO == (int)CONGESTION_NEWRENO &&
@@ -350,6 +351,7 @@ int worker_init(struct worker *w, const struct worker_config *conf)
 					 .region = conf->region,
 					 .limits = conf->limits,
 					 .addresses = conf->addresses,
+					 .encoders = s->system.compressions,
 					 .stats = &conf->stats->worker[conf->id],
 					 .route_stats = conf->stats->route + (size_t)conf->id * STATS_ROUTES,
 					 .upstream_stats =
@@ -382,10 +384,10 @@ int worker_init(struct worker *w, const struct worker_config *conf)
 	for (unsigned i = 0; i < conf->n_ports; i++)
 		w->steer[i] = tcp.steer[i] = conf->steer[i];
 
-	err = arena_init(&w->arena,
-			 tcp_memory(&tcp) + gateway_memory(max_conns) + NEIGHBOURS * 1024 +
-				 (size_t)conf->n_workers * (WORKER_HANDOVER * sizeof(void *) + 4096) +
-				 (4u << 20));
+	err = arena_init(
+		&w->arena,
+		tcp_memory(&tcp) + gateway_memory(max_conns, s->system.compressions) + NEIGHBOURS * 1024 +
+			(size_t)conf->n_workers * (WORKER_HANDOVER * sizeof(void *) + 4096) + (4u << 20));
 	if (err)
 		return err;
 	wheel_init(&w->wheel, conf->now, fire, w);
@@ -417,6 +419,7 @@ int worker_init(struct worker *w, const struct worker_config *conf)
 	err = gateway_start(w->gateway, &w->arena, w->tcp);
 	if (err)
 		goto fail;
+	worker_prepare(w, s);
 	atomic_store_explicit(&w->next_regexes, conf->regexes, memory_order_relaxed);
 	atomic_store_explicit(&w->next_snapshot, s, memory_order_relaxed);
 	take_snapshot(w);
@@ -424,6 +427,11 @@ int worker_init(struct worker *w, const struct worker_config *conf)
 fail:
 	arena_fini(&w->arena);
 	return err;
+}
+
+void worker_prepare(struct worker *w, const struct snapshot *s)
+{
+	gateway_prepare(w->gateway, s);
 }
 
 int worker_join(struct worker *from, struct worker *to)

@@ -68,6 +68,9 @@ int worker_join(struct worker *from, struct worker *to);
 // were nobody's: they have leaked.
 unsigned worker_fini(struct worker *w);
 
+// Backs what a snapshot needs with memory, before the worker is given it; by the housekeeping thread.
+void worker_prepare(struct worker *w, const struct snapshot *s);
+
 // One turn: frames received on a port (may be none) go in; then worker_advance() runs what follows from all
 // frames, hand-overs and timers up to `now`. What is to be sent stands in w->net.tx[port].
 void worker_receive(struct worker *w, uint64_t now, uint16_t port, struct pkt **v, unsigned n);

@@ -145,6 +145,8 @@ static bool system_part(struct check *c)
 		return check_fail(c, "all %u connections are kept for upstreams", y->max_connections);
 	if (y->min_mss < SNAP_MSS_FLOOR_MIN || y->min_mss > SNAP_MSS_FLOOR_MAX)
 		return check_fail(c, "a least MSS of %u bytes", y->min_mss);
+	if (y->compressions > SNAP_COMPRESSIONS_MAX)
+		return check_fail(c, "system: %u compressions at a time", y->compressions);
 	if (y->packet_memory < MEMORY_MIN || y->packet_memory > MEMORY_MAX)
 		return check_fail(c, "system: %llu bytes of packet memory, but 1 MiB to 1 TiB are possible",
 				  (unsigned long long)y->packet_memory);

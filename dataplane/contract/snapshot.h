@@ -54,12 +54,15 @@ struct snap_system {
 	uint64_t address_memory;   // bytes of the list of denied and allowed addresses; 0: none
 	int32_t cpu[64];           // of each worker; -1: wherever the scheduler puts it
 	struct snap_tcp tcp;
+	uint32_t compressions; // bodies that each worker may compress at a time, at most SNAP_COMPRESSIONS_MAX
+	uint32_t pad;
 };
-#define SNAP_WORKERS_MAX 64
-#define SNAP_PORTS_MAX   16
-#define SNAP_LISTEN_MAX  16383 // TCP ports above it are our own towards upstreams (port/steer.h)
-#define SNAP_NAME_MAX    63    // bytes of a name (the region keeps it with a NUL); of a device: 127
-#define SNAP_TEXT_MAX    8191  // bytes of any other text
+#define SNAP_COMPRESSIONS_MAX 4096
+#define SNAP_WORKERS_MAX      64
+#define SNAP_PORTS_MAX        16
+#define SNAP_LISTEN_MAX       16383 // TCP ports above it are our own towards upstreams (port/steer.h)
+#define SNAP_NAME_MAX         63    // bytes of a name (the region keeps it with a NUL); of a device: 127
+#define SNAP_TEXT_MAX         8191  // bytes of any other text
 
 struct snap_address { // an address of our own
 	struct addr addr;

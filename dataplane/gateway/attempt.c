@@ -532,7 +532,7 @@ bool attempt_pump(struct attempt *a)
 		return true;
 	if (!relay_response(x))
 		return false;
-	if (a->dead && tcp_recv_len(a->conn->tcp) == 0) {
+	if (a->dead && !x->encoding && tcp_recv_len(a->conn->tcp) == 0) {
 		count(x->g, CTR_up_truncated);
 		exchange_cut(x); // what came before the loss is passed on; the end shows as cut short
 		return false;

@@ -357,6 +357,7 @@ static bool exchange_stages(struct exchange *x, uint32_t stages, uint32_t head_l
 		reply_error(x, 503, "the gateway is overloaded", 0);
 		return false;
 	}
+	x->coding = ctx.coding;
 	switch (verdict) {
 	case VERDICT_PASS:
 		return true;

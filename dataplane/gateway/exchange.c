@@ -1,6 +1,7 @@
 // The life of an exchange: deadlines, ends, accounting.
 #include "gateway/exchange.h"
 #include "contract/record.h"
+#include "gateway/encode.h"
 #include "gateway/tunnel.h"
 
 void exchange_unpin(struct exchange *x)
@@ -31,6 +32,8 @@ void exchange_arm(struct exchange *x)
 		at = x->g->now + RETRY_TIME;
 	if (x->tunnel && tunnel_due(x) < at)
 		at = tunnel_due(x);
+	if (x->encoding && x->encoding->flush_at > x->g->now && x->encoding->flush_at < at)
+		at = x->encoding->flush_at;
 	if (at != UINT64_MAX && (!timer_armed(&x->timer->timer) || at < x->timer->timer.at))
 		timer_arm(x->g->conf.wheel, &x->timer->timer, at);
 }
@@ -75,6 +78,8 @@ static void exchange_end(struct exchange *x)
 	exchange_unpin(x);
 	if (x->tunnel)
 		tunnel_free(x);
+	if (x->encoding)
+		encode_end(x->encoding);
 	if (x->head)
 		pkt_free_chain(x->head);
 	if (x->kept)
@@ -160,6 +165,8 @@ void exchange_timer(struct exchange *x)
 		attempt_timeout(x->attempt);
 		return;
 	}
+	if (x->encoding && x->encoding->flush_at && g->now >= x->encoding->flush_at)
+		encode_wake(x->encoding);
 	if (x->retry) {
 		x->retry = false;
 		if (!relay_request(x) || (x->attempt && !attempt_pump(x->attempt)))

@@ -38,6 +38,8 @@
 
 enum attempt_state { ATTEMPT_PENDING, ATTEMPT_CONNECTING, ATTEMPT_WAITING, ATTEMPT_RESPONDING };
 
+struct encoders;
+struct encoding;
 struct exchange;
 struct tunnel;
 
@@ -72,6 +74,7 @@ struct exchange {
 	struct addr remote; // the client: who holds the connection, or asked the trusted proxy that does
 	struct attempt *attempt;
 	struct tunnel *tunnel;           // asked for, or open (tunnel.h); NULL: it is none
+	struct encoding *encoding;       // of the response's body (encode.h); NULL: it goes as it comes
 	const struct snapshot *snapshot; // pinned; NULL once the response head went out
 	const struct snap_route *route;  // as snapshot
 	const struct snap_target *target;
@@ -115,6 +118,7 @@ struct exchange {
 	uint8_t parked_at;     // enum stage
 	uint8_t cors;          // origin of the request, see policy/cors/cors.h
 	uint8_t trailers;      // which may pass, see trailers.h
+	uint8_t coding;        // enum coding: what its client would have the body in
 	uint32_t parked_with;  // what that stage wants to know again
 	char request_id[32];
 	char text[160]; // method and path for the log, only when requests are logged
@@ -142,6 +146,10 @@ struct gateway {
 	struct gateway_config conf;
 	struct tcp *tcp;
 	struct slab exchanges, attempts, tunnels;
+	struct slab encodings; // as many as encoders
+	struct encoders *encoders;
+	bool encoders_ready;                          // gateway_prepare() alone knows
+	struct encoding *encode_first, **encode_last; // those that have something to do
 	struct upstream_pool upstreams;
 	struct random random;
 	struct ratelimit *ratelimit;
@@ -378,6 +386,7 @@ enum relay {
 // Moves payload from one connection's receive queue to the other's send queue as far as both allow, framed
 // anew. head: goes before it, and takes the first of it along where that fits one segment; NULL: none. *moved:
 // payload bytes.
+void relay_send(struct tcp_conn *to, struct pkt *p, bool chunked); // payload, framed
 enum relay relay_body(struct gateway *g, struct tcp_conn *from, struct http_body *in, struct tcp_conn *to,
 		      bool chunked, struct pkt *head, uint64_t *moved);
 // As far as it goes now; false: the exchange has ended and is gone.

@@ -1,4 +1,5 @@
 // Heads on their way through: what a proxy adds and takes away (RFC 9110 7.6).
+#include "gateway/encode.h"
 #include "gateway/rewrite.h"
 #include "gateway/sticky.h"
 #include "gateway/trailers.h"
@@ -245,17 +246,31 @@ int forward_interim(struct exchange *x)
 	return 0;
 }
 
-static bool response_stages(struct exchange *x)
+// false: what comes out does not fit. *coding, *level: what the body is to be compressed with.
+static bool response_stages(struct exchange *x, enum coding *coding, unsigned *level)
 {
+	struct gateway *g = x->g;
 	struct stage_ctx ctx = {.snapshot = x->snapshot,
-				.now = x->g->now,
-				.head = &x->g->head,
+				.now = g->now,
+				.head = &g->head,
 				.client = x->remote,
 				.was_kept = rewrite_kept(x),
-				.cors = x->cors};
+				.cors = x->cors,
+				.coding = x->coding,
+				.encoder_free = encoders_free(g->encoders) > 0,
+				.text = g->text + g->text_used,
+				.text_room = (uint32_t)sizeof(g->text) - g->text_used};
 	enum stage at;
 
-	return policy_run(HOOK_RESPONSE, x->route->stages, x->route->stage_conf, &ctx, 0, &at) == VERDICT_PASS;
+	if (policy_run(HOOK_RESPONSE, x->route->stages, x->route->stage_conf, &ctx, 0, &at) != VERDICT_PASS)
+		return false;
+	if (ctx.encoder_missed)
+		count(g, CTR_compress_none_left);
+	if (x->route->stages & 1u << STAGE_compress) {
+		*coding = (enum coding)ctx.coding;
+		*level = ctx.level;
+	}
+	return true;
 }
 
 int forward_response(struct exchange *x, enum http_framing out, uint64_t length)
@@ -268,6 +283,8 @@ int forward_response(struct exchange *x, enum http_framing out, uint64_t length)
 				  : x->minor == 0 ? SLICE("keep-alive")
 						  : SLICE("");
 	struct slice stated = {NULL, 0};
+	enum coding coding = CODING_NONE;
+	unsigned level = 0;
 	bool ok;
 
 	g->text_used = 0;
@@ -290,9 +307,13 @@ int forward_response(struct exchange *x, enum http_framing out, uint64_t length)
 		ok = ok && tunnel_response(x, h, &connection);
 	if (x->route->sticky == STICKY_COOKIE)
 		ok = ok && sticky_answer(x, h);
-	if (!ok || (x->route->stages && !response_stages(x)))
+	if (!ok || (x->route->stages && !response_stages(x, &coding, &level)))
 		return -EMSGSIZE;
+	if (coding != CODING_NONE && out != FRAMING_NONE) {
+		encode_begin(x, coding, level);
+		x->out_framing = out = FRAMING_CHUNKED;
+	}
 	if (keep_length && stated.n)
 		length = h->length;
-	return write_response(x, out, length, keep_length && stated.n, connection);
+	return write_response(x, out, length, keep_length && stated.n && coding == CODING_NONE, connection);
 }

@@ -1,4 +1,5 @@
 // The gateway's life: memory, generations, listeners, timers.
+#include "gateway/encode.h"
 #include "gateway/tunnel.h"
 #include "policy/ratelimit/ratelimit.h"
 #include "route/regex.h"
@@ -9,7 +10,7 @@ static uint32_t exchanges_for(uint32_t max_connections)
 	return max_connections / 2 + 64;
 }
 
-size_t gateway_memory(uint32_t max_connections)
+size_t gateway_memory(uint32_t max_connections, uint32_t encoders)
 {
 	size_t n = exchanges_for(max_connections);
 
@@ -17,8 +18,8 @@ size_t gateway_memory(uint32_t max_connections)
 	       n * (sizeof(struct exchange) + sizeof(struct exchange_timer) + sizeof(struct attempt) +
 		    sizeof(struct tunnel) + 128) +
 	       STATS_UPSTREAMS * sizeof(struct pending) + upstream_memory(max_connections) +
-	       max_connections * sizeof(struct proxy_header) + ratelimit_memory() + regex_matcher_memory() +
-	       65536;
+	       max_connections * sizeof(struct proxy_header) + ratelimit_memory() + encoders_memory(encoders) +
+	       encoders * (sizeof(struct encoding) + 64) + regex_matcher_memory() + 65536;
 }
 
 struct gateway *gateway_create(struct arena *a, const struct gateway_config *conf)
@@ -35,7 +36,9 @@ struct gateway *gateway_create(struct arena *a, const struct gateway_config *con
 								      .region = conf->region,
 								      .table = conf->limits});
 	g->matcher = regex_matcher_create(a, &conf->stats->c[CTR_http_regex_beyond]);
-	if (!g->pending || !g->ratelimit || !g->matcher)
+	g->encoders = encoders_create(a, conf->encoders);
+	g->encode_last = &g->encode_first;
+	if (!g->pending || !g->ratelimit || !g->matcher || !g->encoders)
 		return NULL;
 	g->due = UINT32_MAX;
 	for (uint32_t i = 0; i < STATS_UPSTREAMS; i++)
@@ -76,6 +79,8 @@ int gateway_start(struct gateway *g, struct arena *a, struct tcp *tcp)
 		err = slab_init(&g->attempts, a, n, sizeof(struct attempt), 64);
 	if (!err)
 		err = slab_init(&g->tunnels, a, n, sizeof(struct tunnel), 8);
+	if (!err && g->conf.encoders)
+		err = slab_init(&g->encodings, a, g->conf.encoders, sizeof(struct encoding), 64);
 	if (!err)
 		err = upstream_init(&g->upstreams, a, g->conf.max_connections, tcp, g->conf.region,
 				    g->conf.worker, g->conf.stats, g->conf.upstream_stats, &g->random);
@@ -96,6 +101,21 @@ unsigned gateway_stop(struct gateway *g)
 	while ((c = tcp_next(g->tcp, &cursor, upstream_event)))
 		upstream_close(&g->upstreams, tcp_user(c), true);
 	return g->exchanges.used + g->attempts.used + g->tunnels.used + g->upstreams.conns.used;
+}
+
+void gateway_prepare(struct gateway *g, const struct snapshot *s)
+{
+	const struct snap_route *r = snap_at(s, s->routes);
+	uint32_t i = 0;
+
+	if (g->encoders_ready)
+		return;
+	while (i < s->routes.n && !(r[i].stages & 1u << STAGE_compress))
+		i++;
+	if (i == s->routes.n)
+		return;
+	encoders_touch(g->encoders);
+	g->encoders_ready = true;
 }
 
 void gateway_set_now(struct gateway *g, uint64_t now)

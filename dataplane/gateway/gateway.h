@@ -26,11 +26,12 @@ struct gateway_config {
 	struct wheel *wheel;
 	const struct limit_table *limits;     // of requests; NULL: none
 	const struct address_list *addresses; // denied and allowed; NULL: none
+	uint32_t encoders;                    // bodies that may be compressed at a time
 	uint64_t seed;
 	uint64_t realtime_offset; // CLOCK_REALTIME - CLOCK_MONOTONIC, ns
 };
 
-size_t gateway_memory(uint32_t max_connections); // arena bytes, at most
+size_t gateway_memory(uint32_t max_connections, uint32_t encoders); // arena bytes, at most
 struct gateway *gateway_create(struct arena *a, const struct gateway_config *conf);
 // Second step, when the TCP stack (which needs gateway_listen) is there. 0 or -errno.
 int gateway_start(struct gateway *g, struct arena *a, struct tcp *tcp);
@@ -55,5 +56,11 @@ void gateway_drain(struct gateway *g, enum drain to);
 bool gateway_tunnels(const struct tcp_info *info);
 // Looks whether clients of connections have come onto the deny list, some of them each time; ends those.
 void gateway_denied(struct gateway *g);
+// Work that is done in pieces, compression: has the next piece done, some 50 us at most. Once in each turn of
+// the worker. False: there was none.
+bool gateway_work(struct gateway *g);
+bool gateway_has_work(const struct gateway *g);
+// Backs what a snapshot needs with memory, before it is given to the worker; by another thread.
+void gateway_prepare(struct gateway *g, const struct snapshot *s);
 // Pools and gauges into the worker's statistics.
 void gateway_gauges(struct gateway *g);

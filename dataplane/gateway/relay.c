@@ -1,6 +1,7 @@
 // Bodies on their way through, in both directions: taken out of one framing and put into another, in the
 // packet buffers they came in. Nothing is read that the other side has no room for, so that back-pressure goes
 // through TCP's window.
+#include "gateway/encode.h"
 #include "gateway/trailers.h"
 
 #define CHUNK_SIZE_ROOM 18
@@ -13,7 +14,7 @@ static bool frameable(const struct pkt *p)
 	return pkt_exclusive(p) && pkt_tailroom(p) >= 2 && pkt_headroom(p) >= HEADERS_ROOM + CHUNK_SIZE_ROOM;
 }
 
-static void send_framed(struct tcp_conn *to, struct pkt *p, bool chunked)
+void relay_send(struct tcp_conn *to, struct pkt *p, bool chunked)
 {
 	char size[CHUNK_SIZE_ROOM];
 
@@ -56,7 +57,7 @@ enum relay relay_body(struct gateway *g, struct tcp_conn *from, struct http_body
 		if (tcp_send_full(to))
 			break;
 		if (gather && pkt_tailroom(gather) < 2 + pkt_len(p)) {
-			send_framed(to, gather, chunked);
+			relay_send(to, gather, chunked);
 			gather = head = NULL;
 			continue;
 		}
@@ -73,7 +74,7 @@ enum relay relay_body(struct gateway *g, struct tcp_conn *from, struct http_body
 				tcp_send(to, gather);
 			gather = head = NULL;
 			p = tcp_recv_take(from);
-			send_framed(to, p, chunked);
+			relay_send(to, p, chunked);
 			*moved += run;
 			continue;
 		}
@@ -101,7 +102,7 @@ enum relay relay_body(struct gateway *g, struct tcp_conn *from, struct http_body
 		tcp_recv_skip(from, (uint32_t)(skip + run));
 	}
 	if (gather && pkt_len(gather))
-		send_framed(to, gather, chunked);
+		relay_send(to, gather, chunked);
 	else
 		pkt_free_chain(gather);
 	if (result == RELAY_MORE && http_body_done(in))
@@ -193,6 +194,10 @@ bool relay_response(struct exchange *x)
 
 	if (!a || a->state != ATTEMPT_RESPONDING)
 		return true;
+	if (x->encoding) {
+		encode_wake(x->encoding);
+		return true;
+	}
 	head = x->head;
 	x->head = NULL;
 	if (!x->terminator_due)

@@ -38,7 +38,13 @@ struct stage_ctx {
 	uint32_t text_room, kept_n;
 	// HOOK_RESPONSE: what was kept.
 	struct slice was_kept;
-	uint8_t cors;        // origin of the request, as cors_origin() knows it
+	uint8_t cors; // origin of the request, as cors_origin() knows it
+	// Of the compress stage. HOOK_HEAD: the coding that the client wants. HOOK_RESPONSE: the same on the
+	// way in, and whether an encoder is free; on the way out what the body is to be encoded in, and how
+	// well, or that only an encoder was missing.
+	uint8_t coding; // enum coding
+	uint8_t level;
+	bool encoder_free, encoder_missed;
 	char *scratch;       // HOOK_HEAD: for `fields`
 	size_t scratch_room; // bytes
 	uint16_t status;     // VERDICT_REPLY

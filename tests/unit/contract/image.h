@@ -371,6 +371,7 @@ static void image_build(struct image *m)
 					 .max_connections = 1000,
 					 .upstream_reserve = 125,
 					 .min_mss = 216,
+					 .compressions = 4,
 					 .packet_memory = 64ull << 20,
 					 .cpu = {0, -1}};
 	s->source = image_text(m, "gateway.yaml");

@@ -19,7 +19,8 @@ static void snapshot_of_version_5_has_its_layout(void **state)
 	assert_int_equal(SNAPSHOT_VERSION, 5);
 	SIZE(snap_ref, 8);
 	SIZE(snap_tcp, 48);
-	SIZE(snap_system, 352);
+	SIZE(snap_system, 360);
+	AT(snap_system, compressions, 352);
 	AT(snap_system, tcp, 304);
 	AT(snap_system, packet_memory, 16);
 	AT(snap_system, upstream_reserve, 24);
@@ -82,15 +83,15 @@ static void snapshot_of_version_5_has_its_layout(void **state)
 	SIZE(snap_node, 32);
 	SIZE(snap_edge, 32);
 	AT(snap_edge, w, 16);
-	SIZE(snapshot, 504);
-	AT(snapshot, limits, 480);
-	AT(snapshot, apis, 488);
-	AT(snapshot, regexes, 496);
+	SIZE(snapshot, 512);
+	AT(snapshot, limits, 488);
+	AT(snapshot, apis, 496);
+	AT(snapshot, regexes, 504);
 	AT(snapshot, checksum, 32);
 	AT(snapshot, system, 48);
-	AT(snapshot, ports, 416);
-	AT(snapshot, hosts, 448);
-	AT(snapshot, host_any, 472);
+	AT(snapshot, ports, 424);
+	AT(snapshot, hosts, 456);
+	AT(snapshot, host_any, 480);
 }
 
 static void region_of_version_3_has_its_layout(void **state)

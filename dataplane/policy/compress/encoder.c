@@ -1,0 +1,247 @@
+#include "policy/compress/encoder.h"
+#include "base/slab.h"
+#include "policy/compress/heap.h"
+#include <brotli/encode.h>
+#include <zlib.h>
+
+// What an encoder wants at most: br 450 KiB, whatever the body (test_encoder.c); gzip 150.
+#define HEAP        (512u << 10)
+#define GZIP_WINDOW (15 + 16) // 32 KiB; and a gzip header
+#define BR_WINDOW   16
+#define ROOM_LEAST  16u // bytes of output that zlib needs for not saying twice that it flushes
+
+// The library's own quality, and bytes of a body in a turn. They are chosen so that a turn keeps below 50 us:
+// perf/micro/compress shows what it takes.
+static const struct {
+	uint8_t quality;
+	uint8_t memory; // gzip: 2 to the power of this, and 6, are the symbols of a block: writing one is one
+			// turn
+	uint16_t slice;
+} level_of[CODINGS][COMPRESS_LEVELS + 1] = {
+	[CODING_GZIP] = {{0}, {1, 5, 1024}, {2, 5, 1024}, {4, 4, 512}, {5, 4, 512}},
+	[CODING_BR] = {{0}, {2, 0, 1536}, {2, 0, 2048}, {3, 0, 1536}, {3, 0, 2048}},
+};
+
+struct encoder {
+	struct heap heap;
+	uint8_t coding, level;
+	bool ready;     // its library has begun
+	uint8_t open;   // enum encode_op: what was begun, and is not all written; ENCODE_MORE: nothing
+	uint32_t share; // bytes that this turn may still take
+	uint32_t held;  // br: bytes taken since the last flush
+	z_stream z;
+	BrotliEncoderState *br;
+};
+
+struct encoders {
+	struct slab slab;
+	char *heaps; // one for each, by its index
+};
+
+size_t encoders_memory(uint32_t n)
+{
+	return sizeof(struct encoders) + (size_t)n * (sizeof(struct encoder) + 64 + HEAP) + 8192;
+}
+
+struct encoders *encoders_create(struct arena *a, uint32_t n)
+{
+	struct encoders *pool = arena_alloc(a, sizeof(*pool), 64);
+
+	if (!pool || n == 0)
+		return pool;
+	if (slab_init(&pool->slab, a, n, sizeof(struct encoder), 64))
+		return NULL;
+	pool->heaps = arena_alloc(a, (size_t)n * HEAP, 4096);
+	return pool->heaps ? pool : NULL;
+}
+
+void encoders_touch(struct encoders *pool)
+{
+	size_t n = (size_t)pool->slab.capacity * HEAP;
+
+	for (size_t i = 0; i < n; i += 4096)
+		*(volatile char *)(pool->heaps + i) = 0;
+}
+
+uint32_t encoders_free(const struct encoders *pool)
+{
+	return pool->slab.capacity - pool->slab.used;
+}
+
+struct encoder *encoder_take(struct encoders *pool, enum coding coding, unsigned level)
+{
+	struct encoder *e = pool->slab.used < pool->slab.capacity ? slab_get(&pool->slab) : NULL;
+
+	if (!e)
+		return NULL;
+	*e = (struct encoder){.coding = (uint8_t)coding, .level = (uint8_t)level};
+	heap_init(&e->heap, pool->heaps + (size_t)slab_index(&pool->slab, e) * HEAP, HEAP);
+	return e;
+}
+
+void encoder_give(struct encoders *pool, struct encoder *e)
+{
+	slab_put(&pool->slab, e);
+}
+
+static void *take_for_br(void *heap, size_t n)
+{
+	return heap_take(heap, n);
+}
+
+static void give_from_br(void *heap, void *p)
+{
+	heap_give(heap, p);
+}
+
+static void *take_for_z(void *heap, unsigned n, unsigned size)
+{
+	return heap_take(heap, (size_t)n * size);
+}
+
+static void give_from_z(void *heap, void *p)
+{
+	heap_give(heap, p);
+}
+
+static bool begin_gzip(struct encoder *e)
+{
+	e->z.zalloc = take_for_z;
+	e->z.zfree = give_from_z;
+	e->z.opaque = &e->heap;
+	return deflateInit2(&e->z, level_of[CODING_GZIP][e->level].quality, Z_DEFLATED, GZIP_WINDOW,
+			    level_of[CODING_GZIP][e->level].memory, Z_DEFAULT_STRATEGY) == Z_OK;
+}
+
+// A flush of nothing has it clear its tables, too.
+static bool begin_br(struct encoder *e)
+{
+	const uint8_t *in = NULL;
+	size_t n = 0, room = 0;
+
+	e->br = BrotliEncoderCreateInstance(take_for_br, give_from_br, &e->heap);
+	e->open = ENCODE_FLUSH;
+	return e->br &&
+	       BrotliEncoderSetParameter(e->br, BROTLI_PARAM_QUALITY, level_of[CODING_BR][e->level].quality) &&
+	       BrotliEncoderSetParameter(e->br, BROTLI_PARAM_LGWIN, BR_WINDOW) &&
+	       BrotliEncoderCompressStream(e->br, BROTLI_OPERATION_FLUSH, &n, &in, &room, NULL, NULL);
+}
+
+// One call of deflate(): what it left of the input and of the room. False: it failed.
+static bool deflate_some(struct encoder *e, int flush, const char *in, size_t *n, char *out, size_t *room,
+			 int *err)
+{
+	e->z.next_in = (Bytef *)(uintptr_t)in;
+	e->z.avail_in = (uInt)*n;
+	e->z.next_out = (Bytef *)out;
+	e->z.avail_out = (uInt)*room;
+	*err = deflate(&e->z, flush);
+	*n = e->z.avail_in;
+	*room = e->z.avail_out;
+	return *err == Z_OK || *err == Z_STREAM_END || *err == Z_BUF_ERROR; // the last: there was nothing to do
+}
+
+static enum encoded run_gzip(struct encoder *e, enum encode_op op, const char *in, size_t *n, char *out,
+			     size_t *room)
+{
+	size_t given = *n, has = *room, left = has, rest = given < e->share ? given : e->share, none = 0;
+	enum encode_op now = e->open ? (enum encode_op)e->open : op;
+	int err;
+
+	*n = *room = 0;
+	if (has < ROOM_LEAST)
+		return ENCODED_FULL;
+	if (!e->open) {
+		if (e->share == 0)
+			return ENCODED_SPENT;
+		*n = rest;
+		if (rest && !deflate_some(e, Z_NO_FLUSH, in, &rest, out, &left, &err))
+			return ENCODED_FAILED;
+		*n -= rest;
+		*room = has - left;
+		e->share -= (uint32_t)*n;
+		if (rest || left < ROOM_LEAST)
+			return ENCODED_FULL;
+		// The end writes a block, as this may have done: not both in one turn where it was much.
+		if (*n < given || (op != ENCODE_MORE && *n > level_of[CODING_GZIP][e->level].slice / 4))
+			return ENCODED_SPENT;
+		if (op == ENCODE_MORE)
+			return ENCODED_ALL;
+	}
+	e->share = 0;
+	if (!deflate_some(e, now == ENCODE_FINISH ? Z_FINISH : Z_SYNC_FLUSH, NULL, &none, out + *room, &left,
+			  &err))
+		return ENCODED_FAILED;
+	*room = has - left;
+	e->open = now == ENCODE_FINISH ? err != Z_STREAM_END : left == 0;
+	e->open = e->open ? (uint8_t)now : ENCODE_MORE;
+	return e->open ? ENCODED_FULL : *n == given && now == op ? ENCODED_ALL : ENCODED_SPENT;
+}
+
+static enum encoded run_br(struct encoder *e, enum encode_op op, const char *in, size_t *n, char *out,
+			   size_t *room)
+{
+	static const BrotliEncoderOperation operation_of[] = {[ENCODE_MORE] = BROTLI_OPERATION_PROCESS,
+							      [ENCODE_FLUSH] = BROTLI_OPERATION_FLUSH,
+							      [ENCODE_FINISH] = BROTLI_OPERATION_FINISH};
+	size_t given = *n, has = *room, left = level_of[CODING_BR][e->level].slice - e->held, take = 0;
+	enum encode_op now = (enum encode_op)e->open;
+	const uint8_t *from = (const uint8_t *)in;
+	uint8_t *to = (uint8_t *)out;
+
+	*n = *room = 0;
+	if (now == ENCODE_MORE) {
+		if (e->share == 0)
+			return ENCODED_SPENT;
+		left = left < e->share ? left : e->share;
+		take = given < left ? given : left;
+		if (take == given)
+			now = op;
+		if (now == ENCODE_FLUSH && e->held + take == 0)
+			return ENCODED_ALL;
+		if (now == ENCODE_MORE && e->held + take == level_of[CODING_BR][e->level].slice)
+			now = ENCODE_FLUSH;
+	}
+	*n = take;
+	*room = has;
+	if (!BrotliEncoderCompressStream(e->br, operation_of[now], &take, &from, &has, &to, NULL) || take)
+		return ENCODED_FAILED;
+	*room -= has;
+	e->held += (uint32_t)*n;
+	e->share -= (uint32_t)*n;
+	if (now == ENCODE_MORE)
+		return *n == given ? ENCODED_ALL : ENCODED_SPENT;
+	e->share = e->held = 0;
+	e->open = now;
+	if (now == ENCODE_FINISH ? !BrotliEncoderIsFinished(e->br) : BrotliEncoderHasMoreOutput(e->br))
+		return ENCODED_FULL;
+	e->open = ENCODE_MORE;
+	return *n == given && (now == op || op == ENCODE_MORE) ? ENCODED_ALL : ENCODED_SPENT;
+}
+
+void encoder_turn(struct encoder *e)
+{
+	e->share = level_of[e->coding][e->level].slice;
+}
+
+enum encoded encoder_run(struct encoder *e, enum encode_op op, const char *in, size_t *n, char *out,
+			 size_t *room)
+{
+	if (!e->ready) {
+		*n = *room = 0;
+		e->ready = true;
+		return (e->coding == CODING_GZIP ? begin_gzip(e) : begin_br(e)) ? ENCODED_SPENT
+										: ENCODED_FAILED;
+	}
+	return e->coding == CODING_GZIP ? run_gzip(e, op, in, n, out, room) : run_br(e, op, in, n, out, room);
+}
+
+uint32_t encoder_peak(const struct encoder *e)
+{
+	return e->heap.peak;
+}
+
+uint32_t encoder_heap(void)
+{
+	return HEAP;
+}
