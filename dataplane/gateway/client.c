@@ -7,7 +7,8 @@
 //   bit 2       a header of the PROXY protocol is awaited, or may come
 //   bit 3       one came: g->proxied knows the client
 //   bit 4       reading: its time is up, but it is still taking what it was sent
-//   bits 5..31  how many bytes of an unfinished head were looked at (lingering: bytes dropped; reading: those
+//   bit 5       its share of a turn is used up: requests stand in its queue, and its timer brings the next turn
+//   bits 6..31  how many bytes of an unfinished head were looked at (lingering: bytes dropped; reading: those
 //               not acknowledged when that was last looked at)
 //   bits 32..63 requests served on this connection (lingering: the bytes not acknowledged)
 #include "gateway/rewrite.h"
@@ -20,13 +21,17 @@
 #define PREFACE_BIT 4u
 #define PROXIED_BIT 8u
 #define READING_BIT 16u
-#define SCANNED_MAX 0x07ffffffu
+#define TURN_BIT    32u
+#define SCANNED_BIT 6 // where the number begins
+#define SCANNED_MAX (UINT32_MAX >> SCANNED_BIT)
+#define TURN_MAX    64    // requests of one connection that are begun in a turn, so that all others have theirs
 #define SLOW_READ   4096u // bytes that a client must take in response_idle, so that it counts as reading
 
 // flags: those of the bits above, but IDLE_BIT.
 static void *idle_pack(uint32_t served, uint32_t scanned, uint32_t flags)
 {
-	return (void *)(uintptr_t)((uint64_t)served << 32 | (uint64_t)scanned << 5 | flags | IDLE_BIT);
+	return (void *)(uintptr_t)((uint64_t)served << 32 | (uint64_t)scanned << SCANNED_BIT | flags |
+				   IDLE_BIT);
 }
 
 static bool is_idle(const void *user)
@@ -41,7 +46,7 @@ static uint32_t idle_served(const void *user)
 
 static uint32_t idle_scanned(const void *user)
 {
-	return (uintptr_t)user & READING_BIT ? 0 : (uint32_t)(uintptr_t)user >> 5;
+	return (uintptr_t)user & READING_BIT ? 0 : (uint32_t)(uintptr_t)user >> SCANNED_BIT;
 }
 
 // What a client that must take its answers still had to acknowledge when that was last looked at; 0: never.
@@ -49,7 +54,7 @@ static uint32_t idle_unread(const void *user)
 {
 	uintptr_t v = (uintptr_t)user;
 
-	return v & LINGER_BIT ? (uint32_t)(v >> 32) : v & READING_BIT ? (uint32_t)v >> 5 : 0;
+	return v & LINGER_BIT ? (uint32_t)(v >> 32) : v & READING_BIT ? (uint32_t)v >> SCANNED_BIT : 0;
 }
 
 static void *idle_unread_pack(const void *user, uint32_t unread)
@@ -60,7 +65,8 @@ static void *idle_unread_pack(const void *user, uint32_t unread)
 		return (void *)((v & UINT32_MAX) | (uintptr_t)unread << 32);
 	if (unread > SCANNED_MAX)
 		unread = SCANNED_MAX;
-	return (void *)((v >> 32) << 32 | (uintptr_t)unread << 5 | READING_BIT | (v & PROXIED_BIT) | IDLE_BIT);
+	return (void *)((v >> 32) << 32 | (uintptr_t)unread << SCANNED_BIT | READING_BIT | (v & PROXIED_BIT) |
+			IDLE_BIT);
 }
 
 // A connection's time is up while some of its last answers is not acknowledged. True where that decides: it has
@@ -578,6 +584,8 @@ static bool client_preface(struct gateway *g, struct tcp_conn *c, const struct s
 // a queue full of them does not nest.
 static void client_turn(struct gateway *g, struct tcp_conn *c)
 {
+	unsigned begun = 0;
+
 	do {
 		g->again = false;
 		const struct snap_listener *l = gateway_listener(g, tcp_conn_tag(c));
@@ -598,6 +606,12 @@ static void client_turn(struct gateway *g, struct tcp_conn *c)
 		}
 		if (tcp_send_full(c))
 			return; // answers wait to be read: EV_WRITABLE goes on
+		if (begun == TURN_MAX) {
+			count(g, CTR_http_turn_used);
+			tcp_set_user(c, idle_pack(served, 0, flags | TURN_BIT));
+			tcp_set_timer(c, g->now + 1);
+			return;
+		}
 		n = request_head_parse(g, c, &scanned, l);
 		if (n == HTTP_MORE) {
 			if (conn_ended(c)) {
@@ -622,6 +636,7 @@ static void client_turn(struct gateway *g, struct tcp_conn *c)
 			client_end(g, c);
 			return;
 		}
+		begun++;
 		tcp_set_timer(c, 0);
 		if (!http_body_done(&x->request))
 			client_watch(x);
@@ -687,6 +702,14 @@ static void client_idle_event(struct gateway *g, struct tcp_conn *c, unsigned ev
 
 	if ((uintptr_t)user & LINGER_BIT) {
 		client_linger(g, c, events);
+		return;
+	}
+	if ((uintptr_t)user & TURN_BIT) {
+		if (!(events & EV_TIMER))
+			return; // what has come waits with the rest
+		tcp_set_user(c, idle_pack(idle_served(user), 0, (uint32_t)(uintptr_t)user & PROXIED_BIT));
+		tcp_set_timer(c, g->now + gateway_listener(g, tcp_conn_tag(c))->idle_timeout);
+		client_run(g, c);
 		return;
 	}
 	if (events & EV_TIMER) {

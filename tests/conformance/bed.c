@@ -22,6 +22,7 @@ static struct snapshot *snapshot_make(void)
 {
 	static const struct route_pattern pattern[] = {
 		{.host = {"", 0}, .path = {"/trailers", 9}, .prefix = true},
+		{.host = {"", 0}, .path = {"/here", 5}},
 		{.host = {"", 0}, .path = {"/", 1}, .prefix = true}};
 	enum { ROUTES = sizeof(pattern) / sizeof(pattern[0]) };
 	static const char *const name[LISTENERS] = {"strict", "lenient", "small"};
@@ -46,6 +47,7 @@ static struct snapshot *snapshot_make(void)
 		 .attempts = 1,
 		 .trailers_request = TRAILERS_PASS,
 		 .trailers_response = TRAILERS_PASS},
+		{.action = ACTION_RESPOND, .stat_slot = 1, .status = 204},
 		{.action = ACTION_TO, .stat_slot = 1, .attempts = 1, .trailers_response = TRAILERS_ACCEPTED}};
 
 	blob_add(&b, &h, 1, sizeof(h));
@@ -73,7 +75,8 @@ static struct snapshot *snapshot_make(void)
 	u.endpoints = blob_add(&b, &e, 1, sizeof(e));
 	h.upstreams = blob_add(&b, &u, 1, sizeof(u));
 	for (unsigned i = 0; i < ROUTES; i++)
-		route[i].targets = blob_add(&b, &t, 1, sizeof(t));
+		if (route[i].action == ACTION_TO)
+			route[i].targets = blob_add(&b, &t, 1, sizeof(t));
 	h.routes = blob_add(&b, route, ROUTES, sizeof(route[0]));
 	if (!routetable_build(&b, pattern, ROUTES, &h) || b.failed)
 		abort();

@@ -373,12 +373,61 @@ static const char *run(struct bed *b, const struct testcase *c, bool request)
 	return NULL;
 }
 
+/* ---- a pipeline ---- */
+
+#define PIPELINED 300
+#define TURN_MAX  64 // requests of a connection in one turn of the worker (README)
+
+// RFC 9112 9.3.2: requests that a client sends ahead are answered in their order, and hold up nobody: of those
+// that are there at once just so many are begun in a turn.
+static const char *pipeline_run(struct bed *b)
+{
+	static const char one[] = "GET /here HTTP/1.1\r\nHost: a\r\n\r\n";
+	uint64_t turns = stat_get(&b->worker.stats->c[CTR_http_turn_used]), limit = b->now + 1000000000;
+	uint64_t begun = stat_get(&b->worker.stats->c[CTR_http_requests]), most = 0, seen = begun;
+	struct slice s;
+	unsigned n = 0;
+
+	bed_case(b);
+	if (!bed_connect(b, LISTENER_STRICT))
+		return "no connection";
+	for (unsigned i = 0; i < PIPELINED; i++)
+		bed_say(b, &b->client, slice_of(one, sizeof(one) - 1));
+	while (b->now < limit && seen < begun + PIPELINED) {
+		uint64_t now;
+
+		b->now += 20000;
+		bed_turn(b);
+		now = stat_get(&b->worker.stats->c[CTR_http_requests]);
+		most = now - seen > most ? now - seen : most;
+		seen = now;
+	}
+	bed_settle(b);
+	for (s = slice_of(b->client.bytes, b->client.n); s.n; n++) {
+		struct message m;
+		const char *why;
+		int used = message_take(s, false, BODY_NONE, &m, &why);
+
+		if (used <= 0 || !start_is(&m, "HTTP/1.1 204 No Content"))
+			return say("answer %u is none", n);
+		s = slice_of(s.p + used, s.n - (size_t)used);
+	}
+	bed_hang_up(b);
+	if (n != PIPELINED)
+		return say("%u answers to %u requests", n, PIPELINED);
+	if (most > TURN_MAX)
+		return say("%llu requests in one turn", (unsigned long long)most);
+	turns = stat_get(&b->worker.stats->c[CTR_http_turn_used]) - turns;
+	return turns >= 2 ? NULL : say("%llu turns were used up", (unsigned long long)turns);
+}
+
 int main(int argc, char **argv)
 {
 	static struct bed bed;
 	static struct table table[2];
 	struct tally tally = {0};
 	struct pkt_pool *pool;
+	const char *what;
 
 	if (argc != 3) {
 		fprintf(stderr, "usage: %s requests.txt responses.txt\n", argv[0]);
@@ -395,6 +444,12 @@ int main(int argc, char **argv)
 			verdict(&tally, &table[i].v[k], argv[i + 1], run(&bed, &table[i].v[k], i == 0));
 		printf("gateway: %u %s\n", table[i].n, i == 0 ? "requests" : "responses");
 	}
+	what = pipeline_run(&bed);
+	printf("gateway: a pipeline is served in turns%s%s\n", what ? ": " : "", what ? what : "");
+	if (what)
+		tally.failed++;
+	else
+		tally.passed++;
 	bed_fini(&bed);
 	if (pkt_pool_used(pool)) {
 		printf("packet buffers are left\n");

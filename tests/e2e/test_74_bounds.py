@@ -85,3 +85,14 @@ def test_pipelined_requests_wait_in_a_bounded_window(gw):
         data = b""
         while data.count(b"HTTP/1.1 200 OK") < 100:
             data += conn.socket.recv(65536)
+
+
+def test_requests_sent_ahead_are_answered_in_turns_and_hold_up_nobody(gw):
+    before = counted(gw, "http_turn_used")
+    with Conn(gw.address) as conn, Conn(gw.address) as other:
+        conn.send(head("GET", "/hello", "lab.test") * 2000)
+        assert other.request("GET", "/hello", "lab.test").body == b"hello\n"
+        for _ in range(2000):
+            assert conn.response().body == b"hello\n"
+        assert conn.request("GET", "/gone", "lab.test").status == 410
+    assert counted(gw, "http_turn_used") > before

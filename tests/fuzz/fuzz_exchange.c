@@ -39,6 +39,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	bed_init(&bed, pool);
 	r = (struct snap_route *)(uintptr_t)snap_at(bed.snapshot, bed.snapshot->routes);
 	for (unsigned i = 0; i < bed.snapshot->routes.n; i++) {
+		if (r[i].action != ACTION_TO)
+			continue;
 		r[i].upgrade = 1u << UPGRADE_WEBSOCKET;
 		r[i].connect = 1;
 		r[i].tunnel_idle = 20000000000;
