@@ -63,12 +63,12 @@ static bool field_take(struct slice line, struct slice *names, struct slice *val
 static bool number(struct slice s, const char *digits, unsigned base, uint64_t *v)
 {
 	*v = 0;
-	if (s.n == 0 || s.n > 15)
+	if (s.n == 0)
 		return false;
 	for (size_t i = 0; i < s.n; i++) {
 		const char *at = s.p[i] ? strchr(digits, s.p[i]) : NULL;
 
-		if (!at)
+		if (!at || *v > (UINT64_MAX - 15) / base)
 			return false;
 		*v = *v * base + (uint64_t)(at - digits);
 	}

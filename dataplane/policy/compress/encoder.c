@@ -212,7 +212,7 @@ static enum encoded run_br(struct encoder *e, enum encode_op op, const char *in,
 	if (now == ENCODE_MORE)
 		return *n == given ? ENCODED_ALL : ENCODED_SPENT;
 	e->share = e->held = 0;
-	e->open = now;
+	e->open = (uint8_t)now;
 	if (now == ENCODE_FINISH ? !BrotliEncoderIsFinished(e->br) : BrotliEncoderHasMoreOutput(e->br))
 		return ENCODED_FULL;
 	e->open = ENCODE_MORE;
