@@ -140,13 +140,7 @@ static enum http_fault field_note(struct http_head *h, struct fields_seen *seen,
 		seen->upgrade = seen->upgrade || !FOLDED(f->value, "h2c");
 		return FAULT_NONE;
 	case HDR_host:
-		if (!request)
-			return FAULT_NONE;
-		if (seen->host)
-			return FAULT_several_hosts;
-		seen->host = true;
-		seen->host_value = slice_of(f->value.p, f->value.n);
-		return FAULT_NONE;
+		return request ? FAULT_several_hosts : FAULT_NONE; // the first is noted by fields_parse
 	case HDR_expect:
 		if (!request)
 			return FAULT_NONE;
@@ -214,17 +208,65 @@ static inline bool line_ends(const char *p, const char *end)
 	return end - p >= 2 && memcmp(p, "\r\n", 2) == 0;
 }
 
-// All fields from l->p through the empty line, behind which l->p is then; fills h->field, length, framing,
-// keep_alive, expect_continue, upgrade.
+// What a line is that is not as most are.
+struct odd_line {
+	int step;          // STEP_DONE: it is a field, or the empty line
+	const char *next;  // behind the line
+	const char *value; // of a field, NULL: the empty line
+	const char *value_end;
+	bool crlf; // ended by CR LF
+};
+
+// The line at name, its bounds as the scanner tells them, and the fields before it counted.
+static COLD struct odd_line odd_line_parse(const struct lex *l, const char *name, const char *colon,
+					   const char *end, unsigned n, unsigned max)
+{
+	struct lex rest = {l->begin, name, l->end, l->lenient_lf};
+	struct odd_line odd = {.step = STEP_DONE};
+	const char *value;
+
+	if (colon == name || colon == l->end || *colon != ':') {
+		if (line_ends(name, l->end))
+			rest.p += 2;
+		else
+			odd.step = name_missing(&rest, colon, n, max);
+		odd.next = rest.p;
+		return odd;
+	}
+	if (n == max) {
+		odd.step = -FAULT_too_many_fields;
+		return odd;
+	}
+	odd.crlf = line_ends(end, l->end);
+	rest.p = odd.crlf ? end + 2 : end;
+	if (!odd.crlf && (odd.step = value_ended(&rest)) != STEP_DONE)
+		return odd;
+	odd.next = rest.p;
+	// Behind the value is a line end, which is no blank; in front of it the colon.
+	for (value = colon + 1; blank(*value);)
+		value++;
+	while (blank(end[-1]) && end > value)
+		end--;
+	odd.value = value;
+	odd.value_end = end;
+	return odd;
+}
+
+// Fields that decide how the message goes on.
+#define TELLING                                                                                                \
+	(1u << HDR_connection | 1u << HDR_content_length | 1u << HDR_transfer_encoding | 1u << HDR_upgrade |   \
+	 1u << HDR_expect)
+
+// All fields from l->p, behind the first line, through the empty line, behind which l->p is then; fills
+// h->field, length, framing, keep_alive, expect_continue, upgrade.
 static INLINE int fields_parse(struct lex *l, struct http_head *h, struct fields_seen *seen, bool request,
 			       const struct http_limits *limits)
 {
 	// Of their own, so that they are kept in registers: what is passed to a function by address is not.
-	const char *const begin = l->begin, *const limit = l->end;
+	const char *const begin = l->begin, *const limit = l->end, *const last = limit - 2;
 	const char *p = l->p;
-	const unsigned max = limits->fields;
-	struct http_field *f = h->field;
-	uint32_t have = 0;
+	struct http_field *f = h->field, *const full = h->field + limits->fields;
+	uint32_t have = 1u << HDR_OTHER;
 	struct scanner s;
 	int step;
 
@@ -234,56 +276,57 @@ static INLINE int fields_parse(struct lex *l, struct http_head *h, struct fields
 		enum http_header id;
 
 		scanner_line(&s, name, &colon, &end);
-		if (colon == name || colon == limit || *colon != ':') {
-			struct lex rest = {begin, p, limit, l->lenient_lf};
-
-			if (line_ends(p, limit)) {
-				p += 2;
-				step = STEP_DONE;
-				break;
-			}
-			step = name_missing(&rest, colon, (unsigned)(f - h->field), max);
-			p = rest.p;
-			break;
-		}
-		if (f == h->field + max) {
-			step = -FAULT_too_many_fields;
-			break;
-		}
-		if (line_ends(end, limit)) {
+		// Where a line end is there to be read, so is all in front of it.
+		if (__builtin_expect(end <= last && memcmp(end, "\r\n", 2) == 0 &&
+					     memcmp(colon, ": ", 2) == 0 && colon != name &&
+					     (uint8_t)colon[2] > ' ' && (uint8_t)end[-1] > ' ' && f != full,
+				     1)) {
+			value = colon + 2;
 			p = end + 2;
 			f->line = (uint32_t)(p - name);
+		} else if (colon == name && end <= last && memcmp(name, "\r\n", 2) == 0) {
+			p += 2;
+			step = STEP_DONE;
+			break;
 		} else {
-			struct lex rest = {begin, end, limit, l->lenient_lf};
+			struct lex here = {begin, p, limit, l->lenient_lf};
+			struct odd_line odd = odd_line_parse(&here, name, colon, end, (unsigned)(f - h->field),
+							     limits->fields);
 
-			step = value_ended(&rest);
-			if (step != STEP_DONE)
+			step = odd.step;
+			p = odd.next;
+			if (step != STEP_DONE || !odd.value)
 				break;
-			p = rest.p;
-			f->line = 0;
+			value = odd.value;
+			end = odd.value_end;
+			f->line = odd.crlf ? (uint32_t)(p - name) : 0;
 		}
-		// Behind the value is a line end, which is no blank; in front of it the colon.
-		value = colon + 1;
-		if (*value == ' ')
-			value++;
-		while (__builtin_expect(blank(*value), 0))
-			value++;
-		while (__builtin_expect(blank(end[-1]), 0) && end > value)
-			end--;
 		f->name = slice_of(name, (size_t)(colon - name));
 		f->value = slice_of(value, (size_t)(end - value));
-		id = name_find(f->name);
+		id = name_find_within(name, (size_t)(colon - name));
 		f->id = (uint8_t)id;
 		f->dropped = false;
+		if (id == HDR_OTHER)
+			continue;
 		have |= 1u << id;
-		if (id != HDR_OTHER) {
-			step = -(int)field_note(h, seen, f, request);
-			if (step)
-				break;
+		if (request && id == HDR_host && !seen->host) {
+			seen->host = true;
+			seen->host_value = slice_of(value, (size_t)(end - value));
+			continue;
 		}
+		step = -(int)field_note(h, seen, f, request);
+		if (step)
+			break;
 	}
 	h->n = (uint16_t)(f - h->field);
 	h->have = have;
 	l->p = p;
-	return step == STEP_DONE ? -(int)fields_conclude(h, seen, limits->body) ?: STEP_DONE : step;
+	if (step != STEP_DONE)
+		return step;
+	if (have & TELLING)
+		return -(int)fields_conclude(h, seen, limits->body) ?: STEP_DONE;
+	h->framing = FRAMING_NONE;
+	h->keep_alive = h->minor >= 1;
+	h->upgrade = false;
+	return STEP_DONE;
 }

@@ -46,17 +46,21 @@ static inline bool name_is(const char *name, const char *text, size_t n)
 #include "http/headers.def"
 #undef HEADER
 
-static inline enum http_header name_find(struct slice name)
+// Of a name with a byte in front of it that may be read.
+static inline __attribute__((always_inline)) enum http_header name_find_within(const char *name, size_t n)
 {
+	const char *end = name + n;
 	static const struct slice text[HDR_COUNT] = {
 #define HEADER(id, text) [HDR_##id] = {text, sizeof(text) - 1},
 #include "http/headers.def"
 #undef HEADER
 	};
-	enum http_header id;
+	enum http_header id = name_in_slot(name_slot(n, end[-2], end[-1]));
 
-	if (name.n < 2)
-		return HDR_OTHER;
-	id = name_in_slot(name_slot(name.n, name.p[name.n - 2], name.p[name.n - 1]));
-	return text[id].n == name.n && name_is(name.p, text[id].p, name.n) ? id : HDR_OTHER;
+	return id != HDR_OTHER && text[id].n == n && name_is(name, text[id].p, n) ? id : HDR_OTHER;
+}
+
+static inline enum http_header name_find(struct slice name)
+{
+	return name.n < 2 ? HDR_OTHER : name_find_within(name.p, name.n);
 }

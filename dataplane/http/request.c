@@ -7,11 +7,15 @@
 #include "http/fields.h"
 #include "http/path.h"
 
+enum target_seen {
+	SEEN_ENCODED = 1, // "%" somewhere in the path
+	SEEN_DOTS = 2,    // perhaps a segment that begins with a dot
+};
+
 struct target {
 	struct slice text;
 	const char *query;        // behind the first '?', NULL: none
-	bool encoded;             // "%" somewhere in the path
-	bool dots;                // perhaps a segment that begins with a dot
+	unsigned seen;            // of enum target_seen, in one word: asked for together
 	bool dot_segments;        // may be in it
 	struct authority written; // of absolute-form and authority-form
 	int32_t default_port;     // of absolute-form's scheme, -1: the target names no authority
@@ -32,7 +36,7 @@ static int percent_parse(const char *p, const char *end, struct target *t)
 			return -FAULT_bad_target;
 	}
 	if (!t->query)
-		t->encoded = true;
+		t->seen |= SEEN_ENCODED;
 	return STEP_DONE;
 }
 
@@ -55,7 +59,7 @@ static INLINE int target_scan(const char *readable, const char *begin, const cha
 		case ' ':
 			if (p == begin)
 				return -FAULT_bad_request_line;
-			t->dots = odd.dots != 0;
+			t->seen |= odd.dots ? SEEN_DOTS : 0;
 			*space = p;
 			return STEP_DONE;
 		case '%': // its digits are not odd
@@ -88,8 +92,8 @@ static INLINE enum http_fault path_split(struct http_head *h, const struct targe
 	h->path = slice_of(p, (size_t)(path_end - p));
 	if (t->query)
 		h->query = slice_of(t->query, (size_t)(end - t->query));
-	h->path_encoded = t->encoded;
-	if ((t->encoded || t->dots) && !t->dot_segments && http_path_has_dot_segment(h->path))
+	h->path_encoded = t->seen & SEEN_ENCODED;
+	if (t->seen && !t->dot_segments && http_path_has_dot_segment(h->path))
 		return FAULT_bad_target;
 	return FAULT_NONE;
 }
@@ -170,24 +174,40 @@ static INLINE enum http_fault target_parse(struct http_head *h, struct target *t
 
 // RFC 9112 3.2: 1.1 wants exactly one Host. Where the target names an authority too, both must agree, as two
 // servers on the way might each believe another one.
-static enum http_fault host_conclude(struct http_head *h, const struct fields_seen *seen,
-				     const struct target *t)
+static COLD enum http_fault host_compare(struct http_head *h, struct slice value, bool has_host,
+					 const struct target *t)
 {
 	struct authority host;
 
-	if (!seen->host && h->minor >= 1)
+	if (!has_host && h->minor >= 1)
 		return FAULT_no_host;
-	if (seen->host && !authority_parse(h->target.p, seen->host_value, &host))
+	if (has_host && !authority_parse(h->target.p, value, &host))
 		return FAULT_bad_host;
 	if (t->default_port >= 0) {
-		if (seen->host && !authority_agree(&host, &t->written, t->default_port))
+		if (has_host && !authority_agree(&host, &t->written, t->default_port))
 			return FAULT_host_differs;
 		h->host = slice_of(t->written.host.p, t->written.host.n);
-	} else if (seen->host) {
+	} else if (has_host) {
 		h->host = slice_of(host.host.p, host.host.n);
-		h->authority = slice_of(seen->host_value.p, seen->host_value.n);
+		h->authority = slice_of(value.p, value.n);
 	}
 	return FAULT_NONE;
+}
+
+static INLINE enum http_fault host_conclude(const struct lex *l, struct http_head *h,
+					    const struct fields_seen *seen, const struct target *t)
+{
+	struct slice value = slice_of(seen->host_value.p, seen->host_value.n);
+	struct target copy;
+
+	if (__builtin_expect(seen->host && t->default_port < 0 && host_only(l->begin, value.p, value.n, l->end),
+			     1)) {
+		h->host = slice_of(value.p, value.n);
+		h->authority = slice_of(value.p, value.n);
+		return FAULT_NONE;
+	}
+	copy = *t;
+	return host_compare(h, value, seen->host, &copy);
 }
 
 // Where a limit ends the bytes before they end themselves, nothing behind it is looked at, so that a head cut
@@ -336,6 +356,6 @@ int FORM_NAME(http_parse_request)(const char *p, size_t n, const struct http_lim
 	// What comes behind it would be the other protocol's to one, a body to another (RFC 9110 7.8).
 	if (h->upgrade && (h->framing == FRAMING_CHUNKED || h->length))
 		return -FAULT_body_on_upgrade;
-	fault = host_conclude(h, &seen, &t);
+	fault = host_conclude(&l, h, &seen, &t);
 	return fault ? -(int)fault : (int)(l.p - p);
 }
