@@ -52,3 +52,8 @@ char *command_end(char *line);
 const struct command *command_find(char **words, int n, int *used, char *why, size_t why_size);
 // Runs words under the request's level; rq->done is called with the answer.
 void command_run(struct request *rq, char **words, int n);
+
+// in_flight.c: of a route or listener, as the snapshot has it.
+void command_in_flight_row(struct region *r, json_t *row, uint16_t credits);
+// set KIND NAME max_in_flight N|none|auto: rq->argv[2] is what it shall be.
+void command_set_in_flight(struct request *rq, const char *kind, uint16_t credits, uint32_t configured);

@@ -138,12 +138,13 @@ void command_set_route(struct request *rq)
 	const struct snapshot *s = rq->control->dataplane.running.snapshot;
 	const struct snap_route *r = snap_at(s, s->routes);
 	bool off = rq->argc == 2 && strcmp(rq->argv[1], "disabled") == 0;
+	bool bound = rq->argc == 3 && strcmp(rq->argv[1], "max_in_flight") == 0;
 	struct slice name;
 	char near[200];
 	uint32_t i = 0;
 
-	if (rq->argc != 2 || (!off && strcmp(rq->argv[1], "enabled") != 0)) {
-		request_error(rq, "set route ROUTE enabled|disabled");
+	if (!bound && (rq->argc != 2 || (!off && strcmp(rq->argv[1], "enabled") != 0))) {
+		request_error(rq, "set route ROUTE enabled|disabled | max_in_flight N|none|auto");
 		return;
 	}
 	name = slice_of(rq->argv[0], strlen(rq->argv[0]));
@@ -154,12 +155,37 @@ void command_set_route(struct request *rq)
 		request_error(rq, "no route \"%s\"%s", rq->argv[0], near);
 		return;
 	}
+	if (bound) {
+		command_set_in_flight(rq, "route", r[i].credits, r[i].max_in_flight);
+		return;
+	}
 	if (!region_route_switch(rq->control->instance.region, name, off)) {
 		request_error(rq, "%d routes are disabled, and no more can be", REGION_ROUTES_OFF);
 		return;
 	}
 	request_log(rq, "route %s %s", rq->argv[0], rq->argv[1]);
 	request_answer(rq, json_pack("{s:s, s:s}", "route", rq->argv[0], "state", rq->argv[1]));
+}
+
+void command_set_listener(struct request *rq)
+{
+	const struct snapshot *s = rq->control->dataplane.running.snapshot;
+	const struct snap_listener *l = snap_at(s, s->listeners);
+	char near[200];
+	uint32_t i = 0;
+
+	if (rq->argc != 3 || strcmp(rq->argv[1], "max_in_flight") != 0) {
+		request_error(rq, "set listener LISTENER max_in_flight N|none|auto");
+		return;
+	}
+	while (i < s->listeners.n && !named(s, l[i].name, rq->argv[0], strlen(rq->argv[0])))
+		i++;
+	if (i == s->listeners.n) {
+		SUGGEST(s, s->listeners, snap_listener, rq->argv[0], near);
+		request_error(rq, "no listener \"%s\"%s", rq->argv[0], near);
+		return;
+	}
+	command_set_in_flight(rq, "listener", l[i].credits, l[i].max_in_flight);
 }
 
 void command_set_log(struct request *rq)

@@ -325,6 +325,7 @@ void command_show_listeners(struct request *rq)
 						      (json_int_t)l[i].min_body_rate, "min_read_rate",
 						      (json_int_t)l[i].min_read_rate, "rate_grace",
 						      duration(l[i].rate_grace)));
+		command_in_flight_row(rq->control->instance.region, row, l[i].credits);
 		json_array_append_new(rows, row);
 	}
 	request_answer(rq, json_pack("{s:o}", "listeners", rows));
@@ -427,6 +428,7 @@ void command_show_routes(struct request *rq)
 
 		classes(row, class, "no_answer");
 		percentiles(row, hist);
+		command_in_flight_row(rq->control->instance.region, row, r[i].credits);
 		if (r[i].targets.n)
 			json_object_set_new(row, "targets", targets(s, &r[i], rq->control->instance.region));
 		json_array_append_new(rows, row);

@@ -1,6 +1,7 @@
 #include "compile.h"
 #include "base/hash.h"
 #include "conditions.h"
+#include "contract/credits.h"
 #include "contract/stats.h"
 #include "http/write.h"
 #include "policy/stage.h"
@@ -248,6 +249,17 @@ static uint8_t forwarded_bits(const struct list *l)
 	return (uint8_t)bits;
 }
 
+// The slot of what may have a limit on requests in flight; 0 where none is left.
+static uint16_t credits_slot(struct job *j, const char *kind, const struct text *name, uint64_t max)
+{
+	char key[sizeof(struct region_credit_name)];
+	uint32_t slot;
+
+	snprintf(key, sizeof(key), "%s/%s", kind, name->s);
+	slot = region_credits_slot(j->r, key);
+	return (uint16_t)(slot | (slot && max ? SNAP_LIMITED : 0));
+}
+
 static int job_listeners(struct job *j)
 {
 	const struct list *l = &j->c->root.listeners;
@@ -295,7 +307,13 @@ static int job_listeners(struct job *j)
 			.trusted = networks_add(j->b, &from->trusted_proxies),
 			.path = path_policy(&from->path_policy),
 			.pages = pages_add(j, &from->error_pages),
+			.credits = credits_slot(j, "listener", &from->name, from->max_in_flight.v),
+			.max_in_flight = (uint32_t)from->max_in_flight.v,
 		};
+		if (!out[i].credits && out[i].max_in_flight) {
+			free(out);
+			return fail(j, "no slot is left for a limit on requests in flight");
+		}
 	}
 	j->head.listeners = blob_add(j->b, out, l->n, sizeof(*out));
 	free(out);
@@ -535,8 +553,12 @@ static int job_route(struct job *j, const struct conf_route *r, struct snap_rout
 		.conditions = conditions_add(j->b, &j->c->root, m, j->expressions),
 		.connect = (uint8_t)r->connect.v,
 		.tunnel_idle = r->tunnel_idle.v,
+		.credits = credits_slot(j, "route", &r->name, r->max_in_flight.v),
+		.max_in_flight = (uint32_t)r->max_in_flight.v,
 	};
 
+	if (!out->credits && out->max_in_flight)
+		return fail(j, "no slot is left for a limit on requests in flight");
 	for (uint32_t i = 0; i < r->upgrade.n; i++)
 		out->upgrade |= (uint8_t)(1u << ((const struct number *)r->upgrade.v)[i].v);
 	job_action(j, r, out);
@@ -698,8 +720,9 @@ int compile_dry(const struct config *c, const char *out, char *why, size_t why_s
 	return err;
 }
 
-static void used_by(const struct snapshot *s, uint8_t *endpoint, uint8_t *target)
+static void used_by(const struct snapshot *s, uint8_t *endpoint, uint8_t *target, uint8_t *credits)
 {
+	const struct snap_listener *l = snap_at(s, s->listeners);
 	const struct snap_upstream *u = snap_at(s, s->upstreams);
 	const struct snap_route *route = snap_at(s, s->routes);
 
@@ -709,9 +732,12 @@ static void used_by(const struct snapshot *s, uint8_t *endpoint, uint8_t *target
 		for (uint32_t k = 0; k < u[i].endpoints.n; k++)
 			endpoint[e[k].slot] = 1;
 	}
+	for (uint32_t i = 0; i < s->listeners.n; i++)
+		credits[l[i].credits & ~SNAP_LIMITED] = 1;
 	for (uint32_t i = 0; i < s->routes.n; i++) {
 		const struct snap_target *t = snap_at(s, route[i].targets);
 
+		credits[route[i].credits & ~SNAP_LIMITED] = 1;
 		for (uint32_t k = 0; k < route[i].targets.n; k++)
 			target[t[k].slot] = 1;
 	}
@@ -741,18 +767,27 @@ static void release_routes(struct region *r, const struct snapshot *running, con
 void compile_release(struct region *r, const struct snapshot *running, const struct snapshot *before)
 {
 	uint8_t *endpoint = calloc(REGION_ENDPOINTS, 1), *target = calloc(REGION_TARGETS, 1);
+	uint8_t *credits = calloc(REGION_CREDITS, 1);
 
-	if (endpoint && target) {
-		used_by(running, endpoint, target);
+	if (endpoint && target && credits) {
+		used_by(running, endpoint, target, credits);
 		if (before)
-			used_by(before, endpoint, target);
+			used_by(before, endpoint, target, credits);
 		for (uint32_t i = 1; i < REGION_ENDPOINTS; i++)
 			if (!endpoint[i] && region_endpoints(r)[i].key)
 				region_endpoint_release(r, i);
 		for (uint32_t i = 1; i < REGION_TARGETS; i++)
 			if (!target[i] && region_targets(r)[i].key)
 				region_target_release(r, i);
+		// Requests that are still in flight keep it.
+		for (uint32_t i = 1; i < REGION_CREDITS; i++)
+			if (!credits[i] && region_credits(r)[i].key) {
+				credits_limit(r, i, 0);
+				if (!credits_used(r, i))
+					region_credits_release(r, i);
+			}
 	}
+	free(credits);
 	free(endpoint);
 	free(target);
 	release_routes(r, running, before);

@@ -1,4 +1,5 @@
 #include "config.h"
+#include "contract/credits.h"
 #include "contract/snapshot.h"
 #include "stage.h"
 #include <limits.h>
@@ -314,6 +315,9 @@ static const struct field listener_fields[] = {
 	{"rate_limit", KIND_LIST, KIND_OBJECT, F(conf_listener, rate_limit), .flags = FIELD_ONE, .min = 1,
 	 .max = SNAP_LIMIT_USES_MAX, .object = &conf_limit_use_object,
 	 .help = "limits of all requests through this listener, beside those of their route"},
+	{"max_in_flight", KIND_NUMBER, F(conf_listener, max_in_flight), .min = 0, .max = CREDITS_MAX,
+	 .def = "0",
+	 .help = "requests at a time, over all workers, tunnels among them; beyond it 503; 0: no bound"},
 	{"max_request_line", KIND_SIZE, F(conf_listener, max_request_line), .min = 64, .max = SNAP_HEAD_MAX,
 	 .def = "8KiB", .help = "longer ones are answered with 414"},
 	{"max_uri", KIND_SIZE, F(conf_listener, max_uri), .min = 32, .max = SNAP_HEAD_MAX, .def = "8000B",
@@ -472,6 +476,8 @@ static const struct field route_fields[] = {
 		 "0s, too: every request ends"},
 	{"attempts", KIND_NUMBER, F(conf_route, attempts), .min = 1, .max = 8, .def = "3",
 	 .help = "at most; again only where no byte was sent"},
+	{"max_in_flight", KIND_NUMBER, F(conf_route, max_in_flight), .min = 0, .max = CREDITS_MAX, .def = "0",
+	 .help = "requests at a time, over all workers, tunnels among them; beyond it 503; 0: no bound"},
 	{"upgrade", KIND_LIST, KIND_WORD, F(conf_route, upgrade), .flags = FIELD_ONE, .min = 1, .max = 4,
 	 .words = upgrade_words, .help = "protocols that a request may switch to"},
 	{"connect", KIND_WORD, F(conf_route, connect), .def = "false", .words = conf_booleans,

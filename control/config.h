@@ -91,7 +91,7 @@ struct conf_listener {
 	struct number head_timeout, idle_timeout, body_timeout, response_idle, min_body_rate, min_read_rate;
 	struct number rate_grace, max_head, max_requests, congestion, ecn;
 	struct number syn_cookies, refuse, max_per_address, client_prefix6, accept_rate, accept_burst;
-	struct number max_request_line, max_uri, max_fields, max_body, lenient_lf;
+	struct number max_request_line, max_uri, max_fields, max_body, lenient_lf, max_in_flight;
 	struct number client_from;     // enum snap_client_from
 	struct number proxy_protocol;  // enum snap_proxy_protocol
 	struct list trusted_proxies;   // struct address
@@ -168,7 +168,7 @@ struct conf_route {
 	struct conf_rewrite rewrite;
 	struct conf_sticky sticky;
 	struct conf_trailers trailers;
-	struct number timeout, per_try, attempts, connect, tunnel_idle;
+	struct number timeout, per_try, attempts, connect, tunnel_idle, max_in_flight;
 	struct list upgrade; // struct number, enum snap_upgrade
 	struct text api_version, list_versions;
 	struct list error_pages; // struct conf_page

@@ -1,6 +1,7 @@
 #include "supervise.h"
 #include "compile.h"
 #include "contract/channel_io.h"
+#include "in_flight.h"
 #include "xdp.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -74,6 +75,7 @@ static void publish_end(struct supervise *s, const char *error)
 		s->next = GENERATION_NONE;
 		compile_release(s->instance->region, s->running.snapshot, s->before.snapshot);
 	}
+	in_flight_apply(s->instance->region, s->running.snapshot);
 	done(s->publish_ctx, error);
 }
 
@@ -225,6 +227,9 @@ static void start_send(struct supervise *s)
 	struct channel_msg m;
 	int err;
 
+	// What was in flight died with the one before.
+	credits_restart(s->instance->region);
+	in_flight_apply(s->instance->region, s->running.snapshot);
 	// Best effort: without it the data plane makes new memory.
 	if (s->memory >= 0) {
 		channel_message(&m, CHANNEL_MEMORY, 0, NULL);
@@ -268,6 +273,7 @@ static void runs(struct supervise *s)
 
 	s->ran = s->serves = true;
 	state_set(s, DATAPLANE_RUNNING, 0);
+	in_flight_apply(s->instance->region, s->running.snapshot);
 	log_note(s->log, "data plane %s, pid %d, generation %llu", again ? "runs again" : "runs", (int)s->pid,
 		 (unsigned long long)s->running.snapshot->generation);
 	s->attached(s->ctx);
@@ -623,6 +629,7 @@ int supervise_publish(struct supervise *s, struct generation *next, publish_fn *
 
 	if (s->state != DATAPLANE_RUNNING || s->publish_done)
 		return -1;
+	in_flight_prepare(s->instance->region, next->snapshot);
 	channel_message(&m, CHANNEL_PUBLISH, next->snapshot->generation, NULL);
 	err = channel_send(s->channel, &m, &next->fd, 1);
 	if (err < 0)

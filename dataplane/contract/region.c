@@ -238,6 +238,33 @@ uint32_t region_target_slot(struct region *r, const char *key)
 	return slot;
 }
 
+uint32_t region_credits_slot(struct region *r, const char *key)
+{
+	struct region_credits *table = region_credits(r);
+	uint64_t want = key_of(key);
+	bool taken;
+	uint32_t slot = probe(table, sizeof *table, REGION_CREDITS, want, &taken);
+
+	if (slot && !taken) {
+		for (uint32_t w = 0; w < region_workers(r); w++)
+			atomic_store(&region_credit_cells(r, w)[slot].refused, 0);
+		snprintf(region_credit_names(r)[slot].text, sizeof(struct region_credit_name), "%s", key);
+		__atomic_store_n(&table[slot].key, want, __ATOMIC_RELEASE);
+	}
+	return slot;
+}
+
+void region_credits_release(struct region *r, uint32_t slot)
+{
+	struct region_credits *c = &region_credits(r)[slot];
+
+	if (slot == 0 || slot >= REGION_CREDITS || c->key <= KEY_RELEASED)
+		return;
+	if (atomic_exchange(&c->hand, 0))
+		atomic_fetch_sub(&r->n_credits_by_hand, 1);
+	__atomic_store_n(&c->key, KEY_RELEASED, __ATOMIC_RELEASE);
+}
+
 uint32_t region_name_slot(struct region_name *table, uint32_t n, const char *name)
 {
 	uint64_t want = key_of(name);

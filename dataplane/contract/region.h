@@ -11,12 +11,13 @@
 #include <stdint.h>
 
 #define REGION_MAGIC         0x6e676572474348ull // "CHGregn"
-#define REGION_VERSION       4u
+#define REGION_VERSION       5u
 #define REGION_ENDPOINTS     16384 // slot 0 is never used
 #define REGION_TARGETS       65536 // slot 0 is never used
 #define REGION_LIMITS        1024  // slot 0 is never used; an identity in the table has 10 bits for it
 #define REGION_LIMIT_KEYS    1024  // of each worker, a power of two
 #define REGION_ROUTES_OFF    256   // disabled by hand at a time
+#define REGION_CREDITS       16384 // slot 0 is never used
 #define REGION_NAME          64
 #define REGION_ENDPOINT_NAME 128
 #define REGION_CMD_RING      (64u << 10)
@@ -57,6 +58,22 @@ struct region_limit {
 	_Atomic uint64_t burst;    // 0: as configured
 	uint32_t rate, pad;        // as it was set, for listings
 	uint64_t period;
+};
+
+// Requests in flight of a route or listener: contract/credits.h.
+struct region_credits {
+	uint64_t key;          // hash64 of "route/NAME" or "listener/NAME"; 0: free
+	_Atomic uint64_t home; // what no worker has, and the limit in force
+	_Atomic uint32_t hand; // the limit that was set by hand (0: none), plus 1; 0: as configured
+	uint32_t pad[3];
+};
+// Of one worker.
+struct region_credit_cell {
+	_Atomic uint64_t idle; // of its own; others may take from there
+	stat_cell refused;     // requests beyond the limit; it alone writes
+};
+struct region_credit_name { // valid while the slot's key is
+	char text[80];
 };
 
 enum limit_decision {
@@ -107,7 +124,7 @@ struct region {
 	// Routes disabled by hand: hash64 of their names, the first n_routes_off of them. One that moves up to
 	// close a gap stands twice for a moment, never nowhere.
 	_Atomic uint32_t n_routes_off;
-	uint32_t pad;
+	_Atomic uint32_t n_credits_by_hand; // slots with a limit that was set by hand
 	_Atomic uint64_t route_off[REGION_ROUTES_OFF];
 	uint64_t sticky_secret[2]; // of the endpoints' tokens; both 0: not made yet
 };
@@ -146,16 +163,22 @@ bool region_verify(const struct region *r, uint64_t size, char *why, size_t why_
 #define REGION_AT_LIMITS                                                                                       \
 	(REGION_AT_ENDPOINT_NAMES + REGION_PAGES(REGION_ENDPOINTS * sizeof(struct region_endpoint_name)))
 #define REGION_AT_LIMIT_NAMES (REGION_AT_LIMITS + REGION_PAGES(REGION_LIMITS * sizeof(struct region_limit)))
-#define REGION_AT_WORKERS     (REGION_AT_LIMIT_NAMES + REGION_PAGES(REGION_LIMITS * sizeof(struct region_name)))
-#define REGION_WORKER_ACTIVE  REGION_PAGES(REGION_ENDPOINTS) // behind its bytes of health
-#define REGION_WORKER_RINGS   (REGION_WORKER_ACTIVE + REGION_PAGES(REGION_ENDPOINTS * sizeof(uint32_t)))
+#define REGION_AT_CREDITS     (REGION_AT_LIMIT_NAMES + REGION_PAGES(REGION_LIMITS * sizeof(struct region_name)))
+#define REGION_AT_CREDIT_NAMES                                                                                 \
+	(REGION_AT_CREDITS + REGION_PAGES(REGION_CREDITS * sizeof(struct region_credits)))
+#define REGION_AT_WORKERS                                                                                      \
+	(REGION_AT_CREDIT_NAMES + REGION_PAGES(REGION_CREDITS * sizeof(struct region_credit_name)))
+#define REGION_WORKER_ACTIVE REGION_PAGES(REGION_ENDPOINTS) // behind its bytes of health
+#define REGION_WORKER_RINGS  (REGION_WORKER_ACTIVE + REGION_PAGES(REGION_ENDPOINTS * sizeof(uint32_t)))
 #define REGION_WORKER_LIMITS                                                                                   \
 	(REGION_WORKER_RINGS + REGION_PAGES(RING_IDS * sizeof(struct rec_ring) + REGION_CMD_RING +             \
 					    REGION_REPLY_RING + REGION_LOG_RING + REGION_BLOCK_RING))
 #define REGION_WORKER_LIMIT_KEYS                                                                               \
 	(REGION_WORKER_LIMITS + REGION_PAGES(REGION_LIMITS * sizeof(struct region_limit_stats)))
-#define REGION_WORKER_BYTES                                                                                    \
+#define REGION_WORKER_CREDITS                                                                                  \
 	(REGION_WORKER_LIMIT_KEYS + REGION_PAGES(REGION_LIMIT_KEYS * sizeof(struct region_limit_key)))
+#define REGION_WORKER_BYTES                                                                                    \
+	(REGION_WORKER_CREDITS + REGION_PAGES(REGION_CREDITS * sizeof(struct region_credit_cell)))
 
 static inline struct region_endpoint *region_endpoints(struct region *r)
 {
@@ -211,6 +234,19 @@ static inline struct region_limit_key *region_limit_keys(struct region *r, uint3
 	return (struct region_limit_key *)((char *)r + REGION_AT_WORKERS + worker * REGION_WORKER_BYTES +
 					   REGION_WORKER_LIMIT_KEYS);
 }
+static inline struct region_credits *region_credits(struct region *r) // REGION_CREDITS of them
+{
+	return (struct region_credits *)((char *)r + REGION_AT_CREDITS);
+}
+static inline struct region_credit_name *region_credit_names(struct region *r) // by credits slot
+{
+	return (struct region_credit_name *)((char *)r + REGION_AT_CREDIT_NAMES);
+}
+static inline struct region_credit_cell *region_credit_cells(struct region *r, uint32_t worker)
+{
+	return (struct region_credit_cell *)((char *)r + REGION_AT_WORKERS + worker * REGION_WORKER_BYTES +
+					     REGION_WORKER_CREDITS);
+}
 // How many workers it was made for; 0 where its header is damaged.
 uint32_t region_workers(const struct region *r);
 struct rec_ring *region_ring(struct region *r, uint32_t worker, enum ring_id id);
@@ -219,7 +255,9 @@ uint32_t region_ring_size(enum ring_id id);
 // Slot of a name: the one it has, or a free one that becomes its own; 0 when none is left.
 uint32_t region_endpoint_slot(struct region *r, const char *key);
 uint32_t region_target_slot(struct region *r, const char *key);
+uint32_t region_credits_slot(struct region *r, const char *key);
 uint32_t region_name_slot(struct region_name *table, uint32_t n, const char *name);
 // Gives an endpoint's slot back, when no living generation names it any more.
 void region_endpoint_release(struct region *r, uint32_t slot);
 void region_target_release(struct region *r, uint32_t slot);
+void region_credits_release(struct region *r, uint32_t slot); // none of which is in use

@@ -4,6 +4,7 @@
 // and the text that is looked at is bounded too.
 #include "base/hash.h"
 #include "contract/address_list.h"
+#include "contract/credits.h"
 #include "contract/region.h"
 #include "contract/snapshot_check.h"
 #include "contract/stages.h"
@@ -348,6 +349,14 @@ static bool listener_trusted(struct check *c, const struct snap_listener *l, uin
 	return true;
 }
 
+static bool in_flight_ok(uint16_t credits, uint32_t max)
+{
+	uint32_t slot = credits & ~SNAP_LIMITED;
+
+	return slot < REGION_CREDITS && max <= CREDITS_MAX && (max > 0) == (credits >= SNAP_LIMITED) &&
+	       (slot || !max);
+}
+
 static bool listeners(struct check *c)
 {
 	const struct snap_listener *l;
@@ -362,6 +371,9 @@ static bool listeners(struct check *c)
 			return check_fail(c, "listener %u: bad use of a limit", i);
 		if (!check_name(c, l[i].name, "listener name"))
 			return false;
+		if (!in_flight_ok(l[i].credits, l[i].max_in_flight) || l[i].pad3)
+			return check_fail(c, "listener %u: %u requests in flight, slot %u", i,
+					  l[i].max_in_flight, l[i].credits);
 		if (l[i].port >= c->s->ports.n || l[i].tcp_port == 0 || l[i].pad ||
 		    !tcp_choice(l[i].congestion, l[i].ecn))
 			return check_fail(c, "listener %u: port %u, TCP port %u", i, l[i].port, l[i].tcp_port);
@@ -386,7 +398,7 @@ static bool listeners(struct check *c)
 		if (l[i].max_fields == 0 || l[i].max_fields > SNAP_FIELDS_MAX)
 			return check_fail(c, "listener %u: %u fields, but 1 to %u are possible", i,
 					  l[i].max_fields, SNAP_FIELDS_MAX);
-		if (l[i].lenient_lf > 1 || memcmp(l[i].pad3, (uint8_t[2]){0}, 2) != 0)
+		if (l[i].lenient_lf > 1)
 			return check_fail(c, "listener %u: lenient_lf %u, or padding in use", i,
 					  l[i].lenient_lf);
 		if (l[i].body_timeout == 0 || l[i].body_timeout > TIME_MAX || l[i].response_idle == 0 ||
@@ -649,6 +661,9 @@ static bool routes(struct check *c)
 			return check_fail(
 				c, "route %u: statistics slot %u, %u attempts or host %u is out of range", i,
 				r[i].stat_slot, r[i].attempts, r[i].host);
+		if (!in_flight_ok(r[i].credits, r[i].max_in_flight) || r[i].pad2)
+			return check_fail(c, "route %u: %u requests in flight, slot %u", i, r[i].max_in_flight,
+					  r[i].credits);
 		if (r[i].upgrade >> UPGRADES || r[i].connect > 1 ||
 		    ((r[i].upgrade || r[i].connect) && r[i].action != ACTION_TO))
 			return check_fail(c, "route %u: tunnels of a kind that is not known, or to nowhere", i);

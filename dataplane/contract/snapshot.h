@@ -138,10 +138,10 @@ struct snap_listener {
 	uint16_t max_fields; // field lines of a request, 1..SNAP_FIELDS_MAX
 	uint8_t lenient_lf;  // 1: a lone LF ends a line of a request's head
 	// What is said of the client to upstreams, and whom we believe what was said of it before.
-	uint8_t forwarded;      // bits 1 << enum snap_forwarded: fields that are sent
-	uint8_t client_from;    // enum snap_client_from: field of a trusted proxy that names the client
-	uint8_t proxy_protocol; // enum snap_proxy_protocol
-	uint8_t pad3[2];
+	uint8_t forwarded;       // bits 1 << enum snap_forwarded: fields that are sent
+	uint8_t client_from;     // enum snap_client_from: field of a trusted proxy that names the client
+	uint8_t proxy_protocol;  // enum snap_proxy_protocol
+	uint16_t credits;        // as in snap_route
 	uint64_t max_body;       // bytes of a request's body; 0: no bound
 	struct snap_ref trusted; // snap_address, at most SNAP_TRUSTED_MAX: proxies that are believed
 	// How slow they may be.
@@ -151,7 +151,9 @@ struct snap_listener {
 	uint32_t min_body_rate; // bytes of a request's body a second; 0: no bound
 	uint32_t min_read_rate; // bytes of its answer that a client must take a second; 0: no bound
 	struct snap_path path;
-	struct snap_ref pages; // snap_page, the first that fits; at most SNAP_PAGES_MAX
+	struct snap_ref pages;  // snap_page, the first that fits; at most SNAP_PAGES_MAX
+	uint32_t max_in_flight; // as in snap_route
+	uint32_t pad3;
 };
 #define SNAP_TRUSTED_MAX 64
 enum snap_forwarded {
@@ -297,6 +299,9 @@ struct snap_route {
 	uint16_t answer_id;        // where the SNAP_ID bytes of the request id belong
 	uint8_t trailers_request;  // ACTION_TO: enum snap_trailers, but ACCEPTED: those of requests
 	uint8_t trailers_response; // ACTION_TO: enum snap_trailers
+	// Requests in flight: the region's slot of its credits (0: there is none), and SNAP_LIMITED where the
+	// configuration has a limit. One that was set by hand wins over it.
+	uint16_t credits;
 
 	uint64_t timeout;  // ns, whole request: first byte of the head to last byte of the answer; 0: none
 	uint64_t per_try;  // ns, one attempt, from the end of the request to the response head; 0: none
@@ -316,7 +321,10 @@ struct snap_route {
 	uint32_t sticky_age;         // seconds that the cookie lives; 0: as long as the browser
 	uint32_t sticky_secure;      // 1: the cookie is for https alone
 	struct snap_ref pages;       // snap_page, looked at before those of the listener
+	uint32_t max_in_flight;      // at most CREDITS_MAX; 0: no limit
+	uint32_t pad2;
 };
+#define SNAP_LIMITED    0x8000u // beside a slot of credits
 #define SNAP_BODY_MAX   65536
 #define SNAP_ANSWER_MAX 1536 // bytes of a prebuilt answer: it fits a packet buffer
 #define SNAP_DATE       29   // bytes of an IMF-fixdate (RFC 9110 5.6.7)

@@ -75,6 +75,8 @@ static void exchange_end(struct exchange *x)
 	if (x->method_n)
 		access_log(x);
 	x->timer->x = NULL;
+	if (x->credit[0] | x->credit[1])
+		in_flight_end(x);
 	exchange_unpin(x);
 	if (x->tunnel)
 		tunnel_free(x);

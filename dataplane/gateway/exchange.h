@@ -120,6 +120,7 @@ struct exchange {
 	uint8_t trailers;      // which may pass, see trailers.h
 	uint8_t coding;        // enum coding: what its client would have the body in
 	uint32_t parked_with;  // what that stage wants to know again
+	uint16_t credit[2];    // slots of the listener's and the route's credit that it has; 0: none
 	char request_id[32];
 	char text[160]; // method and path for the log, only when requests are logged
 };
@@ -306,6 +307,12 @@ enum hops { HOPS_MORE, HOPS_NONE, HOPS_BAD };
 // MORE: it may be passed on, and says one less. NONE: it is to be answered here; g->reflected is a TRACE's
 // answer.
 enum hops hops_count(struct exchange *x);
+
+// in_flight.c: limits on requests in flight
+// Takes the credits of its listener, of its route: false where there is none, and that is answered (503).
+bool in_flight_through(struct exchange *x, uint32_t head_length);
+bool in_flight_on(struct exchange *x, uint32_t head_length);
+void in_flight_end(struct exchange *x);
 
 // cors.c
 // The route of a preflight: that of the request which it asks for. False: it is none, or that route knows no

@@ -9,6 +9,7 @@
 // or a visibly cut connection; well-behaved requests to well-behaved backends get the right answer and nothing
 // else; no POST reaches a backend twice; nobody is left hanging; at the end no connection, exchange, attempt,
 // pin or packet buffer is left and all gauges are back at 0.
+#include "contract/credits.h"
 #include "control/blob.h"
 #include "control/routetable.h"
 #include "gateway/exchange.h"
@@ -110,6 +111,8 @@ static struct snapshot *snapshot_make(struct sim *s, uint64_t generation)
 					       .attempts = 1 + random_below(r, 3),
 					       .per_try = i ? 2 * SEC : 60 * SEC,
 					       .timeout = i && random_below(r, 2) ? 8 * SEC : 0,
+					       .credits = i ? ROUGH_CREDITS | SNAP_LIMITED : 0,
+					       .max_in_flight = i ? 1000 : 0,
 					       .targets = blob_add(&b, &t[i], 1, sizeof(t[i]))};
 	h.routes = blob_add(&b, route, 2, sizeof(route[0]));
 	if (!routetable_build(&b, pattern, 2, &h) || b.failed)
@@ -155,7 +158,7 @@ static void meddle(struct sim *s)
 	struct random *r = &s->random;
 	uint32_t slot = 1 + random_below(r, ROUGH_PORTS);
 
-	switch (random_below(r, 6)) {
+	switch (random_below(r, 7)) {
 	case 0:
 	case 1:
 		if (s->generation + 1 < SNAPSHOTS) {
@@ -175,6 +178,10 @@ static void meddle(struct sim *s)
 	case 4:
 		if (s->short_of_buffers)
 			hog(s);
+		break;
+	case 5:
+		// Among more than all ask for, a few and none.
+		credits_limit(s->region, ROUGH_CREDITS, random_below(r, 2) ? 1000 : random_below(r, 6));
 		break;
 	default:
 		break;
@@ -216,6 +223,8 @@ static void sim_init(struct sim *s, uint64_t seed, struct pkt_pool *pool, struct
 	}
 	s->region = calloc(1, region_size(1));
 	region_create(s->region, 1);
+	credits_limit(s->region, ROUGH_CREDITS,
+		      random_below(&s->random, 2) ? 1000 : 1 + random_below(&s->random, 5));
 	s->stats = (struct stats){.worker = cells(sizeof(struct worker_stats)),
 				  .port = cells(STATS_PORTS * sizeof(struct port_stats)),
 				  .route = cells(STATS_ROUTES * sizeof(struct route_stats)),
@@ -331,12 +340,16 @@ static uint64_t next_time(const struct sim *s)
 static void look(struct sim *s)
 {
 	struct gateway *g = s->worker.gateway;
-
+	uint32_t in_flight = 0;
 	struct exchange *x;
 
 	for (uint32_t at = 0; (x = gateway_live(g, &at));)
 		if (s->now - x->started > 60 * SEC)
 			violate(s, "an exchange hangs");
+		else
+			in_flight += x->credit[1] != 0;
+	if (in_flight != credits_used(s->region, ROUGH_CREDITS))
+		violate(s, "credits are in use that no exchange has");
 	for (uint32_t slot = 1; slot < SLOTS; slot++) {
 		const struct upstream_endpoint *e = &g->upstreams.endpoint[slot];
 
@@ -355,6 +368,8 @@ static void settled(struct sim *s)
 		violate(s, "connections are left");
 	if (g->exchanges.used)
 		violate(s, "exchanges are left");
+	if (credits_used(s->region, ROUGH_CREDITS))
+		violate(s, "credits are left in use");
 	if (g->attempts.used)
 		violate(s, "attempts are left");
 	if (g->upstreams.conns.used)

@@ -7,9 +7,10 @@
 // them a frame arrives at (a device with one queue, or with queues that know nothing of flows). Checked: every
 // answer is right, byte for byte; every connection stays with its worker (nobody answers "no such connection");
 // no connection, exchange or packet buffer is left.
+#include "contract/credits.h"
 #include "control/blob.h"
 #include "control/routetable.h"
-#include "gateway/gateway.h"
+#include "gateway/exchange.h"
 #include "http/body.h"
 #include "http/parse.h"
 #include "sim/world.h"
@@ -74,6 +75,8 @@ struct sim {
 	struct client client[CLIENTS];
 	struct backend backend[BACKENDS_MAX], *free_backend;
 	uint32_t running;
+	uint32_t limit[4]; // of requests in flight, by route
+	uint64_t refused;  // since there were as many
 	const char *violation;
 };
 
@@ -197,7 +200,7 @@ static void client_feed(struct client *k)
 		abort();
 }
 
-static void client_end(struct client *k, const char *violation)
+static void client_over(struct client *k, const char *violation)
 {
 	if (violation)
 		violate(k->sim, violation);
@@ -212,6 +215,10 @@ static void client_check(struct client *k)
 	bool post = k->kind == ECHO || k->kind == ECHO_CHUNKED;
 
 	k->answers++;
+	if (k->status == 503 && (k->kind == BYTES || k->kind == BYTES_CHUNKED)) {
+		k->sim->refused++;
+		return;
+	}
 	if (k->status != (k->kind == MISSING ? 404 : 200))
 		violate(k->sim, "an answer has the wrong status");
 	if ((k->kind == BYTES || k->kind == BYTES_CHUNKED) && k->got != k->size)
@@ -234,7 +241,7 @@ static void client_read(struct client *k)
 			if (used == HTTP_MORE)
 				return;
 			if (used < 0 || !k->expected) {
-				client_end(k, "a client got a malformed or unasked answer");
+				client_over(k, "a client got a malformed or unasked answer");
 				return;
 			}
 			tcp_recv_skip(k->c, (uint32_t)used);
@@ -242,22 +249,23 @@ static void client_read(struct client *k)
 			http_body_init(&k->body, http_response_framing(h, METHOD_GET), h->length);
 			k->in_body = true;
 		}
-		if (!body_take(k->c, &k->body, &k->got, &k->sum,
-			       k->kind == BYTES || k->kind == BYTES_CHUNKED ? k->size : 0)) {
-			client_end(k, "a response body is wrong");
+		bool bytes = k->status == 200 && (k->kind == BYTES || k->kind == BYTES_CHUNKED);
+
+		if (!body_take(k->c, &k->body, &k->got, &k->sum, bytes ? k->size : 0)) {
+			client_over(k, "a response body is wrong");
 			return;
 		}
 		if (!http_body_done(&k->body))
 			return;
 		if ((k->kind == ECHO || k->kind == ECHO_CHUNKED) && k->sent != k->size) {
-			client_end(k, "answered before the request was complete");
+			client_over(k, "answered before the request was complete");
 			return;
 		}
 		client_check(k);
 		k->expected--;
 		k->in_body = false;
 		if (!k->left) {
-			client_end(k, NULL);
+			client_over(k, NULL);
 			return;
 		}
 		client_ask(k);
@@ -265,14 +273,14 @@ static void client_read(struct client *k)
 	}
 }
 
-static void client_event(void *ctx, struct tcp_conn *c, void *user, unsigned events)
+static void client_on_event(void *ctx, struct tcp_conn *c, void *user, unsigned events)
 {
 	struct client *k = user;
 	(void)ctx;
 	(void)c;
 
 	if (events & EV_ERROR) {
-		client_end(k, "a client's connection was reset or timed out");
+		client_over(k, "a client's connection was reset or timed out");
 		return;
 	}
 	if (events & EV_OPEN)
@@ -280,7 +288,7 @@ static void client_event(void *ctx, struct tcp_conn *c, void *user, unsigned eve
 	client_feed(k);
 	client_read(k);
 	if (k->c && (events & EV_EOF) && tcp_recv_eof(k->c))
-		client_end(k, "a client's connection was ended early");
+		client_over(k, "a client's connection was ended early");
 }
 
 /* ---- backends ---- */
@@ -455,8 +463,10 @@ static struct snapshot *snapshot_make(unsigned workers)
 					      .epoch = 1};
 	u.endpoints = blob_add(&b, e, 2, sizeof(e[0]));
 	h.upstreams = blob_add(&b, &u, 1, sizeof(u));
-	for (uint32_t i = 0; i < 4; i++)
-		route[i] = (struct snap_route){.action = i ? ACTION_TO : ACTION_RESPOND,
+	for (uint32_t i = 0; i < 4; i++) // the last two have a limit on their requests in flight
+		route[i] = (struct snap_route){.credits = i < 2 ? 0 : (uint16_t)(SNAP_LIMITED | i),
+					       .max_in_flight = i < 2 ? 0 : 1,
+					       .action = i ? ACTION_TO : ACTION_RESPOND,
 					       .stat_slot = i + 1,
 					       .status = 200,
 					       .attempts = 2,
@@ -499,6 +509,10 @@ static void sim_init(struct sim *s, uint64_t seed, struct pkt_pool *pool)
 	region_create(s->region, s->n_workers);
 	for (uint32_t i = 1; i <= 2; i++)
 		atomic_store(&region_endpoints(s->region)[i].weight, -1);
+	for (uint32_t i = 2; i < 4; i++) {
+		s->limit[i] = random_below(&s->random, 2) ? 1000 : 1 + random_below(&s->random, 8);
+		credits_limit(s->region, i, s->limit[i]);
+	}
 	s->stats = (struct stats){.worker = cells(s->n_workers * sizeof(struct worker_stats)),
 				  .port = cells(s->n_workers * STATS_PORTS * sizeof(struct port_stats)),
 				  .route = cells(s->n_workers * STATS_ROUTES * sizeof(struct route_stats)),
@@ -625,6 +639,23 @@ static uint64_t next_time(struct sim *s)
 	return at > s->now ? at : s->now + 1000;
 }
 
+// What is in flight on the routes that have a limit: by the exchanges that live, never more than there may be.
+static void look(struct sim *s)
+{
+	for (uint32_t route = 2; route < 4; route++) {
+		uint32_t n = 0, at = 0;
+		struct exchange *x;
+
+		for (unsigned i = 0; i < s->n_workers; i++, at = 0)
+			while ((x = gateway_live(s->worker[i].gateway, &at)))
+				n += x->credit[1] == route;
+		if (n > s->limit[route])
+			violate(s, "more requests are in flight than there may be");
+		if (n != credits_used(s->region, route))
+			violate(s, "credits are in use that no exchange has");
+	}
+}
+
 static uint64_t total(const struct sim *s, enum counter c)
 {
 	uint64_t n = 0;
@@ -657,7 +688,8 @@ static void explain(const struct sim *s)
 }
 
 struct sums {
-	uint64_t answers, frames, lost, reordered, duplicated, handed_over, retransmits, upstream_connections;
+	uint64_t answers, frames, lost, reordered, duplicated, handed_over, retransmits, upstream_connections,
+		refused;
 };
 
 static const char *schedule(uint64_t seed, struct pkt_pool *pool, struct sums *sums)
@@ -674,13 +706,14 @@ static const char *schedule(uint64_t seed, struct pkt_pool *pool, struct sums *s
 
 		*k = (struct client){.sim = s, .left = REQUESTS};
 		host_advance(&s->clients, s->now);
-		k->c = tcp_connect(s->clients.tcp, 0, address("198.18.0.1"), 80, client_event, s, k, &err);
+		k->c = tcp_connect(s->clients.tcp, 0, address("198.18.0.1"), 80, client_on_event, s, k, &err);
 		if (!k->c)
 			abort();
 		s->running++;
 	}
 	while (s->running && !s->violation && s->now < limit) {
 		turn(s);
+		look(s);
 		s->now = next_time(s);
 	}
 	if (s->running && !s->violation)
@@ -697,6 +730,7 @@ static const char *schedule(uint64_t seed, struct pkt_pool *pool, struct sums *s
 	sums->reordered += s->link.reordered;
 	sums->duplicated += s->link.duplicated;
 	sums->handed_over += total(s, CTR_rx_handover);
+	sums->refused += s->refused;
 	sums->retransmits += total(s, CTR_tcp_retransmit);
 	sums->upstream_connections += total(s, CTR_tcp_connected);
 	violation = s->violation;
@@ -738,10 +772,12 @@ int main(int argc, char **argv)
 				break; // what leaked would show in every schedule behind
 		}
 	}
-	printf("gateway: %llu answers, %llu frames, %llu lost, %llu reordered, %llu duplicated, %llu handed "
+	printf("gateway: %llu refused beyond a limit, %llu answers, %llu frames, %llu lost, %llu reordered, "
+	       "%llu duplicated, %llu handed "
 	       "over, "
 	       "%llu retransmitted, %llu upstream connections\n",
-	       (unsigned long long)sums.answers, (unsigned long long)sums.frames, (unsigned long long)sums.lost,
+	       (unsigned long long)sums.refused, (unsigned long long)sums.answers,
+	       (unsigned long long)sums.frames, (unsigned long long)sums.lost,
 	       (unsigned long long)sums.reordered, (unsigned long long)sums.duplicated,
 	       (unsigned long long)sums.handed_over, (unsigned long long)sums.retransmits,
 	       (unsigned long long)sums.upstream_connections);

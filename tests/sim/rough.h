@@ -11,13 +11,14 @@
 #define MS  1000000ull
 #define SEC (1000 * MS)
 
-#define CLIENTS      40
-#define ASKS_MAX     5
-#define BACKENDS_MAX 1024
-#define ROUGH_PORTS  4
-#define SLOTS        16
-#define SNAPSHOTS    24
-#define HOG_MAX      16384
+#define CLIENTS       40
+#define ASKS_MAX      5
+#define BACKENDS_MAX  1024
+#define ROUGH_PORTS   4
+#define ROUGH_CREDITS 3 // slot of the rough route
+#define SLOTS         16
+#define SNAPSHOTS     24
+#define HOG_MAX       16384
 
 enum { END_WAN, END_LAN, END_CLIENTS, END_BACKENDS };
 

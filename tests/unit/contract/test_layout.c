@@ -31,7 +31,9 @@ static void snapshot_of_version_5_has_its_layout(void **state)
 	AT(snap_port, vlan, 32);
 	AT(snap_system, limit_memory, 32);
 	AT(snap_system, address_memory, 40);
-	SIZE(snap_listener, 160);
+	SIZE(snap_listener, 168);
+	AT(snap_listener, credits, 94);
+	AT(snap_listener, max_in_flight, 160);
 	AT(snap_listener, body_timeout, 112);
 	AT(snap_listener, min_body_rate, 136);
 	AT(snap_listener, max_line, 80);
@@ -52,7 +54,9 @@ static void snapshot_of_version_5_has_its_layout(void **state)
 	AT(snap_listener, syn_cookies, 56);
 	AT(snap_listener, max_per_address, 60);
 	SIZE(snap_target, 16);
-	SIZE(snap_route, 256);
+	SIZE(snap_route, 264);
+	AT(snap_route, credits, 78);
+	AT(snap_route, max_in_flight, 256);
 	AT(snap_route, rewrites, 38);
 	AT(snap_route, rewrite_path, 208);
 	AT(snap_route, sticky_name, 232);
@@ -94,10 +98,15 @@ static void snapshot_of_version_5_has_its_layout(void **state)
 	AT(snapshot, host_any, 480);
 }
 
-static void region_of_version_3_has_its_layout(void **state)
+static void region_of_version_5_has_its_layout(void **state)
 {
 	(void)state;
-	assert_int_equal(REGION_VERSION, 4);
+	assert_int_equal(REGION_VERSION, 5);
+	SIZE(region_credits, 32);
+	AT(region_credits, home, 8);
+	SIZE(region_credit_cell, 16);
+	SIZE(region_credit_name, 80);
+	AT(region, n_credits_by_hand, 140);
 	SIZE(region_endpoint, 24);
 	AT(region_endpoint, admin, 12);
 	SIZE(region_target, 16);
@@ -148,7 +157,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(snapshot_of_version_5_has_its_layout),
-		cmocka_unit_test(region_of_version_3_has_its_layout),
+		cmocka_unit_test(region_of_version_5_has_its_layout),
 		cmocka_unit_test(statistics_have_their_layout),
 		cmocka_unit_test(records_and_messages_have_their_layout),
 	};
