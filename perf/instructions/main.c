@@ -6,6 +6,7 @@
 //	valgrind --tool=callgrind --toggle-collect=gateway_turn instructions ...   instructions, which repeat
 //
 // FILE comes from `churchgate-control --compile FILE CONFIG`; perf/instructions/run does all of it.
+#include "contract/limit_table.h"
 #include "contract/region.h"
 #include "perf/loadgen/backend.h"
 #include "perf/loadgen/client.h"
@@ -19,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define RING     4096
 #define TURN     20000u // ns of virtual time from turn to turn
@@ -28,7 +30,8 @@
 #define HZ       1e9  // of virtual ticks
 
 struct options {
-	const char *snapshot, *method, *path;
+	const char *snapshot, *method, *host, *field, *path[CLIENT_WORKS]; // as of the load generator's options
+	unsigned n_paths, numbers, limits; // limits: MiB of the table of rate limits
 	unsigned connections, send, respond, expect, requests, warmup;
 	bool per_request;
 };
@@ -45,11 +48,12 @@ struct bench {
 	struct link link[SIDES];
 	struct client client;
 	struct backend backend;
-	struct client_work work;
+	struct client_work work[CLIENT_WORKS];
+	struct limit_table limits;
 	struct message response;
 	uint64_t now, cycles, turns;
-	double median; // cycles for each request, of all windows
-	bool started;  // the clients may begin
+	double median, least; // cycles for each request, of all windows: half of them, and a tenth, had less
+	bool started;         // the clients may begin
 };
 
 __attribute__((noreturn)) static void fail(const char *what)
@@ -83,6 +87,20 @@ static struct snapshot *snapshot_read(const char *path)
 	return p;
 }
 
+static void limits_make(struct bench *b)
+{
+	size_t n = (size_t)b->o.limits << 20;
+	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char why[200];
+
+	if (p == MAP_FAILED)
+		fail("no memory");
+	madvise(p, n, MADV_HUGEPAGE);
+	limit_table_create(p, n, (struct hash_key){1, 2});
+	if (!limit_table_attach(&b->limits, p, n, 1, why, sizeof(why)))
+		fail(why);
+}
+
 static void worker_make(struct bench *b)
 {
 	struct net_port port[SIDES] = {{.mac = {2, 0, 0, 0, 0, 1}, .mtu = 1500},
@@ -110,6 +128,10 @@ static void worker_make(struct bench *b)
 				  .route = cells(STATS_ROUTES * sizeof(struct route_stats)),
 				  .upstream = cells(STATS_UPSTREAMS * sizeof(struct upstream_stats)),
 				  .workers = 1};
+	if (b->o.limits) {
+		limits_make(b);
+		conf.limits = &b->limits;
+	}
 	if (worker_init(&b->worker, &conf))
 		fail("the worker does not start");
 }
@@ -204,17 +226,20 @@ static void generator_make(struct bench *b)
 
 	if (o->send)
 		snprintf(length, sizeof(length), "Content-Length: %u\r\n", o->send);
-	snprintf(head, sizeof(head),
-		 "%s %s HTTP/1.1\r\nHost: bench\r\nUser-Agent: loadgen\r\nAccept: */*\r\n%s%s\r\n", o->method,
-		 o->path, length, o->per_request ? "Connection: close\r\n" : "");
-	b->work = (struct client_work){.status = 200, .body = o->expect, .share = 1};
-	if (message_make(&b->work.request, head, o->send))
-		fail("no memory");
+	for (unsigned i = 0; i < o->n_paths; i++) {
+		snprintf(head, sizeof(head),
+			 "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: loadgen\r\nAccept: */*\r\n%s%s%s%s\r\n",
+			 o->method, o->path[i], o->host, o->field, *o->field ? "\r\n" : "", length,
+			 o->per_request ? "Connection: close\r\n" : "");
+		b->work[i] = (struct client_work){.status = 200, .body = o->expect, .share = 1};
+		if (message_make(&b->work[i].request, head, o->send))
+			fail("no memory");
+	}
 	snprintf(head, sizeof(head),
 		 "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: %u\r\n\r\n",
 		 o->respond);
 	if (message_make(&b->response, head, o->respond) ||
-	    client_init(&b->client, &conf, &b->link[0], &b->work, 1) ||
+	    client_init(&b->client, &conf, &b->link[0], b->work, o->n_paths) ||
 	    backend_init(&b->backend, BACKENDS, 8080, &b->link[1], &b->response))
 		fail("no memory");
 }
@@ -246,6 +271,7 @@ static void start(struct bench *b)
 		link_ask(&b->link[1], i);
 	for (unsigned i = 0; i < 4; i++)
 		turn(b);
+	client_numbers(&b->client, b->o.numbers, false);
 	client_rate(&b->client, 0);
 	b->started = true;
 }
@@ -272,6 +298,7 @@ static void measure(struct bench *b)
 	}
 	qsort(v, n, sizeof(*v), compare);
 	b->median = v[n / 2];
+	b->least = v[n / 10];
 	free(v);
 }
 
@@ -282,14 +309,20 @@ int main(int argc, char **argv)
 		{"snapshot", 1, NULL, 's'},    {"method", 1, NULL, 'm'},   {"path", 1, NULL, 'p'},
 		{"connections", 1, NULL, 'c'}, {"send", 1, NULL, 'b'},     {"respond", 1, NULL, 'r'},
 		{"expect", 1, NULL, 'e'},      {"requests", 1, NULL, 'n'}, {"warmup", 1, NULL, 'w'},
-		{"per-request", 0, NULL, 'k'}, {NULL, 0, NULL, 0}};
+		{"per-request", 0, NULL, 'k'}, {"host", 1, NULL, 'h'},     {"field", 1, NULL, 'f'},
+		{"numbers", 1, NULL, 'N'},     {"limits", 1, NULL, 'l'},   {NULL, 0, NULL, 0}};
 	const char *eal[] = {"instructions",   "--no-huge",   "-m",       "96", "--no-pci",
 			     "--no-telemetry", "--no-shconf", "--lcores", "0",  "--log-level=3"};
 	uint64_t done, tx;
 	int opt;
 
-	b.o = (struct options){
-		.method = "GET", .path = "/", .connections = 256, .requests = 200000, .warmup = 20000};
+	b.o = (struct options){.method = "GET",
+			       .host = "bench",
+			       .field = "",
+			       .connections = 256,
+			       .numbers = 1,
+			       .requests = 200000,
+			       .warmup = 20000};
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) >= 0)
 		switch (opt) {
 		case 's':
@@ -299,7 +332,21 @@ int main(int argc, char **argv)
 			b.o.method = optarg;
 			break;
 		case 'p':
-			b.o.path = optarg;
+			if (b.o.n_paths == CLIENT_WORKS)
+				return 2;
+			b.o.path[b.o.n_paths++] = optarg;
+			break;
+		case 'h':
+			b.o.host = optarg;
+			break;
+		case 'f':
+			b.o.field = optarg;
+			break;
+		case 'N':
+			b.o.numbers = (unsigned)atoi(optarg);
+			break;
+		case 'l':
+			b.o.limits = (unsigned)atoi(optarg);
 			break;
 		case 'c':
 			b.o.connections = (unsigned)atoi(optarg);
@@ -328,6 +375,8 @@ int main(int argc, char **argv)
 	if (!b.o.snapshot || !b.o.requests ||
 	    rte_eal_init((int)(sizeof(eal) / sizeof(eal[0])), (char **)(uintptr_t)eal) < 0)
 		fail("usage: instructions --snapshot FILE [--path PATH] [--requests N] ...");
+	if (!b.o.n_paths)
+		b.o.path[b.o.n_paths++] = "/";
 	b.pool = pkt_pool_create("packets", 24ull << 20, SOCKET_ID_ANY);
 	if (!b.pool)
 		fail("no packets");
@@ -342,7 +391,7 @@ int main(int argc, char **argv)
 	tx = stat_get(&b.worker.stats->c[CTR_tcp_tx]);
 	measure(&b);
 	done = b.client.done - done;
-	printf("requests=%lu cycles=%.0f segments_sent=%.2f turns=%.3f\n", done, b.median,
+	printf("requests=%lu cycles=%.0f least=%.0f segments_sent=%.2f turns=%.3f\n", done, b.median, b.least,
 	       (double)(stat_get(&b.worker.stats->c[CTR_tcp_tx]) - tx) / (double)done,
 	       (double)b.turns / (double)done);
 	return 0;
