@@ -7,9 +7,9 @@
 // (control/routetable.h), so that longer paths can match nothing but prefixes on the way. Subtrees whose best
 // route comes after the one already found are not entered. A host has at most LABELS_MAX suffixes looked up.
 //
-// A burst goes the way that each request most likely takes (its exact host, or else any; a literal segment, or
-// else the parameter) step by step for all of them at once, fetching what the next step needs, and then walks
-// each alone over what is in the cache by then. The steps only note what they found; the walk decides.
+// Of a burst all hosts are looked up first, each step for all of them before the next one. Then each request
+// walks alone: the walks of neighbours do not depend on each other, so that the processor has several of them
+// under way.
 #include "route/route.h"
 #include "base/hash.h"
 #include "route/condition.h"
@@ -22,12 +22,19 @@
 #define UNKNOWN      UINT32_MAX
 #define NO_HOST      (UINT32_MAX - 1)
 
+// A request's host, before its walk.
+struct host_key {
+	struct slice host; // without a trailing dot
+	uint64_t hash;
+	uint32_t root; // where its exact routes begin; UNKNOWN: not looked up; NO_HOST: it has none
+};
+
 struct walk {
 	const struct snapshot *s;
 	const struct snap_node *nodes;
 	const struct snap_route *routes;
 	const struct route_query *q;
-	const struct route_memo *memo;
+	const struct host_key *key;
 	const char *end; // of the path
 	uint32_t method_bit;
 	uint32_t best; // lowest route found so far
@@ -184,8 +191,8 @@ static void node_visit(struct walk *w, uint32_t index, const char *p)
 
 	for (;;) {
 		const struct snap_node *node = &w->nodes[index];
-		const struct route_memo *memo = w->memo;
 		struct slice segment;
+		struct routekey key;
 		const char *next;
 		uint32_t child;
 
@@ -203,19 +210,8 @@ static void node_visit(struct walk *w, uint32_t index, const char *p)
 			routes_take(w, node->rest, true, slice_of(p, (size_t)(w->end - p)));
 		if (w->depth == SEGMENTS_MAX)
 			break;
-		if (w->depth < memo->n) {
-			const struct route_memo_segment *known = &memo->segment[w->depth];
-
-			segment = slice_of(known->p, known->n);
-			next = segment.p + segment.n < w->end ? segment.p + segment.n + 1 : NULL;
-			child = known->parent == index ? known->child
-						       : edge_find(w->s, index, segment, &known->key);
-		} else {
-			struct routekey key;
-
-			segment = segment_take(p, w->end, &next, &key);
-			child = edge_find(w->s, index, segment, &key);
-		}
+		segment = segment_take(p, w->end, &next, &key);
+		child = edge_find(w->s, index, segment, &key);
 		w->depth++;
 		p = next;
 		if (node->param && segment.n) {
@@ -272,18 +268,18 @@ static struct slice host_plain(struct slice host)
 }
 
 // A host that begins with a dot is none, and must not meet the key of a suffix.
-static uint32_t exact_root(const struct snapshot *s, const struct route_memo *memo)
+static uint32_t exact_root(const struct snapshot *s, const struct host_key *key)
 {
 	const struct snap_host *h =
-		memo->host.n && memo->host.p[0] != '.' ? host_find(s, memo->host, memo->host_hash) : NULL;
+		key->host.n && key->host.p[0] != '.' ? host_find(s, key->host, key->hash) : NULL;
 
 	return h ? h->root : NO_HOST;
 }
 
 static void hosts_visit(struct walk *w, const char *p)
 {
-	struct slice host = w->memo->host;
-	uint32_t root = w->memo->root == UNKNOWN ? exact_root(w->s, w->memo) : w->memo->root;
+	struct slice host = w->key->host;
+	uint32_t root = w->key->root == UNKNOWN ? exact_root(w->s, w->key) : w->key->root;
 
 	if (root != NO_HOST)
 		node_visit(w, root, p);
@@ -299,55 +295,21 @@ static void hosts_visit(struct walk *w, const char *p)
 		host_visit(w, slice_of("", 0), routekey_host(slice_of("", 0)), p);
 }
 
-static void memo_segment(struct route_memo *memo, const char *from, const char *to)
+static struct host_key host_key(const struct route_query *q)
 {
-	struct route_memo_segment *g = &memo->segment[memo->n++];
+	struct slice host = host_plain(q->host);
 
-	g->p = from;
-	g->n = (uint32_t)(to - from);
-	g->parent = UNKNOWN;
-	g->key = routekey_segment(slice_of(from, g->n));
+	return (struct host_key){host, routekey_host(host), UNKNOWN};
 }
 
-static void memo_host(struct route_memo *memo, const struct route_query *q)
-{
-	memo->host = host_plain(q->host);
-	memo->host_hash = routekey_host(memo->host);
-	memo->root = UNKNOWN;
-	memo->n = 0;
-}
-
-// The path's slashes, eight bytes at a time.
-static void memo_fill(struct route_memo *memo, const struct route_query *q)
-{
-	const char *p = q->path.p + 1, *end = q->path.p + q->path.n, *from = p;
-
-	memo_host(memo, q);
-	if (q->path.n == 0 || q->path.p[0] != '/')
-		return;
-	for (; p < end; p += 8) {
-		uint64_t slashes = routekey_slashes(routekey_word(p, (size_t)(end - p)));
-
-		for (; slashes; slashes &= slashes - 1) {
-			const char *at = p + __builtin_ctzll(slashes) / 8;
-
-			memo_segment(memo, from, at);
-			if (memo->n == ROUTE_MEMO)
-				return;
-			from = at + 1;
-		}
-	}
-	memo_segment(memo, from, end);
-}
-
-static enum route_result find(const struct snapshot *s, const struct route_query *q,
-			      const struct route_memo *memo, struct route_match *m)
+static enum route_result find(const struct snapshot *s, const struct route_query *q, const struct host_key *key,
+			      struct route_match *m)
 {
 	struct walk w;
 
 	w.s = s;
 	w.q = q;
-	w.memo = memo;
+	w.key = key;
 	w.nodes = snap_at(s, s->nodes);
 	w.routes = snap_at(s, s->routes);
 	w.method_bit = 1u << q->method;
@@ -376,101 +338,29 @@ static enum route_result find(const struct snapshot *s, const struct route_query
 
 enum route_result route_find(const struct snapshot *s, const struct route_query *q, struct route_match *m)
 {
-	struct route_memo memo;
+	struct host_key key = host_key(q);
 
-	memo_host(&memo, q); // one alone takes its segments as it goes
-	return find(s, q, &memo, m);
-}
-
-// Where a request of a burst stands on its way. Steps touch what the step before has fetched.
-struct advance {
-	uint32_t node;  // UNKNOWN: its way is over
-	uint32_t depth; // segments behind it
-};
-
-static void fetch_step(const struct snapshot *s, const struct route_memo *memo, const struct advance *a)
-{
-	const struct snap_edge *edges = snap_at(s, s->edges);
-
-	__builtin_prefetch((const struct snap_node *)snap_at(s, s->nodes) + a->node);
-	if (a->depth < memo->n) {
-		uint64_t hash = routekey_edge(memo->segment[a->depth].key.hash, a->node);
-
-		__builtin_prefetch(&edges[(uint32_t)hash & (s->edges.n - 1)]);
-	}
-}
-
-static void enter_host(const struct snapshot *s, struct route_memo *memo, struct advance *a)
-{
-	const struct snap_host *any = NULL;
-
-	memo->root = exact_root(s, memo);
-	if (memo->root == NO_HOST && s->host_any)
-		any = host_find(s, slice_of("", 0), routekey_host(slice_of("", 0)));
-	a->depth = 0;
-	a->node = memo->root != NO_HOST ? memo->root : any ? any->root : UNKNOWN;
-	if (a->node != UNKNOWN)
-		fetch_step(s, memo, a);
-}
-
-// The list of routes at the end of the way, and the first of them.
-static void fetch_lists(const struct snapshot *s, const struct snap_node *n)
-{
-	__builtin_prefetch(snap_at(s, n->exact.n ? n->exact : n->prefix.n ? n->prefix : n->rest));
-}
-
-static void step(const struct snapshot *s, struct route_memo *memo, struct advance *a)
-{
-	const struct snap_node *n = (const struct snap_node *)snap_at(s, s->nodes) + a->node;
-	struct route_memo_segment *g;
-	uint32_t child;
-
-	if (a->depth == memo->n) {
-		fetch_lists(s, n);
-		a->node = UNKNOWN;
-		return;
-	}
-	g = &memo->segment[a->depth];
-	child = edge_find(s, a->node, slice_of(g->p, g->n), &g->key);
-	g->parent = a->node;
-	g->child = child;
-	if (!child && g->n)
-		child = n->param;
-	if (!child) {
-		fetch_lists(s, n);
-		a->node = UNKNOWN;
-		return;
-	}
-	a->node = child;
-	a->depth++;
-	fetch_step(s, memo, a);
+	return find(s, q, &key, m);
 }
 
 void route_find_burst(const struct snapshot *s, const struct route_query *const *q,
 		      struct route_match *const *m, enum route_result *result, unsigned n)
 {
 	const struct snap_host *hosts = snap_at(s, s->hosts);
-	struct route_memo memo[ROUTE_BURST];
-	struct advance a[ROUTE_BURST];
-	bool going = true;
+	const struct snap_node *nodes = snap_at(s, s->nodes);
+	struct host_key key[ROUTE_BURST];
 
 	for (unsigned i = 0; i < n; i++) {
-		memo_fill(&memo[i], q[i]);
-		__builtin_prefetch(&hosts[(uint32_t)memo[i].host_hash & (s->hosts.n - 1)]);
+		key[i] = host_key(q[i]);
+		__builtin_prefetch(&hosts[(uint32_t)key[i].hash & (s->hosts.n - 1)]);
+	}
+	for (unsigned i = 0; i < n; i++) {
+		key[i].root = exact_root(s, &key[i]);
+		if (key[i].root != NO_HOST)
+			__builtin_prefetch(&nodes[key[i].root]);
 	}
 	for (unsigned i = 0; i < n; i++)
-		enter_host(s, &memo[i], &a[i]);
-	while (going) {
-		going = false;
-		for (unsigned i = 0; i < n; i++) {
-			if (a[i].node == UNKNOWN)
-				continue;
-			step(s, &memo[i], &a[i]);
-			going |= a[i].node != UNKNOWN;
-		}
-	}
-	for (unsigned i = 0; i < n; i++)
-		result[i] = find(s, q[i], &memo[i], m[i]);
+		result[i] = find(s, q[i], &key[i], m[i]);
 }
 
 int route_allow(char *dst, size_t room, uint32_t methods)

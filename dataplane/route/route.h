@@ -43,22 +43,6 @@ struct route_match {
 	uint32_t offer[ROUTE_OFFERS];
 };
 
-// What was computed of a request's host and path, and where the way led that it most likely goes.
-#define ROUTE_MEMO 6 // segments
-struct route_memo_segment {
-	const char *p;
-	uint32_t n;
-	uint32_t parent, child; // what was looked up; UINT32_MAX: nothing
-	struct routekey key;
-};
-struct route_memo {
-	struct slice host; // without a trailing dot
-	uint64_t host_hash;
-	uint32_t root; // of the exact host; UINT32_MAX: not looked up; UINT32_MAX - 1: there is none
-	uint32_t n;    // segments
-	struct route_memo_segment segment[ROUTE_MEMO];
-};
-
 enum route_result route_find(const struct snapshot *s, const struct route_query *q, struct route_match *m);
 // The same for up to ROUTE_BURST requests at once: the tables' lines that they need are fetched side by side.
 void route_find_burst(const struct snapshot *s, const struct route_query *const *q,
