@@ -1,4 +1,5 @@
 #include "gateway/encode.h"
+#include "gateway/trailers.h"
 
 // A body that has paused for so long, ns, is flushed: what has come may be all that its reader waits for.
 #define FLUSH_TIME 1000000ull
@@ -72,7 +73,14 @@ static void out_send(struct encoding *e)
 	e->out = NULL;
 }
 
-enum next { NEXT_INPUT, NEXT_NOTHING, NEXT_END, NEXT_CUT };
+static void response_fault(struct exchange *x)
+{
+	count(x->g, CTR_http_bad_chunk);
+	count(x->g, fault_counter((enum http_fault)x->response.fault));
+	exchange_cut(x);
+}
+
+enum next { NEXT_INPUT, NEXT_NOTHING, NEXT_END, NEXT_CUT, NEXT_FAULT };
 
 // The next bytes of the body, if there are any; framing before them is dropped.
 static enum next input_next(struct encoding *e, struct slice *piece, size_t *skip, struct http_body *before)
@@ -82,7 +90,7 @@ static enum next input_next(struct encoding *e, struct slice *piece, size_t *ski
 	struct pkt *p;
 	size_t run;
 
-	while (!e->ended && !http_body_done(&x->response)) {
+	while (!e->ended && !http_body_done(&x->response) && !http_body_trailers(&x->response)) {
 		p = tcp_recv_peek(a->conn->tcp);
 		if (!p) {
 			if (tcp_recv_eof(a->conn->tcp) && x->response.framing == FRAMING_CLOSE)
@@ -94,9 +102,7 @@ static enum next input_next(struct encoding *e, struct slice *piece, size_t *ski
 		}
 		*before = x->response;
 		if (http_body_next(&x->response, pkt_data(p), pkt_len(p), skip, &run) != FAULT_NONE) {
-			count(x->g, CTR_http_bad_chunk);
-			count(x->g, fault_counter((enum http_fault)x->response.fault));
-			return NEXT_CUT;
+			return NEXT_FAULT;
 		}
 		if (run) {
 			*piece = slice_of(pkt_data(p) + *skip, run);
@@ -144,18 +150,27 @@ static void retry_later(struct exchange *x)
 	exchange_arm(x);
 }
 
-// All of it is written but the end of the last chunk.
+// All of it is written but trailers and the last chunk. Trailers may have to be waited for.
 static void finish(struct encoding *e)
 {
 	struct exchange *x = e->x;
+	struct attempt *a = x->attempt;
+	enum relay r = RELAY_DONE;
 
 	out_send(e);
-	if (tcp_send_copy(x->client, "0\r\n\r\n", 5) != 0) {
-		x->terminator_due = true;
+	e->finished = true;
+	if (http_body_trailers(&x->response))
+		r = trailers_relay(x, TRAILERS_TO_CLIENT);
+	if (r == RELAY_MORE && (a->eof || a->dead)) {
+		count(x->g, CTR_up_truncated);
+		exchange_cut(x);
+	} else if (r == RELAY_FAULT) {
+		response_fault(x);
+	} else if (r == RELAY_NO_BUFFER || (r == RELAY_DONE && tcp_send_copy(x->client, "0\r\n\r\n", 5) != 0)) {
 		retry_later(x);
-		return;
+	} else if (r != RELAY_MORE) {
+		attempt_complete(a);
 	}
-	attempt_complete(x->attempt);
 }
 
 static void pause_until_more(struct encoding *e)
@@ -174,8 +189,7 @@ static void turn(struct encoding *e)
 	bool head = x->head != NULL;
 	uint64_t in_before = stat_get(&g->conf.stats->c[CTR_compress_bytes_in]), out_before = x->bytes_out;
 
-	if (x->terminator_due) {
-		x->terminator_due = false;
+	if (e->finished) {
 		finish(e);
 		return;
 	}
@@ -189,6 +203,10 @@ static void turn(struct encoding *e)
 				    : next == NEXT_END ? ENCODE_FINISH
 						       : ENCODE_FLUSH;
 
+		if (next == NEXT_FAULT) {
+			response_fault(x);
+			return;
+		}
 		if (next == NEXT_CUT) {
 			exchange_cut(x);
 			return;

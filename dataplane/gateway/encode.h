@@ -14,6 +14,7 @@ struct encoding {
 	struct pkt *out;   // of the output, not sent yet; NULL: none
 	uint64_t flush_at; // when what was taken is to be seen by the client, if no more comes; 0: all is
 	bool ended;        // all of the body is taken: its end is being written
+	bool finished;     // it is written but for trailers and the last chunk
 };
 
 // The response's body is to be encoded; one is free.

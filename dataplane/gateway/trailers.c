@@ -219,15 +219,12 @@ enum relay trailers_relay(struct exchange *x, unsigned way)
 	bool request = way == TRAILERS_TO_UPSTREAM;
 	struct http_body *in = request ? &x->request : &x->response;
 	struct tcp_conn *from = request ? x->client : x->attempt->conn->tcp;
-	struct tcp_conn *to = request ? x->attempt->conn->tcp : x->client;
 	const struct snap_listener *l = gateway_listener(g, tcp_conn_tag(x->client));
 	struct http_limits limits = http_limits_of(request ? l->max_head : SNAP_HEAD_MAX);
 	uint32_t scanned = (uint32_t)in->left;
 	struct pkt *p;
 	int n, err;
 
-	if (tcp_send_full(to))
-		return RELAY_MORE;
 	if (request)
 		limits.fields = l->max_fields;
 	n = trailers_parse(g, from, &scanned, &limits);
@@ -245,6 +242,6 @@ enum relay trailers_relay(struct exchange *x, unsigned way)
 	http_body_end(in);
 	if (!p)
 		return RELAY_DONE;
-	send_chain(to, p);
+	send_chain(request ? x->attempt->conn->tcp : x->client, p);
 	return RELAY_ENDED;
 }

@@ -13,10 +13,10 @@
 #define AT(type, field, offset) assert_int_equal(offsetof(struct type, field), offset)
 #define SIZE(type, bytes)       assert_int_equal(sizeof(struct type), bytes)
 
-static void snapshot_of_version_5_has_its_layout(void **state)
+static void snapshot_of_version_6_has_its_layout(void **state)
 {
 	(void)state;
-	assert_int_equal(SNAPSHOT_VERSION, 5);
+	assert_int_equal(SNAPSHOT_VERSION, 6);
 	SIZE(snap_ref, 8);
 	SIZE(snap_tcp, 48);
 	SIZE(snap_system, 360);
@@ -54,18 +54,18 @@ static void snapshot_of_version_5_has_its_layout(void **state)
 	AT(snap_listener, syn_cookies, 56);
 	AT(snap_listener, max_per_address, 60);
 	SIZE(snap_target, 16);
-	SIZE(snap_route, 264);
-	AT(snap_route, credits, 78);
-	AT(snap_route, max_in_flight, 256);
+	SIZE(snap_route, 272);
+	AT(snap_route, credits, 80);
+	AT(snap_route, max_in_flight, 264);
 	AT(snap_route, rewrites, 38);
-	AT(snap_route, rewrite_path, 208);
-	AT(snap_route, sticky_name, 232);
+	AT(snap_route, rewrite_path, 216);
+	AT(snap_route, sticky_name, 240);
 	SIZE(snap_piece, 16);
 	AT(snap_route, upgrade, 36);
-	AT(snap_route, tunnel_idle, 192);
-	AT(snap_route, conditions, 184);
-	AT(snap_route, path, 200);
-	AT(snap_route, pages, 248);
+	AT(snap_route, tunnel_idle, 200);
+	AT(snap_route, conditions, 192);
+	AT(snap_route, path, 208);
+	AT(snap_route, pages, 256);
 	SIZE(snap_condition, 24);
 	AT(snap_condition, name, 8);
 	SIZE(snap_api, 40);
@@ -74,9 +74,9 @@ static void snapshot_of_version_5_has_its_layout(void **state)
 	AT(snap_route, status, 32);
 	AT(snap_route, answer, 64);
 	AT(snap_route, trailers_request, 78);
-	AT(snap_route, timeout, 80);
-	AT(snap_route, attempts, 96);
-	AT(snap_route, stage_conf, 120);
+	AT(snap_route, timeout, 88);
+	AT(snap_route, attempts, 104);
+	AT(snap_route, stage_conf, 128);
 	SIZE(snap_endpoint, 48);
 	AT(snap_endpoint, token, 40);
 	SIZE(snap_upstream, 72);
@@ -156,7 +156,7 @@ static void records_and_messages_have_their_layout(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(snapshot_of_version_5_has_its_layout),
+		cmocka_unit_test(snapshot_of_version_6_has_its_layout),
 		cmocka_unit_test(region_of_version_5_has_its_layout),
 		cmocka_unit_test(statistics_have_their_layout),
 		cmocka_unit_test(records_and_messages_have_their_layout),
