@@ -139,6 +139,14 @@ def test_a_body_cut_short_is_seen_to_be_cut_short(gw):
                 pass
 
 
+def test_trailers_come_behind_a_compressed_body_to_who_takes_them(gw):
+    size = f"{len(TEXT):x}".encode()
+    answer = (b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n" +
+              size + b"\r\n" + TEXT + b"\r\n0\r\nX-Sum: 7\r\n\r\n")
+    for fields, trailers in (([("TE", "trailers"), ("Connection", "TE")], [("X-Sum", "7")]), ([], [])):
+        assert packed(one(gw, answer, fields=fields), "gzip").trailers == trailers
+
+
 def test_one_connection_carries_compressed_and_other_answers_in_turn(gw):
     with Conn(gw.address) as conn:
         for n in (0, 1000, 60, 100_000, 3):
