@@ -121,7 +121,7 @@ static void help_knows_every_command(void **state)
 	run(LEVEL_USER, "help");
 	assert_int_equal(json_array_size(json_object_get(answer, "commands")), n_commands);
 	run(LEVEL_USER, "help set");
-	assert_int_equal(json_array_size(json_object_get(answer, "commands")), 5);
+	assert_int_equal(json_array_size(json_object_get(answer, "commands")), 6);
 	run(LEVEL_USER, "help nothing");
 	assert_true(failed);
 	json_decref(answer);
