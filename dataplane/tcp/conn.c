@@ -161,6 +161,8 @@ void conn_set_mss(struct tcp_conn *c, uint16_t peer)
 	}
 	c->path.own = peer;
 	uint32_t mss = peer < room ? peer : room;
+	if (mss > PKT_ROOM) // small writes share a segment's buffer
+		mss = PKT_ROOM;
 	if (c->flags & CONN_TS)
 		mss -= OPT_TS_LEN;
 	c->mss = (uint16_t)mss;
@@ -204,6 +206,8 @@ void conn_detach(struct tcp_conn *c)
 			    index);
 	if (c->flags & CONN_HAS_PATH)
 		net_path_release(t->net, &c->path);
+	if (c->more & MORE_SEARCH)
+		mtu_search_end(t, c);
 	if (t->sources.used && t->conn_source[index]) {
 		source_drop(&t->sources, t->conn_source[index]);
 		t->conn_source[index] = 0;

@@ -62,6 +62,8 @@
 
 #define MORE_RACK_AGAIN (1u << 7) // what rack_at tells of had been sent before
 
+#define MORE_SEARCH (1u << 10) // larger packets are searched for (mtusearch.c)
+
 #define CONN_LISTS (CONN_IN_READY | CONN_IN_DIRTY)
 
 // Proportional rate reduction (RFC 6937), in bytes since recovery began.
@@ -214,6 +216,17 @@ struct path_mtu { // learnt by ICMP; a remote address has one place
 	uint16_t mtu, at;
 };
 
+#define MTU_SEARCHES 256
+struct mtu_search {        // a connection has one place
+	uint32_t owner;    // its index + 1; 0: nobody's
+	uint32_t lo;       // where the probe under way begins
+	uint16_t len;      // and its payload; 0: none is
+	uint16_t size;     // its packet's
+	uint16_t high, at; // the largest size that may pass; when the next probe may be sent, 0: at once
+	bool failed;       // the probe was lost, and is not yet sent again
+	bool told;         // `high` is a router's word
+};
+
 #define PORT_COUNTERS 64
 
 struct tcp {
@@ -248,6 +261,7 @@ struct tcp {
 	uint64_t held_out; // and of send queues alone
 	uint32_t port_counter[PORT_COUNTERS];
 	struct path_mtu path_mtu[PATH_MTUS];
+	struct mtu_search mtu_search[MTU_SEARCHES];
 };
 
 static inline void tcp_count(struct tcp *t, enum counter c)
@@ -471,11 +485,29 @@ void pathmtu_too_big(struct tcp *t, struct tcp_conn *c, uint16_t mtu);
 void pathmtu_timeout(struct tcp *t, struct tcp_conn *c);
 // Before sending: what was learnt long ago is forgotten (RFC 8201 5.4).
 void pathmtu_age(struct tcp *t, struct tcp_conn *c);
+// Packets of that size have arrived.
+void pathmtu_raise(struct tcp *t, struct tcp_conn *c, uint16_t mtu);
 static inline uint16_t pathmtu_now(const struct tcp *t)
 {
 	uint16_t at = (uint16_t)(t->now >> 32);
 	return at ? at : 1;
 }
+
+// mtusearch.c. But for the first two, only where MORE_SEARCH is set.
+bool mtu_search_begin(struct tcp *t, struct tcp_conn *c); // false: without SACK, or another is at it
+void mtu_search_end(struct tcp *t, struct tcp_conn *c);
+// Payload of a probe that may be sent at snd_nxt, or 0; and: it was sent.
+uint32_t mtu_search_due(struct tcp *t, struct tcp_conn *c, uint32_t unsent, uint32_t room);
+void mtu_search_sent(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint32_t len);
+static inline uint16_t mtu_search_size(const struct tcp *t, const struct tcp_conn *c) // of that probe's packet
+{
+	return t->mtu_search[conn_index(t, c) % MTU_SEARCHES].size;
+}
+void mtu_search_resent(struct tcp *t, struct tcp_conn *c, uint32_t lo, uint32_t hi); // that goes out again
+void mtu_search_acked(struct tcp *t, struct tcp_conn *c);                            // snd_una has moved
+bool mtu_search_lost(struct tcp *t, struct tcp_conn *c); // all that is lost is the probe
+void mtu_search_timeout(struct tcp *t, struct tcp_conn *c);
+bool mtu_search_too_big(struct tcp *t, struct tcp_conn *c, uint16_t mtu); // true: it was about the probe
 
 // timewait.c
 #define TIME_WAIT_DEFAULT 65536

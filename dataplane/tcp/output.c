@@ -154,6 +154,8 @@ static void data_sent(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint32_t 
 {
 	if (seq_lt(seq, c->snd_max)) {
 		c->flags &= ~CONN_RTT; // Karn's rule: what is sent twice is not timed
+		if (c->more & MORE_SEARCH)
+			mtu_search_resent(t, c, seq, end);
 		tcp_count(t, CTR_tcp_retransmit);
 		if (c->retransmits < UINT16_MAX)
 			c->retransmits++;
@@ -359,19 +361,35 @@ static uint32_t send_room(const struct tcp_conn *c)
 	return c->snd_wnd - flight < cwnd - pipe ? c->snd_wnd - flight : cwnd - pipe;
 }
 
+// A segment that is larger than the path is known to carry (mtusearch.c). False: no buffer.
+static bool mtu_probe_send(struct tcp *t, struct tcp_conn *c, uint32_t len)
+{
+	uint32_t seq = c->snd_nxt;
+	uint16_t mtu = c->path.mtu;
+
+	c->path.mtu = mtu_search_size(t, c);
+	bool sent = segment_send(t, c, seq, len, data_flags(c, seq + len, false));
+	c->path.mtu = mtu;
+	if (sent)
+		mtu_search_sent(t, c, seq, len);
+	return sent;
+}
+
 // New data, and after a timeout old data again. False: no buffer, or no room in the device's queue.
 static bool data_send(struct tcp *t, struct tcp_conn *c)
 {
 	uint32_t before = c->snd_nxt;
 
 	while (seq_lt(c->snd_nxt, c->snd_end) || ((c->flags & CONN_FIN_QUEUED) && c->snd_nxt == c->snd_end)) {
-		uint32_t nxt = c->snd_nxt, unsent = c->snd_end - nxt, wnd = send_room(c), len = 0;
+		uint32_t nxt = c->snd_nxt, unsent = c->snd_end - nxt, wnd = send_room(c), len = 0, large = 0;
 
 		if (wnd == 0)
 			break;
 		if (queue_full(t, c))
 			return false;
-		if (unsent) {
+		if (c->more & MORE_SEARCH)
+			large = len = mtu_search_due(t, c, unsent, wnd);
+		if (unsent && !large) {
 			uint32_t max = unsent < c->mss ? unsent : c->mss;
 			// Sender's silly window avoidance (RFC 9293 3.8.6.2.1), without Nagle's algorithm.
 			if (wnd < max && wnd < c->max_wnd / 2)
@@ -379,7 +397,8 @@ static bool data_send(struct tcp *t, struct tcp_conn *c)
 			len = sendq_segment(c, nxt, wnd < max ? wnd : max);
 		}
 		bool fin = (c->flags & CONN_FIN_QUEUED) && len == unsent && wnd > len;
-		if (!segment_send(t, c, nxt, len, data_flags(c, nxt + len, fin)))
+		if (large ? !mtu_probe_send(t, c, len)
+			  : !segment_send(t, c, nxt, len, data_flags(c, nxt + len, fin)))
 			return false;
 		data_sent(t, c, nxt, nxt + len + fin);
 		c->snd_nxt = nxt + len + fin;

@@ -41,8 +41,12 @@ void pathmtu_begin(struct tcp *t, struct tcp_conn *c)
 
 void pathmtu_age(struct tcp *t, struct tcp_conn *c)
 {
-	if (!aged(t, c->mtu_at))
+	if ((c->more & MORE_SEARCH) || !aged(t, c->mtu_at))
 		return;
+	if (c->flags & CONN_SACK) { // one segment tells, not a window of them
+		mtu_search_begin(t, c);
+		return;
+	}
 	c->mtu_at = 0;
 	mtu_set(c, t->net->port[c->path.port].mtu);
 }
@@ -66,17 +70,30 @@ void pathmtu_too_big(struct tcp *t, struct tcp_conn *c, uint16_t mtu)
 	uint16_t min = addr_is_v4(c->path.remote) ? MTU_MIN : MTU_MIN6, before = c->mss;
 	struct path_mtu *m = place(t, c->path.remote);
 
+	if ((c->more & MORE_SEARCH) && mtu_search_too_big(t, c, mtu))
+		return;
 	for (unsigned i = 0; mtu == 0 && min == MTU_MIN && i < sizeof(plateau) / sizeof(*plateau); i++)
 		if (plateau[i] < c->path.mtu)
 			mtu = plateau[i];
 	if (mtu < min || mtu >= c->path.mtu)
 		return;
+	mtu_search_end(t, c);
 	*m = (struct path_mtu){.remote = c->path.remote, .mtu = mtu, .at = pathmtu_now(t)};
 	c->mtu_at = pathmtu_now(t);
 	mtu_set(c, mtu);
 	tcp_count(t, CTR_tcp_path_mtu);
 	if (c->mss < before)
 		send_again(c);
+}
+
+void pathmtu_raise(struct tcp *t, struct tcp_conn *c, uint16_t mtu)
+{
+	struct path_mtu *m = place(t, c->path.remote);
+
+	if (m->mtu < mtu && addr_eq(m->remote, c->path.remote))
+		m->mtu = mtu < t->net->port[c->path.port].mtu ? mtu : 0;
+	mtu_set(c, mtu);
+	tcp_count(t, CTR_tcp_mtu_raised);
 }
 
 // The steps of one connection, down to what every path carries; after that it is no matter of size.
@@ -86,6 +103,8 @@ void pathmtu_timeout(struct tcp *t, struct tcp_conn *c)
 	uint32_t headers = (v4 ? 40u : 60u) + (c->flags & CONN_TS ? OPT_TS_LEN : 0);
 	uint32_t under_way = c->snd_max - c->snd_una, segment = under_way < c->mss ? under_way : c->mss;
 
+	if (c->more & MORE_SEARCH)
+		mtu_search_timeout(t, c);
 	if (c->retries < LOST_IN_A_ROW)
 		return;
 	for (unsigned i = 0; i < sizeof(step) / sizeof(*step); i++) {
@@ -94,10 +113,12 @@ void pathmtu_timeout(struct tcp *t, struct tcp_conn *c)
 			continue;
 		c->mtu_at = pathmtu_now(t);
 		mtu_set(c, mtu);
+		mtu_search_begin(t, c);
 		tcp_count(t, CTR_tcp_black_hole);
 		return;
 	}
 	if (c->mtu_at && c->retries == LOST_IN_A_ROW + sizeof(step) / sizeof(*step)) {
+		mtu_search_end(t, c);
 		c->mtu_at = 0;
 		c->path.mtu = t->net->port[c->path.port].mtu;
 		pathmtu_begin(t, c);

@@ -288,8 +288,10 @@ static void rate_reduce(struct tcp_conn *c, uint32_t bytes)
 // Losses are marked: begin to mend them, and be called again when more may be.
 static void react(struct tcp *t, struct tcp_conn *c, uint32_t wait, uint32_t flight, uint32_t bytes, bool timer)
 {
-	if (c->lost && !(c->flags & CONN_RECOVERY) &&
-	    (seq_ge(c->snd_una, c->recover) || (c->more & MORE_ECN_ROUND))) {
+	if (c->lost && !(c->flags & CONN_RECOVERY) && (c->more & MORE_SEARCH) && mtu_search_lost(t, c))
+		c->flags |= CONN_RESEND; // no congestion (RFC 4821 7.6.2)
+	else if (c->lost && !(c->flags & CONN_RECOVERY) &&
+		 (seq_ge(c->snd_una, c->recover) || (c->more & MORE_ECN_ROUND))) {
 		recovery_enter(t, c, flight);
 		bytes = bytes ? bytes : 1;
 	}
@@ -336,6 +338,8 @@ void rack_ack(struct tcp *t, struct tcp_conn *c, const struct segment *s)
 		c->snd_una = s->ack;
 		c->snd_nxt = seq_max(c->snd_nxt, s->ack);
 		sendq_acked(c, s->ack);
+		if (c->more & MORE_SEARCH)
+			mtu_search_acked(t, c);
 	}
 	selective(t, c, s, &d);
 	reordering_adapt(t, c, &d);

@@ -82,6 +82,18 @@ static void window_law(struct sim *s, struct end *e, const struct tcp_info *now,
 	e->sample.timeout_acked = una;
 }
 
+// RFC 4821 7.6.1: segments become larger when one of that size has arrived.
+static void size_law(struct sim *s, const struct pair *p, struct end *e, const struct tcp_info *now)
+{
+	const struct dir *d = watch_find(s, p, e->side);
+	uint64_t raised = cg_counter(s->side[e->side].cpu[e->cpu].stack, CTR_tcp_mtu_raised);
+
+	if (raised != e->sample.raised && now->mss > e->sample.info.mss && d && d->large_lost)
+		sim_violation(s, "side %u: segments of %u bytes, although the first such got lost", e->side,
+			      now->mss);
+	e->sample.raised = raised;
+}
+
 static void sending_law(struct sim *s, struct end *e, const struct tcp_info *now)
 {
 	const struct tcp_info *was = &e->sample.info;
@@ -160,6 +172,7 @@ void law_turn(struct sim *s, struct end *e)
 	acked = now.bytes_out - (now.flight < now.bytes_out ? now.flight : now.bytes_out) + now.sacked;
 	if (e->sample.set && established(&now)) {
 		window_law(s, e, &now, acked);
+		size_law(s, p, e, &now);
 		sending_law(s, e, &now);
 		receiving_law(s, p, e, &now);
 	}

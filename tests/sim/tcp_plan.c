@@ -263,6 +263,26 @@ static void plan_pair(struct sim *s, struct pair *p, unsigned i)
 	s->total.pairs++;
 }
 
+// Where the path becomes wide again, and nobody told of the narrow one, there is enough to send to find out.
+static void plan_widening(struct sim *s)
+{
+	for (unsigned k = 0; k < 2; k++) {
+		const struct impair *m = &s->link[k].impair;
+
+		if (!m->narrow_mtu || m->narrow_until == UINT64_MAX || s->fate[k].icmp || s->doomed)
+			continue;
+		for (unsigned i = 0; i < s->n_pairs; i++) {
+			struct pair *p = &s->pair[i];
+			struct end *e = &p->end[p->end[0].side == k ? 0 : 1];
+
+			if (p->end[1].echo || e->to_send < 10000)
+				continue;
+			e->to_send *= 8;
+			p->end[e == p->end].to_receive = e->to_send;
+		}
+	}
+}
+
 void plan(struct sim *s)
 {
 	s->now = SEC + random_next(&s->r) % (1ull << random_below(&s->r, 55));
@@ -277,4 +297,5 @@ void plan(struct sim *s)
 	s->n_pairs = 1 + up_to(s, SIM_PAIRS - 1);
 	for (unsigned i = 0; i < s->n_pairs; i++)
 		plan_pair(s, &s->pair[i], i);
+	plan_widening(s);
 }

@@ -90,7 +90,8 @@ struct end {
 	struct sample { // of the turn before (tcp_law.c)
 		bool set;
 		struct tcp_info info;
-		uint64_t acked, timeout_acked, sent_at, unacked_since, shut_since, stuck_since, received;
+		uint64_t acked, timeout_acked, sent_at, unacked_since, shut_since, stuck_since, received,
+			raised;
 	} sample;
 };
 
@@ -113,6 +114,9 @@ struct dir {
 	unsigned again;
 	uint64_t told_at; // that it does not fit
 	unsigned too_big; // sent all the same
+	// The last segment that was larger than the others (RFC 4821): where it ends, and whether it got lost.
+	uint32_t large_end;
+	bool large, large_lost;
 };
 struct flow {
 	uint16_t port[2];

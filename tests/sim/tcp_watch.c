@@ -269,6 +269,32 @@ static void too_big_check(struct sim *s, struct dir *d, unsigned side)
 		sim_violation(s, "side %u sends what does not fit again and again", side);
 }
 
+// RFC 4821 7: what is larger than the path is known to carry is new data, and goes alone.
+static void large_check(struct sim *s, struct flow *f, unsigned side, const struct seen *t, enum wire_fate fate)
+{
+	struct dir *d = &f->dir[side], *peer = &f->dir[1 - side];
+	struct tcp_info info;
+
+	for (unsigned i = 0; i < s->n_pairs; i++) {
+		const struct pair *p = &s->pair[i];
+		unsigned k = p->end[0].side == side ? 0 : 1;
+
+		if (!p->begun || !p->end[k].k || p->port[k] != t->src_port || p->port[1 - k] != t->dst_port)
+			continue;
+		cg_info(p->end[k].k, &info);
+		if (t->len <= info.mss)
+			continue;
+		if (seq_lt(t->seq, d->max))
+			sim_violation(s, "side %u sends %u bytes again in a segment larger than others", side,
+				      t->len);
+		if (d->large && peer->acks && seq_lt(peer->ack, d->large_end))
+			sim_violation(s, "side %u: a large segment beside another one", side);
+		d->large = true;
+		d->large_end = t->seq + t->len;
+		d->large_lost = fate != WIRE_SENT;
+	}
+}
+
 void watch_sent(struct sim *s, unsigned side, const struct pkt *p, enum wire_fate fate)
 {
 	unsigned char whole[WIRE_FRAME];
@@ -297,6 +323,8 @@ void watch_sent(struct sim *s, unsigned side, const struct pkt *p, enum wire_fat
 	backoff_check(s, d, side, &t);
 	if (t.len || (t.flags & TCP_FIN))
 		data_check(s, f, side, &t);
+	if (t.len)
+		large_check(s, f, side, &t, fate);
 	d->max = seq_max(d->max, t.end);
 	if (fate == WIRE_TOO_BIG && s->fate[side].icmp)
 		too_big_check(s, d, side);
