@@ -205,6 +205,7 @@ $(B)/perf/instructions/instructions: $(patsubst %,$(B)/perf/%.o,instructions/mai
 # What one operation costs, without a network: build/release/perf/micro/ratelimit
 $(B)/perf/micro/route: $(patsubst %,$(B)/control/%.o,blob routetable) $(call libs,route http)
 $(B)/perf/micro/parse: $(call libs,http)
+$(B)/perf/micro/flow: $(call libs,tcp)
 $(B)/perf/micro/%: perf/micro/%.c $(call libs,contract base)
 	@mkdir -p $(@D)
 	$(say)$(CC) $(CPPFLAGS) $(CFLAGS) -march=$(MARCH) $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(filter-out %/libcontract.a %/libbase.a,$(filter %.a,$^)) $(call libs,contract base) $(ROUTE_LIBS) -lm
@@ -375,6 +376,11 @@ linux-goodput: $(LINUX_TESTS)
 bench: all $(B)/perf/loadgen/loadgen
 	@BENCH_BUILD=$(B) perf/run $(SCENARIO)
 
+# What single operations cost, in cycles of the time-stamp counter: a line for each case.
+MICRO := parse flow route ratelimit wheel checksum
+micro: $(MICRO:%=$(B)/perf/micro/%)
+	@for each in $^; do HUGE=1 $$each || exit 1; done
+
 # Instructions for each request; WRITE=--write writes perf/instructions/table.toml.
 instructions: all $(B)/perf/instructions/instructions
 	@BENCH_BUILD=$(B) perf/instructions/run $(WRITE)
@@ -389,4 +395,4 @@ install: all
 	install $(addprefix $(B)/churchgate-,control dataplane exporter) $(DESTDIR)$(PREFIX)/sbin
 	install $(B)/cgctl $(DESTDIR)$(PREFIX)/bin
 	install -m 644 configs/*.yaml $(DESTDIR)/etc/churchgate
-.PHONY: bench instructions fmt-check layers sim sims sim-long sim-mutants sim-compiler sim-linked list-unit list-sim e2e e2e-large linux linux-quick linux-goodput coverage install
+.PHONY: bench micro instructions fmt-check layers sim sims sim-long sim-mutants sim-compiler sim-linked list-unit list-sim e2e e2e-large linux linux-quick linux-goodput coverage install

@@ -1,24 +1,17 @@
 // What a request's head costs the parser: build/release/perf/micro/parse. One thread, each request again and
 // again; the median of 2000 runs of 100, in cycles of the time-stamp counter.
 #include "http/forms.h"
+#include "perf/micro/cycles.h"
 #include "perf/micro/requests.h"
 #include <stdio.h>
-#include <stdlib.h>
-#include <x86intrin.h>
 
 #define RUNS 2000
 #define EACH 100
 
-static int by_time(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
 static void row(const struct http_form *form, const char *what, const char *p, size_t n)
 {
-	static uint64_t took[RUNS];
+	struct cycles took = cycles_start(RUNS);
+	double cycles;
 	static struct http_head h;
 	struct http_limits limits = {
 		.head = 16384, .line = 8192, .uri = 8000, .fields = 100, .body = UINT64_MAX};
@@ -31,11 +24,11 @@ static void row(const struct http_form *form, const char *what, const char *p, s
 				abort();
 			__asm__ volatile("" : : "r"(&h) : "memory");
 		}
-		took[i] = __rdtsc() - begun;
+		cycles_add(&took, __rdtsc() - begun);
 	}
-	qsort(took, RUNS, sizeof(took[0]), by_time);
-	printf("%-8s %-8s %4zu bytes: %5.0f cycles, %.2f bytes a cycle\n", form->name, what, n,
-	       (double)took[RUNS / 2] / EACH, (double)n * EACH / (double)took[RUNS / 2]);
+	cycles = cycles_median(&took, EACH);
+	printf("parse     %8s, %s request of %zu bytes: %4.0f cycles (%.1f ns), %.2f bytes a cycle\n",
+	       form->name, what, n, cycles, cycles_ns(cycles), (double)n / cycles);
 }
 
 int main(void)
@@ -46,6 +39,6 @@ int main(void)
 		row(&http_forms[i], "short", request_short, sizeof(request_short) - 1);
 		row(&http_forms[i], "browser", request_browser, sizeof(request_browser) - 1);
 	}
-	printf("chosen: %s\n", http_forms[http_form_best()].name);
+	printf("parse     chosen here: %s\n", http_forms[http_form_best()].name);
 	return 0;
 }

@@ -8,6 +8,7 @@
 // so that the machine's part can be seen.
 #include "base/random.h"
 #include "contract/limit_key.h"
+#include "perf/micro/cycles.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,7 +87,7 @@ typedef uint64_t what_fn(struct bench *, const struct limit_table_key *);
 
 static double in_bursts(struct bench *b, what_fn *fn, const uint32_t *draw)
 {
-	uint64_t began = clock_ns();
+	uint64_t began = __rdtsc();
 
 	for (uint32_t i = 0; i < WINDOW; i += BURST) {
 		struct limit_table_key k[BURST];
@@ -99,12 +100,12 @@ static double in_bursts(struct bench *b, what_fn *fn, const uint32_t *draw)
 			b->sum += fn(b, &k[j]);
 		b->now += 1000;
 	}
-	return (double)(clock_ns() - began) / WINDOW;
+	return (double)(__rdtsc() - began) / WINDOW;
 }
 
 static double alone(struct bench *b, what_fn *fn, const uint32_t *draw)
 {
-	uint64_t began = clock_ns(), before = 0;
+	uint64_t began = __rdtsc(), before = 0;
 
 	for (uint32_t i = 0; i < WINDOW; i++) {
 		struct limit_table_key k = key_of(b, draw[i] ^ (before & 0)); // waits for the one before
@@ -113,7 +114,7 @@ static double alone(struct bench *b, what_fn *fn, const uint32_t *draw)
 		b->now += 30;
 	}
 	b->sum += before;
-	return (double)(clock_ns() - began) / WINDOW;
+	return (double)(__rdtsc() - began) / WINDOW;
 }
 
 static void draw_evenly(struct bench *b, struct random *r)
@@ -159,10 +160,11 @@ static void run(struct bench *b, const char *name)
 		seen[i % CASES][i / CASES] = cases[i % CASES].how(b, cases[i % CASES].fn, b->draw + i * WINDOW);
 	for (unsigned c = 0; c < CASES; c++)
 		qsort(seen[c], n, sizeof(seen[c][0]), by_size);
-	printf("%-8s burst of %d: %5.1f ns a check (bare atomic addition %5.1f, hash of both %4.1f)   alone: "
-	       "%5.1f ns (%5.1f)   least: %5.1f (%5.1f), %5.1f (%5.1f)\n",
-	       name, BURST, seen[0][n / 2], seen[1][n / 2], seen[2][n / 2], seen[3][n / 2], seen[4][n / 2],
-	       seen[0][0], seen[1][0], seen[3][0], seen[4][0]);
+	printf("ratelimit %8s: %4.0f cycles in a burst of %d (%.1f ns; bare atomic addition %.1f, hash of both "
+	       "%.1f), "
+	       "alone %4.0f (%.1f ns; %.1f)\n",
+	       name, seen[0][n / 2], BURST, cycles_ns(seen[0][n / 2]), cycles_ns(seen[1][n / 2]),
+	       cycles_ns(seen[2][n / 2]), seen[3][n / 2], cycles_ns(seen[3][n / 2]), cycles_ns(seen[4][n / 2]));
 }
 
 int main(int argc, char **argv)

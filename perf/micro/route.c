@@ -6,23 +6,15 @@
 #include "route/route.h"
 #include "base/random.h"
 #include "control/routetable.h"
+#include "perf/micro/cycles.h"
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define REQUESTS (1u << 16)
 
 struct request {
 	char host[32], path[64];
 };
-
-static uint64_t clock_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 static const struct snapshot *tables(struct blob *b, uint32_t routes, uint32_t hosts)
 {
@@ -68,19 +60,6 @@ static void requests(struct request *v, struct route_query *q, struct random *rn
 	}
 }
 
-static int by_time(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-static double median(uint64_t *took, uint32_t n)
-{
-	qsort(took, n, sizeof(*took), by_time);
-	return (double)took[n / 2] / ROUTE_BURST;
-}
-
 // As if a parser had just been there.
 static uint64_t bytes_read(const struct route_query *q)
 {
@@ -100,7 +79,9 @@ static void row(uint32_t routes, uint32_t hosts)
 	struct request *v = calloc(REQUESTS, sizeof(*v));
 	struct route_query *q = calloc(REQUESTS, sizeof(*q));
 	static struct route_match m[ROUTE_BURST];
-	static uint64_t alone[REQUESTS / ROUTE_BURST], burst[REQUESTS / ROUTE_BURST];
+	struct cycles alone = cycles_start(REQUESTS / ROUTE_BURST),
+		      burst = cycles_start(REQUESTS / ROUTE_BURST);
+	double by_itself, in_burst;
 	const struct route_query *qs[ROUTE_BURST];
 	struct route_match *ms[ROUTE_BURST];
 	enum route_result result[ROUTE_BURST];
@@ -113,10 +94,10 @@ static void row(uint32_t routes, uint32_t hosts)
 	requests(v, q, &rnd, routes, hosts);
 	for (uint32_t i = 0; i < REQUESTS; i += ROUTE_BURST) {
 		sum += bytes_read(&q[i]);
-		begun = clock_ns();
+		begun = __rdtsc();
 		for (uint32_t k = 0; k < ROUTE_BURST; k++)
 			found += route_find(s, &q[i + k], &m[0]) == ROUTE_FOUND;
-		alone[i / ROUTE_BURST] = clock_ns() - begun;
+		cycles_add(&alone, __rdtsc() - begun);
 	}
 	for (uint32_t i = 0; i < REQUESTS; i += ROUTE_BURST) {
 		sum += bytes_read(&q[i]);
@@ -124,16 +105,19 @@ static void row(uint32_t routes, uint32_t hosts)
 			qs[k] = &q[i + k];
 			ms[k] = &m[k];
 		}
-		begun = clock_ns();
+		begun = __rdtsc();
 		route_find_burst(s, qs, ms, result, ROUTE_BURST);
-		burst[i / ROUTE_BURST] = clock_ns() - begun;
+		cycles_add(&burst, __rdtsc() - begun);
 		for (uint32_t k = 0; k < ROUTE_BURST; k++)
 			found += result[k] == ROUTE_FOUND;
 	}
-	printf("%6u routes over %4u hosts, %5zu KiB: alone %5.1f ns, in a burst of %d %5.1f ns%s\n", routes,
-	       hosts, b.n / 1024, median(alone, REQUESTS / ROUTE_BURST), ROUTE_BURST,
-	       median(burst, REQUESTS / ROUTE_BURST),
-	       found == 2ull * REQUESTS && sum ? "" : " (NOT ALL FOUND)");
+	by_itself = cycles_median(&alone, ROUTE_BURST);
+	in_burst = cycles_median(&burst, ROUTE_BURST);
+	printf("route     %8u routes over %u hosts, %zu KiB: %4.0f cycles in a burst of %d (%.1f ns), alone "
+	       "%4.0f "
+	       "(%.1f ns)%s\n",
+	       routes, hosts, b.n / 1024, in_burst, ROUTE_BURST, cycles_ns(in_burst), by_itself,
+	       cycles_ns(by_itself), found == 2ull * REQUESTS && sum ? "" : " (NOT ALL FOUND)");
 	blob_free(&b);
 	free(v);
 	free(q);
