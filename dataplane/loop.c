@@ -122,7 +122,6 @@ static unsigned receive(struct loop *l, unsigned i)
 		n = bands_take(p->bands, v, PORT_BURST);
 	else
 		n = take(l, i, v);
-	l->worker->pressed |= !bands_empty(p->bands);
 	if (n)
 		worker_receive(l->worker, l->now, (uint16_t)i, v, n);
 	return n;
@@ -188,14 +187,12 @@ static bool handed_over(const struct worker *w)
 	return false;
 }
 
-// One turn; whether there was anything to do in it.
-static bool turn(struct loop *l)
+bool loop_turn(struct loop *l)
 {
 	struct worker *w = l->worker;
 	unsigned n = 0;
 	bool due;
 
-	w->pressed = false;
 	for (unsigned i = 0; i < l->n_ports; i++)
 		if (l->port[i].rx)
 			n += receive(l, i);
@@ -277,7 +274,7 @@ int loop_run(void *loop)
 
 	begin(l);
 	while (!atomic_load_explicit(&l->worker->stop, memory_order_relaxed)) {
-		bool worked = turn(l), slept = false;
+		bool worked = loop_turn(l), slept = false;
 		uint64_t before = l->now;
 
 		if (worked) {

@@ -54,6 +54,8 @@ void loop_init(struct loop *l, const struct loop_config *conf);
 int loop_connect(struct loop *loops, unsigned n, struct arena *a);
 // rte_eal_remote_launch's function; returns 0 once loop_stop() was called.
 int loop_run(void *loop);
+// One turn at l->now, which loop_run() sets: whether there was anything to do in it.
+bool loop_turn(struct loop *l);
 void loop_stop(struct loop *l);
 // Frees packets left in its rings, after all loops have returned.
 void loop_fini(struct loop *l);

@@ -10,13 +10,13 @@
 
 #define NEIGHBOURS  4096
 #define HOLDER_TIME 1000000000ull // for a peer to take some of what is kept for it, when buffers run short
-// Timers fired in one turn, and while frames wait for the work that these are for their owners. Who is so late
-// with them fires the more all the same.
-#define TIMERS       32
-#define TIMERS_FEW   4
-#define TIMERS_LATE  100000000ull // ns
-#define LIST_SLICE   32           // connections listed in one turn
-#define HANDED_LEARN 0xffff       // port of a hand-over that is not a frame but a struct learned
+// Timers fired in one turn: one that ends a connection which holds much takes 20 us, and who has a request may
+// wait for all of them. The later they are, the more, so that they are not put off for ever by frames.
+#define TIMERS       4
+#define TIMERS_MORE  25000000ull // ns of lateness, for each of which it is one more
+#define TIMERS_MOST  64
+#define LIST_SLICE   32     // connections listed in one turn
+#define HANDED_LEARN 0xffff // port of a hand-over that is not a frame but a struct learned
 
 struct learned { // what one worker tells the others of a neighbour or a router
 	struct addr addr;
@@ -284,7 +284,9 @@ static void take_snapshot(struct worker *w)
 
 static unsigned timers_now(const struct worker *w)
 {
-	return w->pressed && wheel_next(&w->wheel) + TIMERS_LATE > w->now ? TIMERS_FEW : TIMERS;
+	uint64_t next = wheel_next(&w->wheel), more = next < w->now ? (w->now - next) / TIMERS_MORE : 0;
+
+	return more < TIMERS_MOST - TIMERS ? TIMERS + (unsigned)more : TIMERS_MOST;
 }
 
 void worker_advance(struct worker *w, uint64_t now)
