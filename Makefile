@@ -199,6 +199,9 @@ TESTS += $(PERF_TESTS)
 $(B)/tests/unit/perf/%: $(B)/tests/unit/perf/%.o $(B)/libloadgen.a $(call libs,port contract base)
 	$(say)$(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) -lcmocka $(DPDK_LIBS)
 
+# The same beside the worker with its loop, under virtual time (perf/virtual).
+$(B)/perf/virtual/loadgen: $(B)/perf/loadgen/main.o $(B)/perf/virtual/wire.o $(B)/libloadgen.a $(patsubst %,$(B)/dataplane/%.o,worker loop clock) $(call libs,$(ALL_LAYERS))
+	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) $(ROUTE_LIBS)
 # The worker and the generator in one thread: what a request costs (perf/instructions).
 $(B)/perf/instructions/instructions: $(patsubst %,$(B)/perf/%.o,instructions/main loadgen/backend loadgen/client loadgen/histogram loadgen/link loadgen/message) $(B)/dataplane/worker.o $(call libs,$(ALL_LAYERS))
 	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) $(ROUTE_LIBS) $(COMPRESS_LIBS)
@@ -373,7 +376,7 @@ linux-goodput: $(LINUX_TESTS)
 
 # make bench SCENARIO=local     the scenarios of perf/scenarios, or one of them. Needs root and two CPUs.
 # Peers that are not installed (tools/setup bench) are left out.
-bench: all $(B)/perf/loadgen/loadgen
+bench: all $(B)/perf/loadgen/loadgen $(B)/perf/virtual/loadgen
 	@BENCH_BUILD=$(B) perf/run $(SCENARIO)
 
 # What single operations cost, in cycles of the time-stamp counter: a line for each case.

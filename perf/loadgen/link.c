@@ -35,6 +35,8 @@ int link_start(struct link *l, const char *device, uint32_t address, uint32_t ga
 		fprintf(stderr, "loadgen: port %s does not start: %s\n", device, rte_strerror(-err));
 		return err;
 	}
+	if (rte_is_zero_ether_addr(&mac)) // as rings have it
+		mac = (struct rte_ether_addr){{2, 0, 0, 0, 1, (uint8_t)l->port}};
 	memcpy(l->mac, mac.addr_bytes, 6);
 	memcpy(l->frame, head, sizeof(head));
 	memcpy(l->frame + 6, l->mac, 6);

@@ -5,12 +5,11 @@
 #include "null.h"
 #include "options.h"
 #include "phase.h"
+#include "wire.h"
 #include <errno.h>
 #include <poll.h>
-#include <rte_cycles.h>
-#include <rte_eal.h>
+#include <rte_errno.h>
 #include <rte_ethdev.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,7 +76,7 @@ static void wan_input(struct generator *g, struct segment *seg, unsigned n)
 static uint64_t turn(struct generator *g, uint64_t before)
 {
 	struct segment seg[LINK_BURST];
-	uint64_t now = rte_rdtsc(), received = g->wan.received + g->lan.received;
+	uint64_t now = wire_now(), received = g->wan.received + g->lan.received;
 	uint32_t ms = (uint32_t)((double)now * 1e3 / g->hz);
 	bool verify = (g->turns & VERIFY_MASK) == 0, worked, first = g->turns & 1;
 	unsigned n;
@@ -169,7 +168,7 @@ static uint64_t find_gateway(struct generator *g, uint64_t now)
 		if (g->o.lan && !g->lan.resolved && linked(&g->lan) && !g->lan.n_tx)
 			link_ask(&g->lan, 0);
 		for (unsigned i = 0; i < 50; i++, now = turn(g, now))
-			rte_delay_us_sleep(1000); // the gateway starts on this CPU, too
+			wire_wait(1000); // the gateway starts on this CPU, too
 	}
 	return 0;
 }
@@ -288,6 +287,7 @@ static void report(const struct generator *g, const struct phase *p, const struc
 	       c->stray - c0->stray,
 	       g->wan.tx_full + g->lan.tx_full + g->wan.no_buffer + g->lan.no_buffer - begin->dropped,
 	       g->wan.lost - begin->lost, g->wan.other - begin->other);
+	wire_report(stdout);
 	printf(", \"backend\": {\"accepted\": %lu, \"requests\": %lu, \"resets\": %lu}}\n",
 	       b->accepted - begin->backend.accepted, b->requests - begin->backend.requests,
 	       b->resets - begin->backend.resets);
@@ -310,13 +310,14 @@ static uint64_t play(struct generator *g, const struct phase *p, uint64_t now)
 	g->started = true;
 	now = run_for(g, now, p->settle);
 	fprintf(stderr, "loadgen: measuring\n");
-	now = rte_rdtsc();
+	now = wire_now();
 	g->turns = g->turns_worked = g->busy = g->idle = g->bursts = g->burst_segments = 0;
 	g->stalls = g->stalled = g->stall_max = 0;
 	memset(&g->latency, 0, sizeof(g->latency));
 	memset(&g->client.latency, 0, sizeof(g->client.latency));
 	memset(&g->client.lag, 0, sizeof(g->client.lag));
 	mark_now(g, &m);
+	wire_mark();
 	g->client.measuring = true;
 	from = now;
 	for (unsigned i = 0; i < p->runs; i++) {
@@ -376,7 +377,7 @@ static int obey(struct generator *g, uint64_t now)
 			// Seldom: the driver does not bear a peer that leaves while it is at work.
 			while (poll(&in, 1, 1) == 0)
 				if (linked(&g->wan))
-					now = turn(g, rte_rdtsc());
+					now = turn(g, wire_now());
 			return 0;
 		}
 		if (!phase_read(&phase, line, why, sizeof(why))) {
@@ -385,41 +386,6 @@ static int obey(struct generator *g, uint64_t now)
 		}
 		now = play(g, &phase, now);
 	}
-}
-
-__attribute__((format(printf, 2, 3))) static void arg(char **v, const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	if (vasprintf(v, format, ap) < 0)
-		abort();
-	va_end(ap);
-}
-
-static int eal(const struct options *o)
-{
-	char *v[16];
-	int n = 0;
-
-	arg(&v[n++], "loadgen");
-	arg(&v[n++], "--lcores=0@%u", o->cpu);
-	arg(&v[n++], "--no-pci");
-	arg(&v[n++], "--no-telemetry");
-	arg(&v[n++], "--log-level=warning");
-	if (o->hugepages) {
-		arg(&v[n++], "--in-memory");
-		arg(&v[n++], "--single-file-segments");
-	} else {
-		arg(&v[n++], "--no-huge");
-		arg(&v[n++], "--no-shconf");
-		arg(&v[n++], "-m");
-		arg(&v[n++], "%u", o->memory * 3 + 256);
-	}
-	arg(&v[n++], "--vdev=net_memif0,role=server,id=0,socket-abstract=no,socket=%s", o->wan);
-	if (o->lan)
-		arg(&v[n++], "--vdev=net_memif1,role=server,id=0,socket-abstract=no,socket=%s", o->lan);
-	return rte_eal_init(n, v);
 }
 
 static int request_make(struct generator *g, const struct option_work *w)
@@ -469,15 +435,15 @@ int main(int argc, char **argv)
 	int err;
 
 	options_read(&g.o, argc, argv);
-	if (eal(&g.o) < 0) {
+	if (wire_eal(&g.o) < 0) {
 		fprintf(stderr, "loadgen: DPDK does not start: %s\n", rte_strerror(rte_errno));
 		return 1;
 	}
-	g.hz = (double)rte_get_tsc_hz();
-	pool = pkt_pool_create("loadgen", (uint64_t)g.o.memory << 20, SOCKET_ID_ANY);
+	g.hz = wire_hz();
+	pool = wire_pool(&g.o);
 	err = pool ? messages(&g) : -ENOMEM;
 	if (!err)
-		err = link_start(&g.wan, "net_memif0", g.o.client, g.o.gateway, pool);
+		err = link_start(&g.wan, wire_device[0], g.o.client, g.o.gateway, pool);
 	if (!err && g.o.null) {
 		struct null_conf null = {.bytes = g.o.null,
 					 .flight = NULL_FLIGHT,
@@ -492,7 +458,7 @@ int main(int argc, char **argv)
 		return err ? 1 : 0;
 	}
 	if (!err && g.o.lan)
-		err = link_start(&g.lan, "net_memif1", g.o.backend, g.o.lan_gateway, pool);
+		err = link_start(&g.lan, wire_device[1], g.o.backend, g.o.lan_gateway, pool);
 	conf = (struct client_conf){.server = g.o.gateway,
 				    .port = (uint16_t)g.o.port,
 				    .conns = g.o.connections,
@@ -527,8 +493,14 @@ int main(int argc, char **argv)
 		fprintf(stderr, "loadgen: does not start: %s\n", rte_strerror(-err));
 		return 1;
 	}
+	if (!err)
+		err = wire_connected();
+	if (err) {
+		fprintf(stderr, "loadgen: no gateway: %s\n", rte_strerror(-err));
+		return 1;
+	}
 	fprintf(stderr, "loadgen: waiting for the gateway\n");
-	now = find_gateway(&g, rte_rdtsc());
+	now = find_gateway(&g, wire_now());
 	if (!now) {
 		fprintf(stderr, "loadgen: the gateway is not there\n");
 		return 1;

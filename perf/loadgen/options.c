@@ -21,6 +21,7 @@ static const char usage[] =
 	"which is\n  drawn anew for each request (phase.h)\n"
 	"  --patience MS (for an answer)  --large P, --sink P (what hostile clients ask for, and send to)\n"
 	"  --null BYTES  --null-runs N (only frames of that size that somebody sends back, for N seconds)\n"
+	"  --snapshot FILE (of the gateway, where that is in the same thread: perf/virtual)\n"
 	"Each line of standard input is a phase (phase.h), for which one line of JSON goes to standard output. "
 	"After\n"
 	"the line \"quiet\" it sends nothing more, and ends when its standard input does.\n";
@@ -107,7 +108,8 @@ enum {
 	SINK,
 	MIX,
 	NULL_LIMIT,
-	NULL_RUNS
+	NULL_RUNS,
+	SNAPSHOT
 };
 static const struct option options[] = {
 	[WAN] = {"wan", 1, 0, WAN},
@@ -140,6 +142,7 @@ static const struct option options[] = {
 	[MIX] = {"mix", 1, 0, MIX},
 	[NULL_LIMIT] = {"null", 1, 0, NULL_LIMIT},
 	[NULL_RUNS] = {"null-runs", 1, 0, NULL_RUNS},
+	[SNAPSHOT] = {"snapshot", 1, 0, SNAPSHOT},
 	{0},
 };
 
@@ -239,6 +242,9 @@ static void take(struct options *o, int which, const char *v)
 		break;
 	case NULL_RUNS:
 		o->null_runs = number(name, v, 1, 100);
+		break;
+	case SNAPSHOT:
+		o->snapshot = v;
 		break;
 	default:
 		break;
