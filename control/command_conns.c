@@ -68,7 +68,7 @@ static void query_end(struct control *c, struct query *q)
 
 static void conn_add(struct query *q, uint32_t worker, const struct rec_conn *r)
 {
-	char addr[ADDR_TEXT_MAX], local[ADDR_TEXT_MAX + 16], remote[ADDR_TEXT_MAX + 16];
+	char addr[ADDR_TEXT_MAX], client[ADDR_TEXT_MAX], local[ADDR_TEXT_MAX + 16], remote[ADDR_TEXT_MAX + 16];
 	size_t states = sizeof(state_name) / sizeof(state_name[0]);
 
 	if (q->got >= q->limit) {
@@ -82,18 +82,20 @@ static void conn_add(struct query *q, uint32_t worker, const struct rec_conn *r)
 		 r->local_port);
 	json_array_append_new(
 		q->rows,
-		json_pack("{s:s, s:s, s:s, s:s, s:i, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:b, "
-			  "s:I, s:I, s:s}",
-			  "side", r->side & 1 ? "upstream" : "client", "remote", remote, "local", local,
-			  "state", r->state < states ? state_name[r->state] : "?", "worker", (int)worker,
-			  "age_s", (double)r->age_ns / 1e9, "idle_s", (double)r->idle_ns / 1e9, "bytes_in",
-			  (json_int_t)r->bytes_in, "bytes_out", (json_int_t)r->bytes_out, "queued_in",
-			  (json_int_t)r->queued_in, "queued_out", (json_int_t)r->queued_out, "srtt_us",
-			  (json_int_t)r->srtt_us, "cwnd", (json_int_t)r->cwnd, "retransmits",
-			  (json_int_t)r->retransmits, "congestion",
-			  r->congestion == CONGESTION_NEWRENO ? "newreno" : "cubic", "ecn", (int)r->ecn, "mss",
-			  (json_int_t)r->mss, "window", (json_int_t)r->window, "use",
-			  r->side & 2 ? "tunnel" : "http"));
+		json_pack(
+			"{s:s, s:s, s:s, s:s, s:s, s:i, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:b, "
+			"s:I, s:I, s:s}",
+			"side", r->side & 1 ? "upstream" : "client", "remote", remote, "client",
+			r->side & 1 ? "-" : addr_text(r->client, client), "local", local, "state",
+			r->state < states ? state_name[r->state] : "?", "worker", (int)worker, "age_s",
+			(double)r->age_ns / 1e9, "idle_s", (double)r->idle_ns / 1e9, "bytes_in",
+			(json_int_t)r->bytes_in, "bytes_out", (json_int_t)r->bytes_out, "queued_in",
+			(json_int_t)r->queued_in, "queued_out", (json_int_t)r->queued_out, "srtt_us",
+			(json_int_t)r->srtt_us, "cwnd", (json_int_t)r->cwnd, "retransmits",
+			(json_int_t)r->retransmits, "congestion",
+			r->congestion == CONGESTION_NEWRENO ? "newreno" : "cubic", "ecn", (int)r->ecn, "mss",
+			(json_int_t)r->mss, "window", (json_int_t)r->window, "use",
+			r->side & 2 ? "tunnel" : "http"));
 }
 
 static void take(struct control *c, struct query *q, uint32_t worker)

@@ -222,6 +222,7 @@ static void answer_command(struct worker *w)
 				     .id = rec.cmd.id,
 				     .local = t->local,
 				     .remote = t->remote,
+				     .client = gateway_client(w->gateway, t),
 				     .local_port = t->local_port,
 				     .remote_port = t->remote_port,
 				     .state = (uint8_t)t->state,

@@ -23,6 +23,7 @@ struct rec_reply_end {
 struct rec_conn {
 	uint32_t epoch, id;
 	struct addr local, remote;
+	struct addr client; // who is behind it; all zero: an upstream
 	uint16_t local_port, remote_port;
 	uint8_t state; // enum tcp_state
 	uint8_t side;  // bit 0: upstream, else client; bit 1: it is an end of a tunnel

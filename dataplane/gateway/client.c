@@ -677,6 +677,19 @@ void client_continue(struct gateway *g, struct tcp_conn *c, uint32_t served, boo
 		client_run(g, c);
 }
 
+struct addr client_named(const struct gateway *g, const struct tcp_info *info)
+{
+	const struct exchange *x = info->user;
+
+	if (!info->user)
+		return info->remote;
+	if (!is_idle(info->user))
+		return x->remote;
+	if (((uintptr_t)info->user & PROXIED_BIT) && !((uintptr_t)info->user & LINGER_BIT))
+		return g->proxied[info->index].src;
+	return info->remote;
+}
+
 bool client_tunnels(const void *user)
 {
 	return user && !is_idle(user) && tunnel_is_open(user);

@@ -251,6 +251,8 @@ void client_continue(struct gateway *g, struct tcp_conn *c, uint32_t served, boo
 void client_cut(struct tcp_conn *c);
 // Ends a connection that has served and now waits for its next request; others end after their answer.
 void client_drain(struct gateway *g, struct tcp_conn *c);
+// See gateway_client(), of a client's connection.
+struct addr client_named(const struct gateway *g, const struct tcp_info *info);
 // Is this the user of a client's connection that is an end of a tunnel?
 bool client_tunnels(const void *user);
 // patience.c: bodies that do not move, or too slowly

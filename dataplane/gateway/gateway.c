@@ -258,6 +258,11 @@ void gateway_timer(struct gateway *g, struct timer *t)
 		exchange_timer(x);
 }
 
+struct addr gateway_client(const struct gateway *g, const struct tcp_info *info)
+{
+	return info->on_event == client_event ? client_named(g, info) : (struct addr){.w = {0}};
+}
+
 bool gateway_tunnels(const struct tcp_info *info)
 {
 	const struct upstream_conn *conn = info->user;

@@ -54,6 +54,9 @@ void gateway_timer(struct gateway *g, struct timer *t);
 void gateway_drain(struct gateway *g, enum drain to);
 // Is it an end of an open tunnel? Of what tcp_list() and tcp_get_info() give.
 bool gateway_tunnels(const struct tcp_info *info);
+// The client that one is of, as trusted proxies or the PROXY protocol name it; the remote where nobody does,
+// all zero on a connection to an upstream. What a field names is known as long as its request is in work.
+struct addr gateway_client(const struct gateway *g, const struct tcp_info *info);
 // Looks whether clients of connections have come onto the deny list, some of them each time; ends those.
 void gateway_denied(struct gateway *g);
 // Work that is done in pieces, compression: has the next piece done, some 50 us at most. Once in each turn of

@@ -19,31 +19,73 @@ static uint64_t token_parse(struct slice v)
 	return token;
 }
 
-// The last cookie of the name that is a token.
-static uint64_t token_find(const struct http_head *h, struct slice name)
+// The next pair of a Cookie field's value (RFC 6265 4.2.1), off its front.
+static struct slice pair_next(struct slice *list)
 {
-	uint64_t token = 0;
+	const char *stop = memchr(list->p, ';', list->n);
+	size_t n = stop ? (size_t)(stop - list->p) : list->n, blank = 0;
+	struct slice pair;
+
+	while (blank < n && list->p[blank] == ' ')
+		blank++;
+	pair = slice_of(list->p + blank, n - blank);
+	*list = slice_of(list->p + n + (stop != NULL), list->n - n - (stop != NULL));
+	return pair;
+}
+
+static bool pair_named(struct slice pair, struct slice name)
+{
+	return pair.n > name.n && slice_eq(slice_of(pair.p, name.n), name) && pair.p[name.n] == '=';
+}
+
+static uint64_t pair_token(struct slice pair, struct slice name)
+{
+	return pair_named(pair, name) ? token_parse(slice_of(pair.p + name.n + 1, pair.n - name.n - 1)) : 0;
+}
+
+// A Cookie field without our tokens; dropped where nothing else is in it, as it was where there is no room.
+static void tokens_strip(struct gateway *g, struct http_field *f, struct slice name)
+{
+	struct slice list = f->value, pair;
+	char *from = g->text + g->text_used, *at = from;
+
+	if (list.n + 2 > sizeof(g->text) - g->text_used)
+		return;
+	while (list.n) {
+		pair = pair_next(&list);
+		if (!pair.n || pair_token(pair, name))
+			continue;
+		if (at != from)
+			at = mempcpy(at, "; ", 2);
+		at = mempcpy(at, pair.p, pair.n);
+	}
+	f->value = slice_of(from, (size_t)(at - from));
+	f->dropped = at == from;
+	g->text_used += (uint32_t)(at - from);
+}
+
+// The last cookie of the name that is a token. It is between the client and us: the upstream does not see it.
+static uint64_t token_take(struct gateway *g, struct http_head *h, struct slice name)
+{
+	uint64_t last = 0;
 
 	for (unsigned i = 0; i < h->n; i++) {
-		struct slice list = h->field[i].value;
+		struct slice list = h->field[i].value, pair;
+		bool any = false;
 
 		if (h->field[i].dropped || !slice_ieq(h->field[i].name, SLICE("cookie")))
 			continue;
 		while (list.n) {
-			const char *stop = memchr(list.p, ';', list.n);
-			size_t n = stop ? (size_t)(stop - list.p) : list.n, blank = 0;
-			struct slice pair;
-
-			while (blank < n && list.p[blank] == ' ')
-				blank++;
-			pair = slice_of(list.p + blank, n - blank);
-			list = slice_of(list.p + n + (stop != NULL), list.n - n - (stop != NULL));
-			if (pair.n > name.n && slice_eq(slice_of(pair.p, name.n), name) &&
-			    pair.p[name.n] == '=')
-				token = token_parse(slice_of(pair.p + name.n + 1, pair.n - name.n - 1));
+			pair = pair_next(&list);
+			if (!pair_named(pair, name))
+				continue;
+			last = pair_token(pair, name);
+			any = any || last;
 		}
+		if (any)
+			tokens_strip(g, &h->field[i], name);
 	}
-	return token;
+	return last;
 }
 
 // Clients of IPv6 change addresses within their network.
@@ -61,7 +103,7 @@ void sticky_ask(struct exchange *x)
 	x->stick = (struct upstream_stick){0, 0};
 	switch ((enum snap_sticky)x->route->sticky) {
 	case STICKY_COOKIE:
-		x->stick.token = token_find(h, name);
+		x->stick.token = token_take(x->g, h, name);
 		return;
 	case STICKY_HEADER:
 		f = http_find(h, name);

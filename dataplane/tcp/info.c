@@ -38,6 +38,7 @@ void tcp_get_info(const struct tcp_conn *c, struct tcp_info *info)
 		.probing = (c->flags & (CONN_PERSIST | CONN_PROBE_DUE)) != 0,
 		.retransmits = c->retransmits,
 		.rcv_buf = c->rcv_buf,
+		.index = tcp_conn_index(c),
 		.congestion = c->cc == TCP_CC_NEWRENO ? TCP_CC_NEWRENO : TCP_CC_CUBIC,
 		.cc = conn_cc(c)->name,
 		.ecn = (c->more & MORE_ECN) != 0,

@@ -234,6 +234,7 @@ struct tcp_info {
 	bool accepted;
 	bool ecn;               // agreed on
 	uint32_t rcv_buf;       // bytes that it may hold unread, now
+	uint32_t index;         // tcp_conn_index()
 	enum tcp_cc congestion; // not TCP_CC_DEFAULT
 	const char *cc;         // the name of its congestion control
 	tcp_event_fn *on_event; // of its owner; NULL: it has none any more

@@ -96,6 +96,26 @@ def test_the_named_client_is_the_one_that_everything_knows(gw):
         own_error(conn.request("GET", "/", "asked.test"), 404)
 
 
+def test_show_conns_names_the_client_behind_the_connection(gw):
+    def clients():
+        rows = gw.cgctl("show conns 100000", as_json=True)["conns"]
+        assert all(row["client"] == "-" for row in rows if row["side"] == "upstream"), rows
+        return {row["client"] for row in rows if row["side"] == "client"}
+    with begin(gw, b"PROXY TCP4 198.18.77.5 203.0.113.1 4711 8443\r\n") as conn:
+        assert conn.request("GET", "/whoami", "python.test").status == 200
+        assert "198.18.77.5" in clients()
+        conn.send(head("POST", "/upload", "python.test", [("Content-Length", "5")]) + b"1")
+        wait_for(lambda: "198.18.77.5" in clients(), 5, "the client to be named while its request is in work")
+        conn.send(b"2345")
+        assert conn.response().status == 200
+    with Conn(gw.address, 90) as conn:  # trusts the proxies of its network
+        conn.send(head("POST", "/upload", "python.test", [("X-Forwarded-For", "192.0.2.81"), ("Content-Length", "5")]))
+        wait_for(lambda: "192.0.2.81" in clients(), 5, "the client that a trusted proxy names")
+        conn.send(b"12345")
+        assert conn.response().status == 200
+        wait_for(lambda: "192.0.2.81" not in clients(), 5, "the request to be over")
+
+
 def test_a_client_named_by_the_protocol_is_trusted_only_if_it_is_a_trusted_proxy_itself(gw):
     said = [("X-Forwarded-For", "198.18.77.5")]
     with begin(gw, b"PROXY TCP4 192.0.2.9 203.0.113.1 1 80\r\n", ACCEPTED) as conn:

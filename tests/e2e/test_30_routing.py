@@ -333,6 +333,17 @@ def test_a_cookie_keeps_a_client_at_its_endpoint_over_a_reload(gw):
     assert ask(gw, "sticky.test", "/whoami", fields=[("Cookie", "cg=00000000000000zz")]).get("Set-Cookie")
 
 
+def test_the_cookie_of_a_sticky_route_stays_between_client_and_gateway(gw):
+    def told(*cookies):
+        fields = ask(gw, "sticky-told.test", "/echo", fields=[("Cookie", c) for c in cookies]).json()["fields"]
+        return [value for name, value in fields if name.lower() == "cookie"]
+    ours = ask(gw, "sticky-told.test", "/whoami").get("Set-Cookie").split(";")[0]
+    assert ours.startswith("cg=") and len(ours) == 19, ours
+    assert told(ours) == [] and told(f"a=1; {ours}; b=2") == ["a=1; b=2"], ours
+    assert told(f"{ours}; a=1", "b=2", f"c=3; {ours}") == ["a=1", "b=2", "c=3"], ours
+    assert told("cg=theirs; xcg=1", "CG=2") == ["cg=theirs; xcg=1", "CG=2"]  # none of ours
+
+
 def test_a_sticky_client_moves_where_its_endpoint_goes_out_of_service(gw):
     first = next(a for a in (ask(gw, "sticky.test", "/whoami") for _ in range(100)) if a.body == b"a\n")
     mine = ("Cookie", cookie_of(first))

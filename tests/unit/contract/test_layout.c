@@ -148,7 +148,7 @@ static void records_and_messages_have_their_layout(void **state)
 	AT(channel_msg, text, 24);
 	SIZE(rec_cmd, 24);
 	SIZE(rec_reply_end, 16);
-	SIZE(rec_conn, 112);
+	SIZE(rec_conn, 128);
 	SIZE(rec_access, 352);
 	SIZE(rec_message, 256);
 }
