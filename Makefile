@@ -315,11 +315,14 @@ fuzz-planted: $(addprefix $(B)/fuzz/planted/fuzz_,packet options scan request) $
 # A million random pairs of configuration and request through the compiled routes and through a naive matcher.
 routing-pairs: $(B)/tests/unit/control/test_routing
 	ROUTING_PAIRS=1000000 $<
+# Ten million keys of rate limits, each beyond its limit, in 1 GiB.
+limit-keys: $(B)/tests/unit/contract/test_limit_keys
+	LIMIT_KEYS=10000000 $<
 
 unit: $(TESTS) $(LINUX_TESTS)
 clean:
 	rm -rf build
-.PHONY: all unit routing-pairs clean demo run check fuzz-smoke fuzz-planted fuzz-planted-exchange scripts
+.PHONY: all unit routing-pairs limit-keys clean demo run check fuzz-smoke fuzz-planted fuzz-planted-exchange scripts
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
