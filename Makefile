@@ -201,7 +201,7 @@ $(B)/tests/unit/perf/%: $(B)/tests/unit/perf/%.o $(B)/libloadgen.a $(call libs,p
 
 # The same beside the worker with its loop, under virtual time (perf/virtual).
 $(B)/perf/virtual/loadgen: $(B)/perf/loadgen/main.o $(B)/perf/virtual/wire.o $(B)/libloadgen.a $(patsubst %,$(B)/dataplane/%.o,worker loop clock) $(call libs,$(ALL_LAYERS))
-	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) $(ROUTE_LIBS)
+	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) $(ROUTE_LIBS) $(COMPRESS_LIBS)
 # The worker and the generator in one thread: what a request costs (perf/instructions).
 $(B)/perf/instructions/instructions: $(patsubst %,$(B)/perf/%.o,instructions/main loadgen/backend loadgen/client loadgen/histogram loadgen/link loadgen/message) $(B)/dataplane/worker.o $(call libs,$(ALL_LAYERS))
 	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) $(ROUTE_LIBS) $(COMPRESS_LIBS)
@@ -209,9 +209,10 @@ $(B)/perf/instructions/instructions: $(patsubst %,$(B)/perf/%.o,instructions/mai
 $(B)/perf/micro/route: $(patsubst %,$(B)/control/%.o,blob routetable) $(call libs,route http)
 $(B)/perf/micro/parse: $(call libs,http)
 $(B)/perf/micro/flow: $(call libs,tcp)
+$(B)/perf/micro/compress: $(call libs,policy)
 $(B)/perf/micro/%: perf/micro/%.c $(call libs,contract base)
 	@mkdir -p $(@D)
-	$(say)$(CC) $(CPPFLAGS) $(CFLAGS) -march=$(MARCH) $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(filter-out %/libcontract.a %/libbase.a,$(filter %.a,$^)) $(call libs,contract base) $(ROUTE_LIBS) -lm
+	$(say)$(CC) $(CPPFLAGS) $(CFLAGS) -march=$(MARCH) $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(filter-out %/libcontract.a %/libbase.a,$(filter %.a,$^)) $(call libs,contract base) $(ROUTE_LIBS) $(COMPRESS_LIBS) -lm
 
 # Fuzz targets: tests/fuzz/fuzz_<name>.c with seeds in tests/fuzz/corpus/<name>/. The smoke runs each for a bounded
 # number of inputs; `make fuzz-request FUZZ_RUNS=-1` goes on until it is stopped.
@@ -383,7 +384,7 @@ bench: all $(B)/perf/loadgen/loadgen $(B)/perf/virtual/loadgen
 	@BENCH_BUILD=$(B) perf/run $(SCENARIO)
 
 # What single operations cost, in cycles of the time-stamp counter: a line for each case.
-MICRO := parse flow route ratelimit wheel checksum
+MICRO := parse flow route ratelimit wheel checksum compress
 micro: $(MICRO:%=$(B)/perf/micro/%)
 	@for each in $^; do HUGE=1 $$each || exit 1; done
 

@@ -101,13 +101,14 @@ static enum next input_next(struct encoding *e, struct slice *piece, size_t *ski
 			return NEXT_CUT;
 		}
 		*before = x->response;
-		if (http_body_next(&x->response, pkt_data(p), pkt_len(p), skip, &run) != FAULT_NONE) {
+		if (http_body_next(&x->response, pkt_data(p), pkt_len(p), skip, &run) != FAULT_NONE)
 			return NEXT_FAULT;
-		}
 		if (run) {
 			*piece = slice_of(pkt_data(p) + *skip, run);
 			return NEXT_INPUT;
 		}
+		if (*skip == 0) // what stands there is none of the body's
+			break;
 		tcp_recv_skip(a->conn->tcp, (uint32_t)*skip);
 	}
 	e->ended = true;

@@ -158,7 +158,7 @@ def test_one_connection_carries_compressed_and_other_answers_in_turn(gw):
 
 PYTHON = """
 import hashlib, requests, sys
-answer = requests.get(sys.argv[1], headers={"Host": "packed.test"}, timeout=10)
+answer = requests.get(sys.argv[1], headers={"Host": "packed.test"}, timeout=60)
 print(answer.headers["Content-Encoding"], hashlib.sha256(answer.content).hexdigest())
 """
 
@@ -285,7 +285,7 @@ def test_when_no_encoder_is_free_the_body_goes_as_it_came(gw):
                 answer = conn.response()
                 other.close()
                 return answer.get("Content-Encoding") == "gzip" and plain(answer) == TEXT
-        wait_for(free, 5, "an encoder to come free")
+        wait_for(free, 20, "an encoder to come free")
         for conn in held[1:]:
             conn.sendall(b"0\r\n\r\n")
         for conn in clients[1:]:
@@ -302,8 +302,8 @@ def test_compression_begins_and_ends_with_a_reload(gw):
     assert part in gw.config
     gw.reload(gw.config.replace(part, "}"))
     try:
-        wait_for(lambda: one(gw, said()).get("Content-Encoding") is None, 5, "the route to compress no more")
+        wait_for(lambda: one(gw, said()).get("Content-Encoding") is None, 20, "the route to compress no more")
         as_it_came(one(gw, said()))
     finally:
         gw.reload(gw.config)
-    wait_for(lambda: one(gw, said()).get("Content-Encoding") == "gzip", 5, "the route to compress again")
+    wait_for(lambda: one(gw, said()).get("Content-Encoding") == "gzip", 20, "the route to compress again")

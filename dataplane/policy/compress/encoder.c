@@ -18,8 +18,8 @@ static const struct {
 			// turn
 	uint16_t slice;
 } level_of[CODINGS][COMPRESS_LEVELS + 1] = {
-	[CODING_GZIP] = {{0}, {1, 5, 1024}, {2, 5, 1024}, {4, 4, 512}, {5, 4, 512}},
-	[CODING_BR] = {{0}, {2, 0, 1536}, {2, 0, 2048}, {3, 0, 1536}, {3, 0, 2048}},
+	[CODING_GZIP] = {{0}, {1, 4, 512}, {2, 4, 448}, {4, 4, 256}, {5, 4, 192}},
+	[CODING_BR] = {{0}, {2, 0, 2048}, {2, 0, 3072}, {3, 0, 2048}, {3, 0, 2304}},
 };
 
 struct encoder {

@@ -264,7 +264,7 @@ static void a_turn_takes_no_more_than_its_slice(void **state)
 					result = encoder_run(e, ENCODE_MORE, body, &took, packed, &room);
 					sum += took;
 				}
-				assert_true(sum <= 2048);
+				assert_true(sum <= 3072);
 			}
 			encoder_give(pool, e);
 		}
