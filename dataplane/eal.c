@@ -77,7 +77,9 @@ __attribute__((format(printf, 2, 3))) static void arg(struct args *a, const char
 // Bytes that EAL will be asked for: for drivers and the pool's ring; and for the buffers, with their padding.
 static uint64_t memory_for_drivers(const struct snapshot *s)
 {
-	return s->system.packet_memory / 64 + (48ull << 20) + s->ports.n * (16ull << 20);
+	// Small buffers are cells of a mempool on pages of their own.
+	return s->system.packet_memory / 64 + s->system.packet_memory / EAL_SMALL_PART / 4 * 5 + (48ull << 20) +
+	       s->ports.n * (16ull << 20);
 }
 static uint64_t memory_for_packets(const struct snapshot *s)
 {

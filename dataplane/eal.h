@@ -2,6 +2,8 @@
 #pragma once
 #include "contract/snapshot.h"
 
+// Of the packet memory, the part that small buffers have beside it.
+#define EAL_SMALL_PART 8
 // Decides on the memory: what ports and the pool will need is known from the snapshot. 0 or -errno with a
 // sentence in why.
 int eal_plan(const struct snapshot *s, char *why, size_t why_size);

@@ -33,7 +33,7 @@ struct dataplane {
 	struct address_list addresses;
 	size_t addresses_size;
 	struct packets packets;
-	struct pkt_pool *pool;
+	struct pkt_pool *pool, *small;
 	struct port port[SNAP_PORTS_MAX];
 	unsigned n_ports; // started
 	struct arena arena;

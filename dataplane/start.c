@@ -191,6 +191,7 @@ static int worker_make(struct dataplane *d, unsigned id, const struct net_port *
 				     .limits = d->limits.head ? &d->limits : NULL,
 				     .addresses = d->addresses.head ? &d->addresses : NULL,
 				     .pool = d->pool,
+				     .small = d->small,
 				     .ports = facts,
 				     .n_ports = d->n_ports,
 				     .realtime_offset = realtime_offset(),
@@ -300,6 +301,8 @@ static int pool_make(struct dataplane *d, char *why, size_t why_size)
 		d->pool = pkt_pool_create("packets", memory, SOCKET_ID_ANY);
 	}
 	if (d->pool)
+		d->small = pkt_pool_create_small("small", memory / EAL_SMALL_PART, SOCKET_ID_ANY);
+	if (d->small)
 		return 0;
 	text = eal_error();
 	snprintf(why, why_size, "packet memory: %llu MiB cannot be had: %s%s%s",
@@ -411,6 +414,15 @@ unsigned dataplane_stop(struct dataplane *d)
 		left += used;
 		pkt_pool_free(d->pool);
 		d->pool = NULL;
+	}
+	if (d->small) {
+		unsigned used = pkt_pool_used(d->small);
+
+		if (used)
+			log_print(LOG_ERROR, "leak: %u small packet buffers", used);
+		left += used;
+		pkt_pool_free(d->small);
+		d->small = NULL;
 	}
 	packets_unmap(&d->packets);
 	eal_stop();

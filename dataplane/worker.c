@@ -351,6 +351,7 @@ int worker_init(struct worker *w, const struct worker_config *conf)
 	struct gateway_config gateway = {.worker = conf->id,
 					 .max_connections = max_conns,
 					 .pool = conf->pool,
+					 .small = conf->small,
 					 .region = conf->region,
 					 .limits = conf->limits,
 					 .addresses = conf->addresses,

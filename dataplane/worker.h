@@ -52,6 +52,7 @@ struct worker_config {
 	const struct limit_table *limits;     // of requests, shared by all workers; NULL: none
 	const struct address_list *addresses; // denied and allowed; NULL: none
 	struct pkt_pool *pool;
+	struct pkt_pool *small; // for what clients let us wait for; NULL: none
 	const struct steer *steer[SNAP_PORTS_MAX];
 	const struct net_port *ports; // [n_ports] device facts; addresses come from the snapshot
 	uint32_t n_ports;

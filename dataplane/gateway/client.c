@@ -305,7 +305,7 @@ static struct pkt *head_take(struct tcp_conn *c, uint32_t n)
 {
 	struct pkt *p = tcp_recv_peek(c);
 
-	if (pkt_len(p) == n && pkt_exclusive(p))
+	if (pkt_len(p) == n && pkt_exclusive(p) && !pkt_small(p))
 		return tcp_recv_take(c);
 	tcp_recv_skip(c, n);
 	return NULL;
@@ -576,8 +576,10 @@ static bool client_preface(struct gateway *g, struct tcp_conn *c, const struct s
 		client_close(g, c);
 		return false;
 	}
-	if (preface == PREFACE_MORE)
+	if (preface == PREFACE_MORE) {
+		tcp_recv_shrink(c, g->conf.small);
 		return false;
+	}
 	tcp_set_user(c, idle_pack(0, 0, preface == PREFACE_CLIENT ? PROXIED_BIT : 0));
 	g->again = true;
 	return true;
@@ -622,6 +624,7 @@ static void client_turn(struct gateway *g, struct tcp_conn *c)
 				client_end(g, c);
 				return;
 			}
+			tcp_recv_shrink(c, g->conf.small);  // the rest may take its time
 			if (idle_scanned(tcp_user(c)) == 0) // first bytes: the head's time runs from now
 				tcp_set_timer(c, g->now + l->head_timeout);
 			tcp_set_user(c,

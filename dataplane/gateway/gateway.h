@@ -19,6 +19,7 @@ struct gateway_config {
 	unsigned worker;
 	uint32_t max_connections; // of the worker, both sides together
 	struct pkt_pool *pool;
+	struct pkt_pool *small; // for heads that are not whole; NULL: they stay as they came
 	struct region *region;
 	struct worker_stats *stats;
 	struct route_stats *route_stats;       // [STATS_ROUTES] of this worker

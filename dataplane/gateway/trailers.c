@@ -229,8 +229,10 @@ enum relay trailers_relay(struct exchange *x, unsigned way)
 		limits.fields = l->max_fields;
 	n = trailers_parse(g, from, &scanned, &limits);
 	in->left = scanned;
-	if (n == HTTP_MORE)
+	if (n == HTTP_MORE) {
+		tcp_recv_shrink(from, g->conf.small);
 		return RELAY_MORE;
+	}
 	if (n < 0) {
 		in->fault = (uint8_t)-n;
 		return RELAY_FAULT;

@@ -7,9 +7,9 @@
 #define CACHE_MAX 256
 #define CACHE_OF  32 // at most one part in so many of the pool for each worker
 
-struct pkt_pool *pkt_pool_create(const char *name, uint64_t memory, int socket)
+static struct pkt_pool *create(const char *name, uint64_t memory, uint16_t room, int socket)
 {
-	uint64_t each = sizeof(struct rte_mbuf) + PKT_PRIV + PKT_HEADROOM + PKT_ROOM;
+	uint64_t each = sizeof(struct rte_mbuf) + PKT_PRIV + PKT_HEADROOM + room;
 	uint64_t n = (memory + each - 1) / each;
 	struct rte_mempool *mp;
 
@@ -19,8 +19,8 @@ struct pkt_pool *pkt_pool_create(const char *name, uint64_t memory, int socket)
 	}
 #if defined(__SANITIZE_ADDRESS__)
 	// No cache: every buffer then passes through the operations that open and poison it.
-	mp = rte_pktmbuf_pool_create_by_ops(name, (unsigned)n, 0, PKT_PRIV, PKT_HEADROOM + PKT_ROOM, socket,
-					    pkt_debug_ops());
+	mp = rte_pktmbuf_pool_create_by_ops(name, (unsigned)n, 0, PKT_PRIV, (uint16_t)(PKT_HEADROOM + room),
+					    socket, pkt_debug_ops());
 	if (mp)
 		pkt_debug_pool_begin(mp);
 #else
@@ -29,13 +29,23 @@ struct pkt_pool *pkt_pool_create(const char *name, uint64_t memory, int socket)
 	// What was freed last is what the caches still hold: in a ring every buffer of the pool would take its
 	// turn, each of them cold. Where that driver is not installed a ring serves, too.
 	cache = (cache + 7) & ~7u;
-	mp = rte_pktmbuf_pool_create_by_ops(name, (unsigned)n, cache, PKT_PRIV, PKT_HEADROOM + PKT_ROOM, socket,
-					    "stack");
+	mp = rte_pktmbuf_pool_create_by_ops(name, (unsigned)n, cache, PKT_PRIV, (uint16_t)(PKT_HEADROOM + room),
+					    socket, "stack");
 	if (!mp)
-		mp = rte_pktmbuf_pool_create(name, (unsigned)n, cache, PKT_PRIV, PKT_HEADROOM + PKT_ROOM,
-					     socket);
+		mp = rte_pktmbuf_pool_create(name, (unsigned)n, cache, PKT_PRIV,
+					     (uint16_t)(PKT_HEADROOM + room), socket);
 #endif
 	return (struct pkt_pool *)mp;
+}
+
+struct pkt_pool *pkt_pool_create(const char *name, uint64_t memory, int socket)
+{
+	return create(name, memory, PKT_ROOM, socket);
+}
+
+struct pkt_pool *pkt_pool_create_small(const char *name, uint64_t memory, int socket)
+{
+	return create(name, memory, PKT_SMALL, socket);
 }
 
 void pkt_pool_free(struct pkt_pool *pool)
@@ -59,8 +69,9 @@ uint64_t pkt_pool_memory(const struct pkt_pool *pool)
 
 uint32_t pkt_pool_buffer(const struct pkt_pool *pool)
 {
-	(void)pool;
-	return (uint32_t)sizeof(struct rte_mbuf) + PKT_PRIV + PKT_HEADROOM + PKT_ROOM;
+	struct rte_mempool *mp = (struct rte_mempool *)(uintptr_t)pool;
+
+	return (uint32_t)sizeof(struct rte_mbuf) + PKT_PRIV + rte_pktmbuf_data_room_size(mp);
 }
 
 uint32_t pkt_pool_used(const struct pkt_pool *pool)

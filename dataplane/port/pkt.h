@@ -21,6 +21,7 @@ struct pkt_pool;
 #define PKT_PRIV      64
 #define PKT_HEADROOM  RTE_PKTMBUF_HEADROOM // 128: room for every header we put in front
 #define PKT_ROOM      2048                 // bytes of data a fresh buffer takes behind its headroom
+#define PKT_SMALL     384                  // and one of a pool of small buffers
 #define PKT_CHAIN_MAX 8                    // buffers in one received chain
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -54,6 +55,9 @@ static inline struct pkt *pkt_of(struct rte_mbuf *m)
 bool pkt_start(unsigned mebibytes);
 // Bytes at least `memory` of buffers, on one NUMA node, with a cache for each worker. NULL: rte_errno says why.
 struct pkt_pool *pkt_pool_create(const char *name, uint64_t memory, int socket);
+// The same of small buffers, for what has to wait and is little: received payload is moved into them
+// (tcp_recv_shrink()). No device gets this pool, and nothing else is allocated from it.
+struct pkt_pool *pkt_pool_create_small(const char *name, uint64_t memory, int socket);
 // The same in memory that the caller has mapped and that outlives the pool (pkt_memory.c): at least
 // pkt_pool_bytes(memory) bytes, page-aligned. Its content does not matter. Not for devices that address memory
 // otherwise than the process does (physical ones without hugepages).
@@ -104,6 +108,12 @@ static inline void pkt_ref(struct pkt *p)
 static inline bool pkt_exclusive(const struct pkt *p)
 {
 	return rte_mbuf_refcnt_read(pkt_mbuf(p)) == 1 && RTE_MBUF_DIRECT(pkt_mbuf(p));
+}
+
+// Of a pool of small buffers.
+static inline bool pkt_small(const struct pkt *p)
+{
+	return pkt_mbuf(p)->buf_len < PKT_HEADROOM + PKT_ROOM;
 }
 
 // Somebody else holds a reference, too.

@@ -6,6 +6,7 @@
 // times payload is refused. When packet memory is short for all, a connection's part of it counts instead.
 #include "tcp/recvq.h"
 
+#define SHRINK_MAX 1024u       // bytes of payload; more is worth its buffers
 #define HELD_SHORT (32u << 10) // buffer bytes that a connection may hold while they are short
 
 // A connection that holds nothing may always offer a little, lest its peer wait for a window that nobody will
@@ -273,6 +274,72 @@ void tcp_recv_skip(struct tcp_conn *c, uint32_t n)
 		pkt_free(p);
 	}
 	recvq_read(c);
+}
+
+// As many small buffers as c's payload needs; NULL: there are not so many.
+static struct pkt *smaller(const struct tcp_conn *c, struct pkt_pool *small)
+{
+	struct pkt *first = NULL, *last = NULL, *old = c->rcv_head;
+	uint32_t at = 0;
+
+	while (old) {
+		uint32_t n = pkt_len(old) - at;
+
+		if (!last || !pkt_tailroom(last)) {
+			struct pkt *p = pkt_alloc(small);
+
+			if (!p)
+				break;
+			item(p)->next = NULL;
+			if (last)
+				item(last)->next = p;
+			else
+				first = p;
+			last = p;
+		}
+		n = n < pkt_tailroom(last) ? n : pkt_tailroom(last);
+		memcpy(pkt_append(last, n), pkt_data(old) + at, n);
+		at += n;
+		if (at == pkt_len(old)) {
+			old = item(old)->next;
+			at = 0;
+		}
+	}
+	while (old && first) {
+		struct pkt *next = item(first)->next;
+
+		pkt_free(first);
+		first = next;
+	}
+	return first;
+}
+
+void tcp_recv_shrink(struct tcp_conn *c, struct pkt_pool *small)
+{
+	uint32_t need = (c->rcv_len + PKT_SMALL - 1) / PKT_SMALL, before = c->rcv_held;
+	struct pkt *p, *next;
+
+	// What is out of order is held, too; a queue that would be no smaller is left as it is.
+	if (!small || !c->rcv_head || (uint64_t)need * pkt_pool_buffer(small) >= c->rcv_held ||
+	    c->rcv_len > SHRINK_MAX || (c->rcv_head == c->rcv_tail && pkt_small(c->rcv_head)))
+		return;
+	p = smaller(c, small);
+	if (!p) {
+		tcp_count(c->tcp, CTR_tcp_small_none);
+		return;
+	}
+	for (struct pkt *old = c->rcv_head; old; old = next) {
+		next = item(old)->next;
+		recvq_let_go(c, old);
+		pkt_free(old);
+	}
+	c->rcv_head = p;
+	for (; p; p = item(p)->next) {
+		c->rcv_tail = p;
+		recvq_hold(c, p);
+	}
+	if (c->rcv_held < before)
+		tcp_count(c->tcp, CTR_tcp_shrunk);
 }
 
 bool tcp_recv_eof(const struct tcp_conn *c)

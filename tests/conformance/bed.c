@@ -265,6 +265,9 @@ void bed_init(struct bed *b, struct pkt_pool *pool)
 				    {.mac = {2, 0, 0, 0, 1, 1}, .mtu = 1500}};
 
 	*b = (struct bed){.now = SEC, .pool = pool, .steer = {.kind = STEER_ONE, .workers = 1}};
+	b->small = pkt_pool_create_small("small", 256u << 10, 0);
+	if (!b->small)
+		abort();
 	wire_init(&b->wire, 1);
 	b->link.impair.delay = 50000;
 	b->region = calloc(1, region_size(1));
@@ -281,6 +284,7 @@ void bed_init(struct bed *b, struct pkt_pool *pool)
 				     .stats = &b->stats,
 				     .region = b->region,
 				     .pool = pool,
+				     .small = b->small,
 				     .steer = {&b->steer, &b->steer},
 				     .ports = ports,
 				     .n_ports = 2,
@@ -298,6 +302,9 @@ void bed_fini(struct bed *b)
 	host_fini(&b->clients);
 	host_fini(&b->backends);
 	wire_fini(&b->wire);
+	if (pkt_pool_used(b->small))
+		abort();
+	pkt_pool_free(b->small);
 	free(b->region);
 	free(b->stats.worker);
 	free(b->stats.port);

@@ -21,7 +21,7 @@ struct peer {
 
 struct bed {
 	uint64_t now;
-	struct pkt_pool *pool;
+	struct pkt_pool *pool, *small;
 	struct wire wire;
 	struct link link;
 	struct worker worker;

@@ -96,3 +96,21 @@ def test_requests_sent_ahead_are_answered_in_turns_and_hold_up_nobody(gw):
             assert conn.response().body == b"hello\n"
         assert conn.request("GET", "/gone", "lab.test").status == 410
     assert counted(gw, "http_turn_used") > before
+
+
+def test_a_head_that_is_not_whole_holds_a_few_hundred_bytes(gw):
+    def held():
+        rows = gw.cgctl("show pools", as_json=True)["packet_memory"]
+        return next(row["used"] for row in rows if row["held_by"] == "receive-queues/0")
+    before, shrunk, many, begun = held(), gw.counters("tcp")["tcp_shrunk"], 50, b"GET /hello HTTP/1.1\r\nHost: lab.test\r\nX-Slow: "
+    with contextlib.ExitStack() as stack:
+        conns = [stack.enter_context(Conn(gw.address)) for _ in range(many)]
+        for conn in conns:
+            conn.send(begun)
+        wait_for(lambda: gw.counters("tcp")["tcp_shrunk"] >= shrunk + many, 8, "all heads to be moved")
+        for conn in conns:
+            conn.send(b"y")  # goes behind what is there
+        wait_for(lambda: 0 < held() - before <= many * 704, 8, "what they hold to be told")
+        for conn in conns:
+            conn.send(b"z\r\n\r\n" + head("GET", "/gone", "lab.test"))
+            assert conn.response().body == b"hello\n" and conn.response().status == 410

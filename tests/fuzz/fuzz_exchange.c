@@ -204,6 +204,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	bed_hang_up(&bed);
 	CHECK(g->exchanges.used == 0 && g->attempts.used == 0 && g->tunnels.used == 0);
 	CHECK(!tcp_check(bed.worker.tcp));
-	CHECK(pkt_pool_used(pool) == 0);
+	CHECK(pkt_pool_used(pool) == 0 && pkt_pool_used(bed.small) == 0);
 	return 0;
 }

@@ -307,6 +307,79 @@ static void what_queues_hold_is_told_in_bytes_of_whole_buffers(void **state)
 	bed_free(b);
 }
 
+// In the place of a buffer of 2432 bytes, 704 for each 384 of what is not whole yet.
+static void little_that_has_to_wait_is_moved_into_small_buffers(void **state)
+{
+	struct bed *b = bed_make((struct tcp_config){.rcv_buf = 64 * KIB});
+	struct tcp_conn *c = accept_on(b, SRV, PEER);
+	struct pkt_pool *small = pkt_pool_create_small("small", 32 * KIB, -1);
+	char text[900], got[900];
+	uint32_t at = 0;
+
+	(void)state;
+	assert_non_null(small);
+	assert_int_equal(pkt_pool_buffer(small), 704);
+	for (unsigned i = 0; i < sizeof(text); i++)
+		text[i] = (char)('a' + i % 23);
+	tcp_recv_shrink(c, small); // there is nothing
+	bed_data(b, text, 300);
+	assert_int_equal(c->rcv_held, pkt_pool_buffer(bed_pool));
+	tcp_recv_shrink(c, small);
+	assert_int_equal(c->rcv_held, 704);
+	assert_int_equal(pkt_pool_used(small), 1);
+	bed_data(b, text + 300, 1); // goes behind it
+	assert_int_equal(c->rcv_held, 704);
+	bed_data(b, text + 301, 599);
+	tcp_recv_shrink(c, small);
+	assert_int_equal(pkt_pool_used(small), 3);
+	assert_int_equal(c->rcv_held, 3 * 704);
+	assert_int_equal(c->tcp->held, c->rcv_held);
+	for (struct pkt *p = tcp_recv_peek(c); p; p = tcp_recv_peek_next(p)) {
+		memcpy(got + at, pkt_data(p), pkt_len(p));
+		at += pkt_len(p);
+	}
+	assert_int_equal(at, 900);
+	assert_memory_equal(got, text, 900);
+	tcp_recv_shrink(c, small); // they are as small as they get
+	assert_int_equal(bed_count(b, CTR_tcp_shrunk), 2);
+	assert_null(tcp_check(b->tcp));
+	tcp_recv_skip(c, 900);
+	assert_int_equal(pkt_pool_used(small), 0);
+	assert_int_equal(c->rcv_held, 0);
+	bed_free(b);
+	pkt_pool_free(small);
+}
+
+static void what_is_worth_its_buffers_or_finds_no_small_one_stays(void **state)
+{
+	struct bed *b = bed_make((struct tcp_config){.rcv_buf = 64 * KIB});
+	struct tcp_conn *c = accept_on(b, SRV, PEER);
+	struct pkt_pool *small = pkt_pool_create_small("small", 32 * KIB, -1);
+	struct pkt *taken[64];
+	unsigned n = 0;
+
+	(void)state;
+	assert_non_null(small);
+	bed_data(b, NULL, 1200);
+	tcp_recv_shrink(c, small);
+	tcp_recv_shrink(c, NULL);
+	assert_int_equal(pkt_pool_used(small), 0);
+	tcp_recv_skip(c, 1200);
+	while (n < 64 && (taken[n] = pkt_alloc(small)))
+		n++;
+	assert_in_range(n, 1, 63);
+	pkt_free(taken[--n]);
+	bed_data(b, NULL, 500); // needs two
+	tcp_recv_shrink(c, small);
+	assert_int_equal(pkt_pool_used(small), n);
+	assert_int_equal(tcp_recv_len(c), 500);
+	assert_int_equal(bed_count(b, CTR_tcp_small_none), 1);
+	while (n)
+		pkt_free(taken[--n]);
+	bed_free(b);
+	pkt_pool_free(small);
+}
+
 static const struct CMUnitTest tests[] = {
 	BED_TEST(what_queues_hold_is_told_in_bytes_of_whole_buffers),
 	BED_TEST(rfc9293_3_8_6_a_window_grows_while_a_round_trip_fills_half_of_it),
@@ -322,5 +395,7 @@ static const struct CMUnitTest tests[] = {
 	BED_TEST(when_memory_is_held_payload_is_refused_but_to_who_holds_nothing),
 	BED_TEST(what_is_out_of_order_makes_room_for_what_comes_next),
 	BED_TEST(rfc9293_3_8_6_2_2_reading_tells_of_room_when_memory_is_short),
+	BED_TEST(little_that_has_to_wait_is_moved_into_small_buffers),
+	BED_TEST(what_is_worth_its_buffers_or_finds_no_small_one_stays),
 };
 BED_MAIN(tests)
