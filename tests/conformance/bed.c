@@ -2,6 +2,8 @@
 #include "control/blob.h"
 #include "control/routetable.h"
 #include "gateway/gateway.h"
+#include "policy/compress/conf.h"
+#include "policy/stage.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -30,7 +32,7 @@ static struct snapshot *snapshot_make(void)
 			     .version = SNAPSHOT_VERSION,
 			     .header_size = sizeof(h),
 			     .generation = 1,
-			     .system = {.workers = 1, .max_connections = 512}};
+			     .system = {.workers = 1, .max_connections = 512, .compressions = 2}};
 	struct blob b = {0};
 	struct snap_address wan = {.addr = address("198.18.0.1"), .prefix = 120};
 	struct snap_address lan = {.addr = address("198.19.0.1"), .prefix = 120};
@@ -50,7 +52,13 @@ static struct snapshot *snapshot_make(void)
 		{.action = ACTION_RESPOND, .stat_slot = 1, .status = 204},
 		{.action = ACTION_TO, .stat_slot = 1, .attempts = 1, .trailers_response = TRAILERS_ACCEPTED}};
 
+	struct compress_conf pack = {
+		.min_size = 1, .level = 1, .n_codings = 2, .coding = {CODING_GZIP, CODING_BR}};
+	struct snap_ref type;
+
 	blob_add(&b, &h, 1, sizeof(h));
+	type = blob_text(&b, "text/*", 6);
+	pack.types = blob_add(&b, &type, 1, sizeof(type));
 	port[0].addresses = blob_add(&b, &wan, 1, sizeof(wan));
 	port[1].addresses = blob_add(&b, &lan, 1, sizeof(lan));
 	h.ports = blob_add(&b, port, 2, sizeof(port[0]));
@@ -75,8 +83,12 @@ static struct snapshot *snapshot_make(void)
 	u.endpoints = blob_add(&b, &e, 1, sizeof(e));
 	h.upstreams = blob_add(&b, &u, 1, sizeof(u));
 	for (unsigned i = 0; i < ROUTES; i++)
-		if (route[i].action == ACTION_TO)
+		if (route[i].action == ACTION_TO) {
 			route[i].targets = blob_add(&b, &t, 1, sizeof(t));
+			// Whoever wants compression adds the stage to the routes.
+			route[i].stage_conf[STAGE_compress] = blob_add(&b, &pack, 1, sizeof(pack));
+			route[i].stage_conf[STAGE_compress].n = sizeof(pack);
+		}
 	h.routes = blob_add(&b, route, ROUTES, sizeof(route[0]));
 	if (!routetable_build(&b, pattern, ROUTES, &h) || b.failed)
 		abort();

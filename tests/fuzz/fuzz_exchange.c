@@ -46,6 +46,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 		r[i].tunnel_idle = 20000000000;
 		r[i].per_try = 15000000000;
 		r[i].attempts = 2;
+		r[i].stages |= 1u << STAGE_compress;
 	}
 	l = (struct snap_listener *)(uintptr_t)snap_at(bed.snapshot, bed.snapshot->listeners);
 	for (unsigned i = 0; i < LISTENERS; i++) {
