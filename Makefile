@@ -1,6 +1,7 @@
 # make         builds all          make demo    shows the gateway at work, in namespaces of its own
 # make check   every test          make run CONFIG=configs/lab.yaml    keeps the lab up until Ctrl-C
 # VARIANT=release (default) | asan (AddressSanitizer and UndefinedBehaviorSanitizer) | cov (gcov's counters)
+#         pgo (release, compiled by the profile of a training run: what `make bench` measures) | train (that run)
 VARIANT ?= release
 B ?= build/$(VARIANT)
 
@@ -11,12 +12,16 @@ MARCH ?= x86-64-v3
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes \
 	-Wmissing-prototypes -Wundef -Wpointer-arith -Wwrite-strings -Wvla -Wformat=2 -Wno-format-nonliteral
-CFLAGS := -std=gnu17 -O2 -g -fno-strict-aliasing -fno-omit-frame-pointer $(WARN) -MMD -MP
+CFLAGS := -std=gnu17 -O2 -g -fno-strict-aliasing $(WARN) -MMD -MP
 CPPFLAGS := -Idataplane -Icontrol -Itests -I. -D_GNU_SOURCE
 LDFLAGS := -Wl,--as-needed -Wl,-z,relro,-z,now
 HARDEN := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
+# What the data plane is compiled with beyond that, and how it and its like are linked: as one program. All else
+# links the same objects one by one.
+DATAPLANE_CFLAGS :=
+LDFLAGS_WHOLE = $(LDFLAGS)
 ifeq ($(VARIANT),asan)
-CFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=undefined -O1
+CFLAGS += -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined -O1
 LDFLAGS += -fsanitize=address,undefined
 else ifeq ($(VARIANT),cov)
 CFLAGS += --coverage -O0
@@ -24,6 +29,19 @@ LDFLAGS += --coverage
 else
 CFLAGS += $(HARDEN)
 LDFLAGS += -pie
+ifeq ($(VARIANT),train)
+DATAPLANE_CFLAGS += -fprofile-generate -fprofile-update=single
+LDFLAGS += -fprofile-generate
+else
+DATAPLANE_CFLAGS += -flto -ffat-lto-objects
+LDFLAGS_WHOLE := $(LDFLAGS) -flto=auto
+LDFLAGS += -fno-lto
+endif
+# What the training does not reach is compiled as ever. Warnings are release's: what gcc guesses from counts is
+# none.
+ifeq ($(VARIANT),pgo)
+DATAPLANE_CFLAGS += -fprofile-use -fprofile-correction -fprofile-partial-training -w
+endif
 endif
 
 # Headers of packages are system headers, so that our warnings are about our code.
@@ -52,6 +70,19 @@ $(B)/lib$(1).a: $$($(1)_OBJ)
 endef
 $(foreach l,$(LAYERS),$(eval $(call layer_rules,$(l))))
 libs = $(patsubst %,$(B)/lib%.a,$(1))
+
+# The profile: what the worker does for the scenarios of perf/instructions, under virtual time, so that it is the
+# same each time. gcc looks for it beside the object.
+ifeq ($(VARIANT),pgo)
+TRAIN := $(B)/train
+$(B)/trained: $(shell find dataplane perf/instructions perf/loadgen perf/scenarios -type f)
+	@rm -rf $(TRAIN)
+	@$(MAKE) --no-print-directory VARIANT=train B=$(TRAIN) $(TRAIN)/perf/instructions/instructions $(TRAIN)/churchgate-control
+	@BENCH_BUILD=$(TRAIN) perf/instructions/run --train
+	@cd $(TRAIN) && find dataplane -name '*.gcda' -exec install -D -m 644 {} ../{} \;
+	@touch $@
+$(foreach l,$(LAYERS),$($(l)_OBJ)) $(patsubst %.c,$(B)/%.o,$(wildcard dataplane/*.c)): $(B)/trained
+endif
 ALL_LAYERS := gateway upstream policy route http tcp net port contract base
 
 # The stack as a library (dataplane/stack/stack.h): `stack` and all below it in one archive. Programs link
@@ -69,7 +100,7 @@ PROGRAMS := churchgate-dataplane churchgate-control churchgate-exporter cgctl
 all: $(addprefix $(B)/,$(PROGRAMS)) $(B)/libchurchgate-tcp.a
 
 $(B)/churchgate-dataplane: $(DATAPLANE_OBJ) $(call libs,$(ALL_LAYERS))
-	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DATAPLANE_LIBS)
+	$(say)$(CC) $(LDFLAGS_WHOLE) -o $@ $^ $(DATAPLANE_LIBS)
 $(B)/churchgate-control: $(CONTROL_OBJ) $(call libs,policy route http contract base)
 	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(CONTROL_LIBS)
 $(B)/churchgate-exporter: $(EXPORTER_OBJ) $(call libs,contract base)
@@ -92,7 +123,7 @@ $(foreach f,$(FORMS),$(eval $(call form_rules,$(f))))
 # base, contract, http, route, policy and control see no DPDK.
 $(B)/dataplane/%.o: dataplane/%.c
 	@mkdir -p $(@D)
-	$(say)$(CC) $(CPPFLAGS) $(CFLAGS) $(DPDK_CFLAGS) $(FORM_CFLAGS) -c -o $@ $<
+	$(say)$(CC) $(CPPFLAGS) $(CFLAGS) $(DATAPLANE_CFLAGS) $(DPDK_CFLAGS) $(FORM_CFLAGS) -c -o $@ $<
 $(B)/control/%.o: control/%.c
 	@mkdir -p $(@D)
 	$(say)$(CC) $(CPPFLAGS) $(CFLAGS) -march=$(MARCH) -c -o $@ $<
@@ -204,7 +235,7 @@ $(B)/perf/virtual/loadgen: $(B)/perf/loadgen/main.o $(B)/perf/virtual/wire.o $(B
 	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) $(ROUTE_LIBS) $(COMPRESS_LIBS)
 # The worker and the generator in one thread: what a request costs (perf/instructions).
 $(B)/perf/instructions/instructions: $(patsubst %,$(B)/perf/%.o,instructions/main loadgen/backend loadgen/client loadgen/histogram loadgen/link loadgen/message) $(B)/dataplane/worker.o $(call libs,$(ALL_LAYERS))
-	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) $(ROUTE_LIBS) $(COMPRESS_LIBS)
+	$(say)$(CC) $(LDFLAGS_WHOLE) -o $@ $^ $(DPDK_LIBS) $(ROUTE_LIBS) $(COMPRESS_LIBS)
 # What one operation costs, without a network: build/release/perf/micro/ratelimit
 $(B)/perf/micro/route: $(patsubst %,$(B)/control/%.o,blob routetable) $(call libs,route http)
 $(B)/perf/micro/parse: $(call libs,http)
@@ -380,7 +411,11 @@ linux-goodput: $(LINUX_TESTS)
 
 # make bench SCENARIO=local     the scenarios of perf/scenarios, or one of them. Needs root and two CPUs.
 # Peers that are not installed (tools/setup bench) are left out.
-bench: all $(B)/perf/loadgen/loadgen $(B)/perf/virtual/loadgen
+# What is measured is what should be installed: the build by profile; BENCH=release for another.
+BENCH ?= pgo
+bench:
+	@$(MAKE) --no-print-directory VARIANT=$(BENCH) bench-this
+bench-this: all $(B)/perf/loadgen/loadgen $(B)/perf/virtual/loadgen
 	@BENCH_BUILD=$(B) perf/run $(SCENARIO)
 
 # What single operations cost, in cycles of the time-stamp counter: a line for each case.
@@ -402,4 +437,4 @@ install: all
 	install $(addprefix $(B)/churchgate-,control dataplane exporter) $(DESTDIR)$(PREFIX)/sbin
 	install $(B)/cgctl $(DESTDIR)$(PREFIX)/bin
 	install -m 644 configs/*.yaml $(DESTDIR)/etc/churchgate
-.PHONY: bench micro instructions fmt-check layers sim sims sim-long sim-mutants sim-compiler sim-linked list-unit list-sim e2e e2e-large linux linux-quick linux-goodput coverage install
+.PHONY: bench bench-this micro instructions fmt-check layers sim sims sim-long sim-mutants sim-compiler sim-linked list-unit list-sim e2e e2e-large linux linux-quick linux-goodput coverage install
