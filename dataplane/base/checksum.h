@@ -6,6 +6,10 @@
 // One's-complement sum of n bytes added to sum, not yet folded. Any alignment; an odd n pads with zero, so
 // only the last piece of a sum may be odd.
 uint64_t checksum_add(uint64_t sum, const void *p, size_t n);
+// What the last len bytes of something sum up to, folded; len 0: it is not known. They begin at an even offset.
+struct checksum_tail {
+	uint16_t sum, len;
+};
 // Folded and complemented, in network byte order as it is stored.
 static inline uint16_t checksum_fold(uint64_t sum)
 {

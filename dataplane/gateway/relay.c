@@ -73,8 +73,13 @@ enum relay relay_body(struct gateway *g, struct tcp_conn *from, struct http_body
 			if (gather)
 				tcp_send(to, gather);
 			gather = head = NULL;
+			struct checksum_tail sum = tcp_recv_sum(p);
+
 			p = tcp_recv_take(from);
-			relay_send(to, p, chunked);
+			if (chunked)
+				relay_send(to, p, true);
+			else
+				tcp_forward(to, p, sum);
 			*moved += run;
 			continue;
 		}

@@ -224,7 +224,8 @@ static void output_fragments(struct net *n, const struct net_path *path, struct 
 	pkt_free_chain(p);
 }
 
-void ipv4_output(struct net *n, const struct net_path *path, struct pkt *p, uint8_t proto, uint8_t tos)
+void ipv4_output(struct net *n, const struct net_path *path, struct pkt *p, uint8_t proto, uint8_t tos,
+		 struct checksum_tail tail)
 {
 	const struct net_port *np = &n->port[path->port];
 	uint32_t len = pkt_chain_len(p);
@@ -241,7 +242,8 @@ void ipv4_output(struct net *n, const struct net_path *path, struct pkt *p, uint
 	if (proto == IPPROTO_TCP) {
 		uint64_t sum = pseudo_sum(path, proto, len);
 		// A device goes on from the sum of the pseudo header, which is then not complemented.
-		uint16_t field = tcp_csum ? (uint16_t)~checksum_fold(sum) : checksum_fold(sum + output_sum(p));
+		uint16_t field = tcp_csum ? (uint16_t)~checksum_fold(sum)
+					  : checksum_fold(sum + output_sum_with(p, tail));
 
 		memcpy(pkt_data(p) + TCP_SUM, &field, 2);
 	}

@@ -293,7 +293,8 @@ static void put_sum(struct pkt *p, uint32_t at, uint64_t sum)
 	memcpy(pkt_data(p) + at, &field, 2);
 }
 
-void ipv6_output(struct net *n, const struct net_path *path, struct pkt *p, uint8_t proto, uint8_t tos)
+void ipv6_output(struct net *n, const struct net_path *path, struct pkt *p, uint8_t proto, uint8_t tos,
+		 struct checksum_tail tail)
 {
 	const struct net_port *np = &n->port[path->port];
 	uint32_t len = pkt_chain_len(p);
@@ -314,7 +315,9 @@ void ipv6_output(struct net *n, const struct net_path *path, struct pkt *p, uint
 
 		memcpy(pkt_data(p) + TCP_SUM, &field, 2);
 	} else {
-		put_sum(p, proto == IPPROTO_TCP ? TCP_SUM : ICMP6_SUM, sum);
+		uint16_t field = checksum_fold(checksum_add(sum, &(uint64_t){output_sum_with(p, tail)}, 8));
+
+		memcpy(pkt_data(p) + (proto == IPPROTO_TCP ? TCP_SUM : ICMP6_SUM), &field, 2);
 	}
 	pkt_offload6(p, tcp_csum, ethernet_header(np), IPV6_HEADER);
 	put_header(p, path->local, path->remote, proto, IPV6_HOPS, tos);

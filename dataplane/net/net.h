@@ -6,6 +6,7 @@
 #pragma once
 #include "base/addr.h"
 #include "base/arena.h"
+#include "base/checksum.h"
 #include "base/hash.h"
 #include "base/wheel.h"
 #include "contract/snapshot.h"
@@ -155,6 +156,9 @@ void net_path_release(struct net *n, struct net_path *p);
 // Consumes pkt; until the neighbour is known a few packets wait in its entry.
 #define NET_HEADERS (14 + 4 + 40)
 void net_output(struct net *n, const struct net_path *p, struct pkt *pkt, uint8_t proto, uint8_t tos);
+// The same for TCP, of a packet whose last bytes need not be read for its checksum.
+void net_output_summed(struct net *n, const struct net_path *p, struct pkt *pkt, uint8_t tos,
+		       struct checksum_tail tail);
 // True where addr is one of this port's own (or any port's, with UINT16_MAX), and nobody else has shown to have
 // it.
 bool net_is_local(const struct net *n, uint16_t port, struct addr addr);

@@ -2,6 +2,7 @@
 #include "base/checksum.h"
 #include "net/ipv4.h"
 #include "net/ipv6.h"
+#include <netinet/in.h>
 
 // A piece that begins at an odd offset is summed with its bytes swapped (RFC 1071 2(B)).
 uint64_t output_sum(const struct pkt *p)
@@ -25,10 +26,26 @@ uint64_t output_sum(const struct pkt *p)
 	return sum;
 }
 
+uint64_t output_sum_with(const struct pkt *p, struct checksum_tail tail)
+{
+	if (tail.len == 0)
+		return output_sum(p);
+	return checksum_add(tail.sum, pkt_data(p), pkt_len(p) - tail.len);
+}
+
 void net_output(struct net *n, const struct net_path *path, struct pkt *p, uint8_t proto, uint8_t tos)
 {
 	if (addr_is_v4(path->remote))
-		ipv4_output(n, path, p, proto, tos);
+		ipv4_output(n, path, p, proto, tos, (struct checksum_tail){0});
 	else
-		ipv6_output(n, path, p, proto, tos);
+		ipv6_output(n, path, p, proto, tos, (struct checksum_tail){0});
+}
+
+void net_output_summed(struct net *n, const struct net_path *path, struct pkt *p, uint8_t tos,
+		       struct checksum_tail tail)
+{
+	if (addr_is_v4(path->remote))
+		ipv4_output(n, path, p, IPPROTO_TCP, tos, tail);
+	else
+		ipv6_output(n, path, p, IPPROTO_TCP, tos, tail);
 }

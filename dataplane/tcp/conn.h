@@ -411,13 +411,14 @@ struct pkt *sendq_find(struct tcp_conn *c, uint32_t seq);
 uint32_t sendq_segment(struct tcp_conn *c, uint32_t seq, uint32_t max);
 // A packet with these bytes as its data and room for headers: the queue's own buffer with one more reference,
 // or a copy. NULL: no buffer left.
-struct pkt *sendq_packet(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint32_t len, uint32_t headers);
+struct pkt *sendq_packet(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint32_t len, uint32_t headers,
+			 struct checksum_tail *sum);
 void sendq_acked(struct tcp_conn *c, uint32_t una);
 void sendq_clear(struct tcp_conn *c);
 
 // recvq.c
 // Takes the payload (a chain) at seq; what lies outside of the window is dropped. True when rcv_nxt has moved.
-bool recvq_add(struct tcp *t, struct tcp_conn *c, struct pkt *p, uint32_t seq);
+bool recvq_add(struct tcp *t, struct tcp_conn *c, struct pkt *p, uint32_t seq, struct checksum_tail sum);
 void recvq_clear(struct tcp_conn *c);
 // Gives up all that is out of order: the peer sends it again (RFC 2018 8).
 void recvq_prune(struct tcp_conn *c);

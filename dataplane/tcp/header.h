@@ -64,6 +64,7 @@ struct segment {
 	uint16_t wnd;
 	uint8_t flags, header;
 	struct tcp_options opt;
+	struct checksum_tail payload; // its sum, where it was found out on the way and is worth keeping
 };
 
 // Sequence numbers taken up: payload, SYN and FIN.

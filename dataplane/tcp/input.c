@@ -372,7 +372,7 @@ static void payload_input(struct tcp *t, struct tcp_conn *c, struct segment *s)
 	if (s->len && (c->more & MORE_ECN))
 		ecn_data_input(t, c, s);
 	if (s->len) {
-		bool gap = c->ooo_count > 0, moved = recvq_add(t, c, segment_strip(s), s->seq);
+		bool gap = c->ooo_count > 0, moved = recvq_add(t, c, segment_strip(s), s->seq, s->payload);
 		if (moved) {
 			if (seq_ge(c->rcv_nxt, c->rcv_mark))
 				window_tune(c);

@@ -60,6 +60,7 @@ static bool segment_send(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint32
 	uint32_t n =
 		c->flags & CONN_TS ? options_put_ts(options, conn_tsval(t, c->ts_offset), c->ts_recent) : 0;
 	bool sack = sack_due(c) && !(flags & TCP_RST);
+	struct checksum_tail sum = {0};
 	uint8_t tos = 0;
 
 	// SACK goes with segments without payload, so that full ones need not become smaller.
@@ -68,8 +69,8 @@ static bool segment_send(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint32
 		unsigned blocks = recvq_sack(c, v, c->flags & CONN_TS ? SACK_MAX - 1 : SACK_MAX);
 		n += options_put_sack(options + n, v, blocks);
 	}
-	struct pkt *p =
-		len ? sendq_packet(t, c, seq, len, NET_HEADERS + TCP_HEADER + n) : pkt_alloc(t->net->pool);
+	struct pkt *p = len ? sendq_packet(t, c, seq, len, NET_HEADERS + TCP_HEADER + n, &sum)
+			    : pkt_alloc(t->net->pool);
 
 	if (!p) {
 		no_buffer(t, c);
@@ -84,7 +85,7 @@ static bool segment_send(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint32
 		acked_by(c);
 	c->last_ack = c->rcv_nxt;
 	tcp_count(t, flags & TCP_RST ? CTR_tcp_reset_tx : CTR_tcp_tx);
-	net_output(t->net, &c->path, p, IPPROTO_TCP, tos);
+	net_output_summed(t->net, &c->path, p, tos, sum);
 	return true;
 }
 

@@ -19,7 +19,7 @@ static struct recvq_item *item(const struct pkt *p)
 	return recvq_item(p);
 }
 
-static void in_order(struct tcp_conn *c, struct pkt *p)
+static void in_order(struct tcp_conn *c, struct pkt *p, struct checksum_tail sum)
 {
 	uint32_t n = pkt_len(p);
 	struct pkt *tail = c->rcv_tail;
@@ -29,10 +29,12 @@ static void in_order(struct tcp_conn *c, struct pkt *p)
 	c->count_in += n;
 	if (tail && recvq_fits(c, tail, n)) {
 		memcpy(pkt_append(tail, n), pkt_data(p), n);
+		item(tail)->sum.len = 0;
 		pkt_free(p);
 		return;
 	}
 	item(p)->next = NULL;
+	item(p)->sum = sum;
 	if (tail)
 		item(tail)->next = p;
 	else
@@ -57,7 +59,8 @@ static bool ooo_prune(struct tcp_conn *c)
 }
 
 // One buffer. Trims it to the window.
-static void recvq_add_one(struct tcp *t, struct tcp_conn *c, struct pkt *p, uint32_t seq)
+static void recvq_add_one(struct tcp *t, struct tcp_conn *c, struct pkt *p, uint32_t seq,
+			  struct checksum_tail sum)
 {
 	uint32_t end = seq + pkt_len(p);
 
@@ -92,8 +95,10 @@ static void recvq_add_one(struct tcp *t, struct tcp_conn *c, struct pkt *p, uint
 		pkt_adj(p, c->rcv_nxt - seq);
 		seq = c->rcv_nxt;
 	}
+	if (sum.len != pkt_len(p)) // it was trimmed
+		sum.len = 0;
 	if (seq == c->rcv_nxt)
-		in_order(c, p);
+		in_order(c, p, sum);
 	else
 		ooo_add(t, c, p, seq);
 }
@@ -109,21 +114,21 @@ static void run_in_order(struct tcp_conn *c, struct pkt *p)
 		old -= skip;
 		pkt_adj(p, skip);
 		if (pkt_len(p))
-			in_order(c, p);
+			in_order(c, p, (struct checksum_tail){0});
 		else
 			pkt_free(p);
 		p = next;
 	}
 }
 
-bool recvq_add(struct tcp *t, struct tcp_conn *c, struct pkt *p, uint32_t seq)
+bool recvq_add(struct tcp *t, struct tcp_conn *c, struct pkt *p, uint32_t seq, struct checksum_tail sum)
 {
 	uint32_t before = c->rcv_nxt;
 
 	while (p) {
 		struct pkt *rest = pkt_unchain(p);
 		uint32_t n = pkt_len(p);
-		recvq_add_one(t, c, p, seq);
+		recvq_add_one(t, c, p, seq, sum); // known of single buffers alone
 		seq += n;
 		p = rest;
 	}
@@ -240,6 +245,11 @@ static void recvq_read(struct tcp_conn *c)
 	conn_dirty(c);
 }
 
+struct checksum_tail tcp_recv_sum(const struct pkt *p)
+{
+	return item(p)->sum;
+}
+
 struct pkt *tcp_recv_take(struct tcp_conn *c)
 {
 	struct pkt *p = c->rcv_head;
@@ -262,6 +272,7 @@ void tcp_recv_skip(struct tcp_conn *c, uint32_t n)
 	while (n && (p = c->rcv_head)) {
 		if (n < pkt_len(p)) {
 			pkt_adj(p, n);
+			item(p)->sum.len = 0;
 			c->rcv_len -= n;
 			break;
 		}

@@ -9,7 +9,10 @@ struct recvq_item {
 		struct pkt *prev; // in buffers of a run that are not its first
 		struct pkt *left; // the runs before and behind: a splay tree
 	};
-	struct pkt *right;
+	union {
+		struct pkt *right;
+		struct checksum_tail sum; // in order: of all that the buffer has
+	};
 	uint32_t seq, end;
 	struct pkt *last;          // of the run
 	struct pkt *newer, *older; // runs by when they last grew

@@ -66,13 +66,16 @@ static struct pkt *packet_in_place(struct pkt *p, uint32_t headers)
 	return p;
 }
 
-struct pkt *sendq_packet(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint32_t len, uint32_t headers)
+struct pkt *sendq_packet(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint32_t len, uint32_t headers,
+			 struct checksum_tail *sum)
 {
 	struct pkt *p = sendq_find(c, seq), *copy;
 
 	if (p && sendq_item(p)->seq == seq && sendq_item(p)->len == len &&
 	    (copy = packet_in_place(p, headers))) {
 		tcp_count(t, CTR_tcp_in_place);
+		if (sendq_item(p)->summed)
+			*sum = (struct checksum_tail){sendq_item(p)->sum, (uint16_t)len};
 		return copy;
 	}
 	copy = pkt_alloc(t->net->pool);
@@ -125,10 +128,13 @@ void sendq_clear(struct tcp_conn *c)
 	c->sacked = c->lost = 0;
 }
 
-static void sendq_push(struct tcp_conn *c, struct pkt *p)
+static void sendq_push(struct tcp_conn *c, struct pkt *p, struct checksum_tail sum)
 {
-	*sendq_item(p) = (struct sendq_item){
-		.seq = c->snd_end, .off = (uint16_t)pkt_headroom(p), .len = (uint16_t)pkt_len(p)};
+	*sendq_item(p) = (struct sendq_item){.seq = c->snd_end,
+					     .off = (uint16_t)pkt_headroom(p),
+					     .len = (uint16_t)pkt_len(p),
+					     .summed = sum.len && sum.len == pkt_len(p),
+					     .sum = sum.sum};
 	if (c->snd_tail)
 		sendq_item(c->snd_tail)->next = p;
 	else
@@ -164,6 +170,7 @@ static void tail_append(struct tcp_conn *c, const void *data, uint32_t n)
 {
 	memcpy(pkt_append(c->snd_tail, n), data, n);
 	sendq_item(c->snd_tail)->len = (uint16_t)(sendq_item(c->snd_tail)->len + n);
+	sendq_item(c->snd_tail)->summed = false;
 	c->snd_end += n;
 }
 
@@ -182,6 +189,11 @@ static void sent(struct tcp_conn *c)
 
 void tcp_send(struct tcp_conn *c, struct pkt *p)
 {
+	tcp_forward(c, p, (struct checksum_tail){0});
+}
+
+void tcp_forward(struct tcp_conn *c, struct pkt *p, struct checksum_tail sum)
+{
 	uint32_t n = pkt_len(p);
 
 	if (n == 0 || !may_send(c)) {
@@ -192,7 +204,7 @@ void tcp_send(struct tcp_conn *c, struct pkt *p)
 		tail_append(c, pkt_data(p), n);
 		pkt_free(p);
 	} else if (!pkt_shared(p)) {
-		sendq_push(c, p);
+		sendq_push(c, p, sum);
 	} else {
 		// Its other holder may send it elsewhere, but the private room can be in one queue only.
 		struct pkt *copy = pkt_copy(p, c->tcp->net->pool);
@@ -201,7 +213,7 @@ void tcp_send(struct tcp_conn *c, struct pkt *p)
 			conn_fail(c, ENOBUFS);
 			return;
 		}
-		sendq_push(c, copy);
+		sendq_push(c, copy, sum);
 	}
 	sent(c);
 }
@@ -236,7 +248,7 @@ int tcp_send_copy(struct tcp_conn *c, const void *data, uint32_t n)
 		tail_append(c, data, here);
 	while ((p = first)) {
 		first = sendq_item(p)->next;
-		sendq_push(c, p);
+		sendq_push(c, p, (struct checksum_tail){0});
 	}
 	sent(c);
 	return 0;

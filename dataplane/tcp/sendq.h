@@ -26,6 +26,8 @@ struct sendq_item {
 	uint16_t off; // of the payload, from the buffer's begin
 	uint16_t len;
 	uint8_t n_parts;
+	bool summed;
+	uint16_t sum; // of the payload, with summed
 	union {
 		struct sendq_part part[PARTS_MAX];
 		struct {

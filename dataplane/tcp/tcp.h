@@ -201,6 +201,11 @@ bool tcp_send_full(struct tcp_conn *c);      // no space, without saying how muc
 uint32_t tcp_send_space(struct tcp_conn *c); // buffer bytes it may still take; 0: full, EV_WRITABLE follows
 uint32_t tcp_send_queued(const struct tcp_conn *c); // payload bytes not yet acknowledged
 void tcp_send(struct tcp_conn *c, struct pkt *p);
+// What was received and is sent on as it is need not be read again for its checksum: the sum of the buffer that
+// tcp_recv_peek() gave, from before it was taken, and tcp_send() with it. A sum that came with the bytes also
+// shows to who gets them whether they were harmed here.
+struct checksum_tail tcp_recv_sum(const struct pkt *p);
+void tcp_forward(struct tcp_conn *c, struct pkt *p, struct checksum_tail sum);
 // Copies; 0, or -ENOBUFS (nothing was taken).
 int tcp_send_copy(struct tcp_conn *c, const void *data, uint32_t n);
 // No more data will be sent: FIN after what is queued. Receiving goes on.
