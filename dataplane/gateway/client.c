@@ -418,7 +418,7 @@ static void exchange_route(struct exchange *x, uint32_t head_length)
 	enum hops hops = HOPS_MORE;
 	uint16_t status;
 
-	if (!in_flight_through(x, head_length))
+	if (in_flight_limited(x, x->listener->credits) && !in_flight_through(x, head_length))
 		return;
 	if (http_path_due(&x->listener->path, h)) {
 		if (!path_apply(g, &x->listener->path)) {
@@ -450,7 +450,7 @@ static void exchange_route(struct exchange *x, uint32_t head_length)
 	}
 	if (!x->parked)
 		stat_add(&g->conf.route_stats[x->route_slot].started, 1);
-	if (x->route && !in_flight_on(x, head_length))
+	if (x->route && in_flight_limited(x, x->route->credits) && !in_flight_on(x, head_length))
 		return;
 	if (x->route && x->route->action == ACTION_TO &&
 	    (h->method == METHOD_OPTIONS || h->method == METHOD_TRACE)) {

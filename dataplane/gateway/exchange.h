@@ -311,10 +311,21 @@ enum hops { HOPS_MORE, HOPS_NONE, HOPS_BAD };
 enum hops hops_count(struct exchange *x);
 
 // in_flight.c: limits on requests in flight
-// Takes the credits of its listener, of its route: false where there is none, and that is answered (503).
+// Takes a credit of the listener, or of the route: false where there is none left, and that is answered (503).
 bool in_flight_through(struct exchange *x, uint32_t head_length);
 bool in_flight_on(struct exchange *x, uint32_t head_length);
 void in_flight_end(struct exchange *x);
+// Is there a limit that was configured, or may there be one that was set by hand? credits: as a listener or a
+// route has it.
+static inline bool in_flight_limited(const struct exchange *x, uint16_t credits)
+{
+	const struct region *r = x->g->conf.region;
+
+	return __builtin_expect((credits & SNAP_LIMITED) |
+					atomic_load_explicit(&r->n_credits_by_hand, memory_order_acquire),
+				0) &&
+	       credits && !x->parked;
+}
 
 // cors.c
 // The route of a preflight: that of the request which it asks for. False: it is none, or that route knows no

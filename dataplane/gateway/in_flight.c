@@ -27,15 +27,6 @@ static bool enter(struct exchange *x, unsigned of, uint16_t credits)
 	return false;
 }
 
-// Is there a limit that was configured, or may there be one that was set by hand?
-static bool limited(const struct exchange *x, uint16_t credits)
-{
-	const struct region *r = x->g->conf.region;
-
-	return !x->parked && (credits & SNAP_LIMITED ||
-			      (credits && atomic_load_explicit(&r->n_credits_by_hand, memory_order_acquire)));
-}
-
 static bool refuse(struct exchange *x, enum counter counter, uint32_t head_length)
 {
 	tcp_recv_skip(x->client, head_length);
@@ -48,7 +39,7 @@ bool in_flight_through(struct exchange *x, uint32_t head_length)
 {
 	uint16_t credits = x->listener->credits;
 
-	if (!limited(x, credits) || enter(x, OF_LISTENER, credits))
+	if (enter(x, OF_LISTENER, credits))
 		return true;
 	stat_add(&x->g->conf.route_stats[x->route_slot].started, 1); // its end is counted
 	return refuse(x, CTR_http_listener_full, head_length);
@@ -58,8 +49,7 @@ bool in_flight_on(struct exchange *x, uint32_t head_length)
 {
 	uint16_t credits = x->route->credits;
 
-	return !limited(x, credits) || enter(x, OF_ROUTE, credits) ||
-	       refuse(x, CTR_http_route_full, head_length);
+	return enter(x, OF_ROUTE, credits) || refuse(x, CTR_http_route_full, head_length);
 }
 
 void in_flight_end(struct exchange *x)
