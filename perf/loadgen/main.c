@@ -300,6 +300,7 @@ static uint64_t play(struct generator *g, const struct phase *p, uint64_t now)
 	uint64_t from;
 
 	mark_now(g, &begin);
+	wire_begin();
 	client_set_now(&g->client, now, g->client.now_ms);
 	client_numbers(&g->client, p->numbers, p->each);
 	client_rate(&g->client, p->rate);

@@ -16,5 +16,6 @@ int wire_connected(void); // both links are started. 0 or -errno
 uint64_t wire_now(void);
 double wire_hz(void);
 void wire_wait(unsigned us);  // does nothing for so long
-void wire_mark(void);         // figures begin here
+void wire_begin(void);        // counters of wire_report() begin here
+void wire_mark(void);         // and times here
 void wire_report(FILE *file); // members of a JSON object, each with a comma in front; may be none

@@ -66,6 +66,10 @@ void wire_wait(unsigned us)
 	rte_delay_us_sleep(us);
 }
 
+void wire_begin(void)
+{
+}
+
 void wire_mark(void)
 {
 }

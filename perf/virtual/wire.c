@@ -225,6 +225,10 @@ void wire_mark(void)
 {
 	w.busy = w.idle = w.longest = w.n_turns = 0;
 	memset(w.turns, 0, sizeof(w.turns));
+}
+
+void wire_begin(void)
+{
 	for (unsigned i = 0; i < CTR_COUNT; i++)
 		w.counted[i] = stat_get(&w.worker.stats->c[i]);
 }
