@@ -100,7 +100,8 @@ unsigned gateway_stop(struct gateway *g)
 	cursor = 0;
 	while ((c = tcp_next(g->tcp, &cursor, upstream_event)))
 		upstream_close(&g->upstreams, tcp_user(c), true);
-	return g->exchanges.used + g->attempts.used + g->tunnels.used + g->upstreams.conns.used;
+	return g->exchanges.used + g->attempts.used + g->tunnels.used + g->encodings.used +
+	       g->upstreams.conns.used;
 }
 
 void gateway_prepare(struct gateway *g, const struct snapshot *s)
