@@ -1,4 +1,5 @@
 """Rate limits: who is refused, when, for how long, and what an operator may do about it."""
+import itertools
 import threading
 import time
 
@@ -250,25 +251,94 @@ def test_a_reload_and_a_restart_of_either_process_keep_what_was_used(gw):
     assert statuses(gw, 4, "tuned.test", fields=keyed("kept")) == [200] * 3 + [429]
 
 
-def test_limits_are_changed_cleared_and_reloaded_under_load_without_another_failure(gw):
-    stop, seen = threading.Event(), []
+class Watch:
+    """Clients that ask twice for a key nobody used before: the second answer tells the rule it was decided by, 429 under
+    a burst of 1, 200 under a larger one."""
+
+    def __init__(self, gw, clients=8):
+        self.gw, self.stop, self.seen = gw, threading.Event(), []
+        self.threads = [threading.Thread(target=self.ask, args=(i,)) for i in range(clients)]
+
+    def ask(self, client):
+        with Conn(self.gw.address) as conn:
+            for i in itertools.count():
+                if self.stop.is_set():
+                    return
+                first = conn.request("GET", "/", "switched.test", keyed(f"{client}-{i}")).status
+                sent = time.monotonic()
+                second = conn.request("GET", "/", "switched.test", keyed(f"{client}-{i}")).status
+                self.seen.append((sent, time.monotonic(), first, second))
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        wait_for(lambda: len(self.seen) > 50, 20, "clients to ask")
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        for thread in self.threads:
+            thread.join()
+
+    def change(self, act, new):
+        """Does it; returns ms from its begin to the last decision that may have been by the old rule. What was sent after
+        its answer is decided by the new one."""
+        asked = len(self.seen)
+        begun = time.monotonic()
+        act()
+        done = time.monotonic()
+        wait_for(lambda: len(self.seen) > asked + 200, 20, "clients to ask again")
+        since = self.seen[asked:]
+        late = [row for row in since if row[0] > done and row[3] != new]
+        assert not late, (done, late[:3])
+        return 1000 * max([answered - begun for _, answered, _, second in since if second != new], default=0)
+
+
+def test_a_limit_that_is_set_or_reloaded_under_load_decides_all_that_is_sent_after_the_answer(gw):
+    wide = gw.config.replace("switched: {key: \"header:X-Key\", rate: 60/h, burst: 1}",
+                             "switched: {key: \"header:X-Key\", rate: 60/h, burst: 2}")
+    assert wide != gw.config
+    took = []
+    with Watch(gw) as watch:
+        try:
+            for _ in range(3):
+                took.append(watch.change(lambda: gw.cgctl("set ratelimit switched rate 60/h burst 3"), 200))
+                took.append(watch.change(lambda: gw.cgctl("set ratelimit switched auto"), 429))
+                took.append(watch.change(lambda: gw.reload(wide), 200))
+                took.append(watch.change(lambda: gw.reload(gw.config), 429))
+        finally:
+            gw.cgctl("set ratelimit switched auto")
+            gw.reload(gw.config)
+    # Nothing else happened to anybody.
+    assert {row[2] for row in watch.seen} == {200} and {row[3] for row in watch.seen} == {200, 429}
+    print(f"     {len(watch.seen)} keys; from the begin of a command to the last answer by the old rule at most {max(took):.0f} ms")
+
+
+def test_a_key_that_is_cleared_under_load_has_its_whole_burst_again_and_not_one_more(gw):
+    stop, seen, cleared = threading.Event(), [], 10
 
     def load():
         with Conn(gw.address) as conn:
             while not stop.is_set():
-                seen.append(conn.request("GET", "/", "shared.test").status)
-    thread = threading.Thread(target=load)
-    thread.start()
+                seen.append(conn.request("GET", "/", "tuned.test", keyed("cleared")).status)
+    clear(gw, "tuned", "cleared")
+    threads = [threading.Thread(target=load) for _ in range(8)]
+    for thread in threads:
+        thread.start()
     try:
-        for i in range(10):
-            gw.cgctl(f"set ratelimit shared rate {1000 + i}/s")
-            clear(gw, "shared")
-            gw.reload(gw.config)
+        for _ in range(cleared):
+            asked = len(seen)
+            wait_for(lambda: len(seen) > asked + 40, 20, "clients to ask")
+            clear(gw, "tuned", "cleared")
+            with Conn(gw.address) as conn:
+                seen.append(conn.request("GET", "/", "tuned.test", keyed("cleared")).status)
+        asked = len(seen)
+        wait_for(lambda: len(seen) > asked + 40, 20, "clients to ask")
     finally:
-        gw.cgctl("set ratelimit shared auto")
         stop.set()
-        thread.join()
-    assert len(seen) > 20 and set(seen) <= {200, 429}, set(seen)
+        for thread in threads:
+            thread.join()
+    assert set(seen) == {200, 429} and seen.count(200) == 3 * (cleared + 1), seen.count(200)
 
 
 def test_decisions_are_metrics_by_limit(gw):

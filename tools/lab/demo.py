@@ -143,6 +143,13 @@ class Tour:
                                       f"-X POST -H 'Host: limits.lab' -H \"X-User: $user\" "
                                       f"'http://{WAN}/payments?n=[1-61]' | sort | uniq -c; done")
         self.expect(text.split() == ["60", "200", "1", "429"] * 2, "each user has 60 of an operation")
+        self.cgctl("clear ratelimit per-client 198.18.0.2")
+        text = self.shell("sh", "-c", "curl -s -o /dev/null -w '%{http_code}\\n' -H 'Host: limits.lab' "
+                                      f"'http://{WAN}/whoami?n=[1-120]' | sort | uniq -c")
+        count = dict(zip(text.split()[1::2], map(int, text.split()[::2])))
+        self.expect(100 <= count.get("200", 0) < 110 and sum(count.values()) == 120,
+                    "a client has 100 a minute of all else, and what is earned meanwhile")
+        self.cgctl("clear ratelimit per-client 198.18.0.2")
         self.expect("198.18.0.2" in self.cgctl("show ratelimit order-creation top 5"), "who is near a limit")
         self.cgctl("clear ratelimit order-creation 198.18.0.2")
         text = self.curl("limits.lab", "/orders", "-i", "-X", "POST")
