@@ -301,8 +301,10 @@ void worker_advance(struct worker *w, uint64_t now)
 	wheel_run(&w->wheel, now, timers_now(w));
 	gateway_work(w->gateway);
 	// What happened is told before anything is sent, so that acknowledgements ride on answers.
-	while (tcp_dispatch(w->tcp))
+	while (tcp_dispatch(w->tcp)) {
+		gateway_decide(w->gateway);
 		tcp_flush(w->tcp);
+	}
 	tcp_flush(w->tcp);
 	if (++w->turns % 64 == 0 || now - w->housekept > 10000000) {
 		w->housekept = now;
@@ -350,6 +352,7 @@ int worker_init(struct worker *w, const struct worker_config *conf)
 	struct tcp_config tcp = tcp_settings(&s->system.tcp);
 	struct gateway_config gateway = {.worker = conf->id,
 					 .max_connections = max_conns,
+					 .bursts = conf->bursts,
 					 .pool = conf->pool,
 					 .small = conf->small,
 					 .region = conf->region,

@@ -59,6 +59,7 @@ struct worker_config {
 	uint64_t seed;            // of everything random
 	uint64_t realtime_offset; // CLOCK_REALTIME - CLOCK_MONOTONIC, ns (for Date and log stamps)
 	uint64_t now;
+	bool bursts; // requests of a burst are decided together even where tables are small (gateway/burst.c)
 };
 
 int worker_init(struct worker *w, const struct worker_config *conf);

@@ -186,7 +186,7 @@ static int parse(struct slice s, const struct http_limits *limits, enum parsed w
 // Looks for a whole head, or trailer section, at the front of the receive queue. As a parser's result; *scanned
 // makes sure that each byte is looked at a bounded number of times, however small the pieces it comes in.
 static int head_parse(struct gateway *g, struct tcp_conn *c, uint32_t *scanned,
-		      const struct http_limits *limits, enum parsed what)
+		      const struct http_limits *limits, enum parsed what, struct http_head *h)
 {
 	uint32_t have = tcp_recv_len(c), max = (uint32_t)limits->head;
 	struct slice s;
@@ -199,9 +199,9 @@ static int head_parse(struct gateway *g, struct tcp_conn *c, uint32_t *scanned,
 	// Nearly always the first buffer has it all, whatever stands behind it: only else it is copied
 	// together.
 	s = tcp_recv_peek(c) ? pkt_slice(tcp_recv_peek(c)) : (struct slice){"", 0};
-	n = parse(s, limits, what, &g->head);
+	n = parse(s, limits, what, h);
 	if (n == HTTP_MORE && s.n < have)
-		n = parse(head_bytes(g, c), limits, what, &g->head);
+		n = parse(head_bytes(g, c), limits, what, h);
 	if (n == HTTP_MORE) {
 		*scanned = have;
 		if (have >= max)
@@ -214,16 +214,16 @@ int response_head_parse(struct gateway *g, struct tcp_conn *c, uint32_t *scanned
 {
 	const struct http_limits limits = http_limits_of(SNAP_HEAD_MAX);
 
-	return head_parse(g, c, scanned, &limits, PARSED_RESPONSE);
+	return head_parse(g, c, scanned, &limits, PARSED_RESPONSE, &g->head);
 }
 
 int trailers_parse(struct gateway *g, struct tcp_conn *c, uint32_t *scanned, const struct http_limits *limits)
 {
-	return head_parse(g, c, scanned, limits, PARSED_TRAILERS);
+	return head_parse(g, c, scanned, limits, PARSED_TRAILERS, &g->head);
 }
 
 static int request_head_parse(struct gateway *g, struct tcp_conn *c, uint32_t *scanned,
-			      const struct snap_listener *l)
+			      const struct snap_listener *l, struct http_head *h)
 {
 	const struct http_limits limits = {.head = l->max_head,
 					   .line = l->max_line,
@@ -233,7 +233,7 @@ static int request_head_parse(struct gateway *g, struct tcp_conn *c, uint32_t *s
 					   .dot_segments = l->path.dot_segments,
 					   .body = l->max_body ? l->max_body : UINT64_MAX};
 
-	return head_parse(g, c, scanned, &limits, PARSED_REQUEST);
+	return head_parse(g, c, scanned, &limits, PARSED_REQUEST, h);
 }
 
 // 16 random bytes as lower-case digits, all at once.
@@ -254,8 +254,8 @@ static void request_id_make(struct gateway *g, char id[static 32])
 	memcpy(id, digit, 32);
 }
 
-static struct exchange *exchange_begin(struct gateway *g, struct tcp_conn *c, const struct snap_listener *l,
-				       uint32_t served, bool proxied)
+static struct exchange *exchange_begin(struct gateway *g, struct tcp_conn *c, const struct http_head *h,
+				       const struct snap_listener *l, uint32_t served, bool proxied)
 {
 	struct exchange *x = slab_get(&g->exchanges);
 
@@ -270,25 +270,24 @@ static struct exchange *exchange_begin(struct gateway *g, struct tcp_conn *c, co
 	x->remote = tcp_remote(c);
 	x->started = g->now;
 	x->served = served;
-	x->method = g->head.method;
-	x->minor = g->head.minor;
+	x->method = h->method;
+	x->minor = h->minor;
 	x->listener = l;
-	x->keep_alive =
-		g->head.keep_alive && !g->draining && (l->max_requests == 0 || served + 1 < l->max_requests);
+	x->keep_alive = h->keep_alive && !g->draining && (l->max_requests == 0 || served + 1 < l->max_requests);
 	x->generation = (uint8_t)g->current;
 	x->snapshot = gateway_snapshot(g);
 	g->generation[g->current].pins++;
 	request_id_make(g, x->request_id);
 	if (atomic_load_explicit(&g->conf.region->log_level, memory_order_relaxed) >= LOG_INFO) {
-		size_t m = g->head.method_text.n < 32 ? g->head.method_text.n : 32;
-		size_t room = sizeof(x->text) - m, p = g->head.target.n < room ? g->head.target.n : room;
+		size_t m = h->method_text.n < 32 ? h->method_text.n : 32;
+		size_t room = sizeof(x->text) - m, p = h->target.n < room ? h->target.n : room;
 
-		memcpy(x->text, g->head.method_text.p, m);
-		memcpy(x->text + m, g->head.target.p, p);
+		memcpy(x->text, h->method_text.p, m);
+		memcpy(x->text + m, h->target.p, p);
 		x->method_n = (uint16_t)m;
 		x->path_n = (uint16_t)p;
 	}
-	http_body_init(&x->request, g->head.framing, g->head.length);
+	http_body_init(&x->request, h->framing, h->length);
 	if (l->max_body)
 		http_body_limit(&x->request, l->max_body);
 	if (proxied) {
@@ -391,18 +390,14 @@ static uint32_t routes_off(const struct region *r)
 	return n <= REGION_ROUTES_OFF ? n : REGION_ROUTES_OFF;
 }
 
-// Route, policy, action. The head in g->head is used up afterwards.
-static void exchange_route(struct exchange *x, uint32_t head_length)
+struct route_query client_query(const struct exchange *x, const struct http_head *h)
 {
-	struct gateway *g = x->g;
-	struct http_head *h = &g->head;
-	bool connect = h->method == METHOD_CONNECT;
-
-	g->peer_trusted = x->listener->trusted.n && forwarded_client(x);
-
 	const struct snap_listener *first = snap_at(x->snapshot, x->snapshot->listeners);
-	struct route_query query = {.host = h->host,
-				    .path = connect ? SLICE("/") : h->path, // all that it may ask for
+	const struct gateway *g = x->g;
+
+	return (struct route_query){.host = h->host,
+				    .path = h->method == METHOD_CONNECT ? SLICE("/")
+									: h->path, // all it may ask for
 				    .query = h->query,
 				    .method = h->method,
 				    .listener = (uint32_t)(x->listener - first),
@@ -412,7 +407,19 @@ static void exchange_route(struct exchange *x, uint32_t head_length)
 				    .matcher = g->matcher,
 				    .off = g->conf.region->route_off,
 				    .n_off = routes_off(g->conf.region)};
-	enum route_result found;
+}
+
+void exchange_route(struct exchange *x, uint32_t head_length)
+{
+	struct gateway *g = x->g;
+	struct http_head *h = &g->head;
+	enum route_result found = g->found;
+	bool connect = h->method == METHOD_CONNECT;
+
+	g->found = ROUTE_UNKNOWN;
+	g->peer_trusted = x->listener->trusted.n && forwarded_client(x);
+
+	struct route_query query = client_query(x, h);
 	// The listener's limits hold for what no route takes, too.
 	uint32_t stages = x->listener->limits.n ? 1u << STAGE_ratelimit : 0;
 	enum hops hops = HOPS_MORE;
@@ -430,7 +437,7 @@ static void exchange_route(struct exchange *x, uint32_t head_length)
 	}
 	if (h->method == METHOD_OPTIONS && preflight_route(x, &query))
 		found = ROUTE_FOUND;
-	else
+	else if (found == ROUTE_UNKNOWN)
 		found = route_find(x->snapshot, &query, &g->match);
 	if (found == ROUTE_FOUND && http_path_due(&g->match.route->path, h) && !path_of_route(x, &query)) {
 		path_refuse(x, head_length);
@@ -539,7 +546,7 @@ void client_resume(struct exchange *x)
 	// It was whole when the exchange began, and nobody has taken it away. What its listener allowed then
 	// may be other than now; one that was read without a lone LF has none.
 	limits.lenient_lf = limits.dot_segments = true;
-	n = head_parse(g, x->client, &scanned, &limits, PARSED_REQUEST);
+	n = head_parse(g, x->client, &scanned, &limits, PARSED_REQUEST, &g->head);
 	if (n <= 0) {
 		exchange_abort(x);
 		return;
@@ -549,13 +556,13 @@ void client_resume(struct exchange *x)
 	exchange_route(x, (uint32_t)n);
 }
 
-static void request_fault(struct gateway *g, struct tcp_conn *c, int fault)
+static void request_fault(struct gateway *g, struct tcp_conn *c, const struct http_head *h, int fault)
 {
 	const struct http_fault_info *f = &http_fault_info[fault];
 
 	count(g, fault_counter((enum http_fault)fault));
 	count(g, f->status == 431 || f->status == 414 ? CTR_http_head_too_large : CTR_http_bad_request);
-	reply_bare(g, c, f->status, f->text, g->head.method == METHOD_HEAD);
+	reply_bare(g, c, f->status, f->text, h->method == METHOD_HEAD);
 }
 
 bool conn_ended(const struct tcp_conn *c)
@@ -588,11 +595,13 @@ static bool client_preface(struct gateway *g, struct tcp_conn *c, const struct s
 // Takes requests from the front of the queue until one stays in work, or no whole head is there. Requests that
 // are answered at once come back here through client_continue(), which then only asks for another turn, so that
 // a queue full of them does not nest.
-static void client_turn(struct gateway *g, struct tcp_conn *c)
+void client_requests(struct gateway *g, struct tcp_conn *c)
 {
 	unsigned begun = 0;
 
 	do {
+		struct http_head *h = burst_head(g);
+
 		g->again = false;
 		const struct snap_listener *l = gateway_listener(g, tcp_conn_tag(c));
 		uint32_t served = idle_served(tcp_user(c)), scanned = idle_scanned(tcp_user(c));
@@ -618,7 +627,7 @@ static void client_turn(struct gateway *g, struct tcp_conn *c)
 			tcp_set_timer(c, g->now + 1);
 			return;
 		}
-		n = request_head_parse(g, c, &scanned, l);
+		n = request_head_parse(g, c, &scanned, l, h);
 		if (n == HTTP_MORE) {
 			if (conn_ended(c)) {
 				client_end(g, c);
@@ -632,14 +641,14 @@ static void client_turn(struct gateway *g, struct tcp_conn *c)
 			return;
 		}
 		if (n < 0) {
-			request_fault(g, c, -n);
+			request_fault(g, c, h, -n);
 			client_end(g, c);
 			return;
 		}
-		x = exchange_begin(g, c, l, served, flags & PROXIED_BIT);
+		x = exchange_begin(g, c, h, l, served, flags & PROXIED_BIT);
 		if (!x) {
 			count(g, CTR_http_overload);
-			reply_bare(g, c, 503, "the gateway is overloaded", g->head.method == METHOD_HEAD);
+			reply_bare(g, c, 503, "the gateway is overloaded", h->method == METHOD_HEAD);
 			client_end(g, c);
 			return;
 		}
@@ -647,6 +656,8 @@ static void client_turn(struct gateway *g, struct tcp_conn *c)
 		tcp_set_timer(c, 0);
 		if (!http_body_done(&x->request))
 			client_watch(x);
+		if (h != &g->head && burst_note(x, (uint32_t)n))
+			return;
 		exchange_route(x, (uint32_t)n);
 	} while (g->again);
 }
@@ -661,7 +672,7 @@ static void client_run(struct gateway *g, struct tcp_conn *c)
 		return;
 	}
 	g->running = c;
-	client_turn(g, c);
+	client_requests(g, c);
 	g->running = outer;
 	g->again = outer_again;
 }
@@ -754,6 +765,8 @@ void client_event(void *ctx, struct tcp_conn *c, void *user, unsigned events)
 	struct gateway *g = ctx;
 	struct exchange *x;
 
+	if (g->n_noted == NOTED_MAX && is_idle(user))
+		gateway_decide(g);
 	if (events & EV_OPEN) {
 		const struct snap_listener *l = gateway_listener(g, tcp_conn_tag(c));
 
@@ -777,10 +790,12 @@ void client_event(void *ctx, struct tcp_conn *c, void *user, unsigned events)
 	x = user;
 	if (events & EV_ERROR) {
 		count(g, CTR_http_client_gone);
+		if (x->noted)
+			burst_forget(x);
 		exchange_abort(x);
 		return;
 	}
-	if (x->parked)
+	if (x->parked || x->noted)
 		return; // what comes meanwhile stays in the queue, and the end of it shows later
 	if (tunnel_is_open(x)) {
 		tunnel_pump(x);

@@ -119,6 +119,7 @@ struct exchange {
 	uint8_t cors;          // origin of the request, see policy/cors/cors.h
 	uint8_t trailers;      // which may pass, see trailers.h
 	uint8_t coding;        // enum coding: what its client would have the body in
+	uint8_t noted;         // 1 + its place among the noted; 0: it is none of them
 	uint32_t parked_with;  // what that stage wants to know again
 	uint16_t credit[2];    // slots of the listener's and the route's credit that it has; 0: none
 	char request_id[32];
@@ -134,6 +135,17 @@ struct generation {
 	uint64_t number;
 	uint32_t pins;
 };
+
+// A request that waits to be decided together with others of its burst (burst.c).
+#define NOTED_MAX 16u
+struct noted {
+	struct exchange *x; // NULL: it has ended meanwhile
+	uint32_t head_length;
+	enum route_result found; // ROUTE_UNKNOWN: not looked up
+	struct route_match match;
+	struct http_head head;
+};
+#define ROUTE_UNKNOWN ((enum route_result)(ROUTE_NOT_ACCEPTABLE + 1))
 
 struct pending {
 	struct attempt *first, **last;
@@ -169,8 +181,12 @@ struct gateway {
 	struct pkt *spare;        // a buffer that came free in this turn, to be used again at once; or NULL
 	struct tcp_conn *running; // whose queue client.c works on
 	bool again;               // and whether it is to go on
-	bool waking;              // attempt.c gives free connections to those that wait
-	uint32_t due;             // first of the queues it is to look at; UINT32_MAX: none
+	bool bursts;              // requests are noted, and decided together
+	bool deciding;            // which is going on
+	uint32_t n_noted;
+	struct noted *noted; // [NOTED_MAX]
+	bool waking;         // attempt.c gives free connections to those that wait
+	uint32_t due;        // first of the queues it is to look at; UINT32_MAX: none
 	uint64_t date_second;
 	char date[29];
 	struct pending *pending;      // [STATS_UPSTREAMS]
@@ -178,6 +194,7 @@ struct gateway {
 	// Scratch of the request in hand: never kept over a return to the worker.
 	struct http_head head;
 	struct route_match match;
+	enum route_result found;                // in match, ahead of its time; ROUTE_UNKNOWN: nothing yet
 	struct forwarded forwarded;             // what was said of the client
 	const struct forwarded_hop *client_hop; // the part of it that names it; NULL: none
 	bool peer_trusted;                      // who holds the connection is believed
@@ -225,6 +242,30 @@ static inline enum counter fault_counter(enum http_fault fault)
 
 // client.c
 tcp_event_fn client_event;
+// What a route is looked for by, as g->head or another head says.
+struct route_query client_query(const struct exchange *x, const struct http_head *h);
+// Route, policy, action. The head in g->head is used up afterwards.
+void exchange_route(struct exchange *x, uint32_t head_length);
+// Takes requests from the front of the queue, see client.c.
+void client_requests(struct gateway *g, struct tcp_conn *c);
+
+// burst.c
+// Where the head of the next request goes: it is noted then, or it goes its way at once.
+static inline struct http_head *burst_head(struct gateway *g)
+{
+	return g->bursts && !g->deciding && g->n_noted < NOTED_MAX && (g->n_noted || tcp_more_told(g->tcp))
+		       ? &g->noted[g->n_noted].head
+		       : &g->head;
+}
+// False: it goes its way at once, and its head is in g->head now.
+bool burst_note(struct exchange *x, uint32_t head_length);
+// A noted one has ended.
+static inline void burst_forget(struct exchange *x)
+{
+	x->g->noted[x->noted - 1].x = NULL;
+}
+// For a new generation: whether it pays.
+void burst_configure(struct gateway *g, const struct snapshot *s);
 // What the PROXY protocol said of it.
 static inline const struct proxy_header *client_proxied(const struct exchange *x)
 {

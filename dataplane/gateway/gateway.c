@@ -17,9 +17,10 @@ size_t gateway_memory(uint32_t max_connections, uint32_t encoders)
 	return sizeof(struct gateway) +
 	       n * (sizeof(struct exchange) + sizeof(struct exchange_timer) + sizeof(struct attempt) +
 		    sizeof(struct tunnel) + 128) +
-	       STATS_UPSTREAMS * sizeof(struct pending) + upstream_memory(max_connections) +
-	       max_connections * sizeof(struct proxy_header) + ratelimit_memory() + encoders_memory(encoders) +
-	       encoders * (sizeof(struct encoding) + 64) + regex_matcher_memory() + 65536;
+	       STATS_UPSTREAMS * sizeof(struct pending) + NOTED_MAX * sizeof(struct noted) +
+	       upstream_memory(max_connections) + max_connections * sizeof(struct proxy_header) +
+	       ratelimit_memory() + encoders_memory(encoders) + encoders * (sizeof(struct encoding) + 64) +
+	       regex_matcher_memory() + 65536;
 }
 
 struct gateway *gateway_create(struct arena *a, const struct gateway_config *conf)
@@ -38,7 +39,9 @@ struct gateway *gateway_create(struct arena *a, const struct gateway_config *con
 	g->matcher = regex_matcher_create(a, &conf->stats->c[CTR_http_regex_beyond]);
 	g->encoders = encoders_create(a, conf->encoders);
 	g->encode_last = &g->encode_first;
-	if (!g->pending || !g->ratelimit || !g->matcher || !g->encoders)
+	g->noted = arena_alloc(a, NOTED_MAX * sizeof(*g->noted), 64);
+	g->found = ROUTE_UNKNOWN;
+	if (!g->pending || !g->ratelimit || !g->matcher || !g->encoders || !g->noted)
 		return NULL;
 	g->due = UINT32_MAX;
 	for (uint32_t i = 0; i < STATS_UPSTREAMS; i++)
@@ -229,6 +232,7 @@ bool gateway_configure(struct gateway *g, const struct snapshot *s, const struct
 			g->listener_tag[k] =
 				listener_tag(s, (const struct snap_listener *)snap_at(s, s->listeners) + k);
 		upstream_configure(&g->upstreams, s);
+		burst_configure(g, s);
 		return true;
 	}
 	return false;

@@ -28,6 +28,7 @@ struct gateway_config {
 	const struct limit_table *limits;     // of requests; NULL: none
 	const struct address_list *addresses; // denied and allowed; NULL: none
 	uint32_t encoders;                    // bodies that may be compressed at a time
+	bool bursts;                          // see worker.h
 	uint64_t seed;
 	uint64_t realtime_offset; // CLOCK_REALTIME - CLOCK_MONOTONIC, ns
 };
@@ -43,6 +44,8 @@ unsigned gateway_stop(struct gateway *g);
 bool gateway_listen(void *gateway, uint16_t port, struct addr local, uint16_t local_port,
 		    struct tcp_accept *out);
 void gateway_set_now(struct gateway *g, uint64_t now);
+// After tcp_dispatch(): requests that were told of and wait to be decided together (burst.c).
+void gateway_decide(struct gateway *g);
 // Takes a verified snapshot into use for new requests, with its regular expressions (NULL: it has none). false:
 // too many older ones are still in use; try again.
 bool gateway_configure(struct gateway *g, const struct snapshot *s, const struct regex_set *regexes);

@@ -133,6 +133,11 @@ void tcp_flush(struct tcp *t)
 	}
 }
 
+bool tcp_more_told(const struct tcp *t)
+{
+	return t->ready.head;
+}
+
 bool tcp_pending(const struct tcp *t)
 {
 	return t->ready.head || t->dirty.head;

@@ -153,6 +153,7 @@ void tcp_unreachable(void *tcp, struct addr local, struct addr remote, uint16_t 
 void tcp_set_now(struct tcp *t, uint64_t now);
 // Tells owners what happened, until nothing is left to tell. Returns how many events were told.
 unsigned tcp_dispatch(struct tcp *t);
+bool tcp_more_told(const struct tcp *t); // behind the one that is told now
 // Sends what is due: data, acknowledgements, window updates.
 void tcp_flush(struct tcp *t);
 // Something is to be told or sent at once, without waiting for a packet or a timer.

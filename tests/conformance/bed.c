@@ -301,7 +301,8 @@ void bed_init(struct bed *b, struct pkt_pool *pool)
 				     .ports = ports,
 				     .n_ports = 2,
 				     .seed = 1,
-				     .now = b->now};
+				     .now = b->now,
+				     .bursts = true};
 	if (worker_init(&b->worker, &conf) != 0)
 		abort();
 	host_init(&b->clients, pool, "198.18.0.2", 24, "198.18.0.1", 2, 0, NULL, NULL, 2);

@@ -241,6 +241,7 @@ static void sim_init(struct sim *s, uint64_t seed, struct pkt_pool *pool, struct
 				     .n_ports = 2,
 				     .seed = random_next(&s->random),
 				     .now = s->now};
+	conf.bursts = conf.seed & 1;
 	if (worker_init(&s->worker, &conf) != 0)
 		abort();
 	host_init(&s->clients, pool, "198.18.0.2", 24, "198.18.0.1", 2, window[random_below(&s->random, 4)],

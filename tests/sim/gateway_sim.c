@@ -537,6 +537,7 @@ static void sim_init(struct sim *s, uint64_t seed, struct pkt_pool *pool)
 					     .seed = random_next(&s->random),
 					     .now = s->now};
 
+		conf.bursts = conf.seed & 1;
 		if (worker_init(&s->worker[i], &conf) != 0)
 			abort();
 	}

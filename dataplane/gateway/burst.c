@@ -1,0 +1,185 @@
+// Requests that became whole in one burst of packets, decided together: each is parsed and noted as its
+// connection is told of it; then the routes of all are looked up side by side; then what the decisions will
+// touch is asked for (the route's record, its statistics and its answer, cells of rate limits); then each goes
+// its way, in the order in which they came. What one waits for comes while others are worked on. A connection
+// has one request among the noted, and what it has sent behind it follows when that is decided.
+//
+// It pays where tables are larger than the processor's caches; elsewhere, and where a request is alone in its
+// burst, each goes its way as soon as it is parsed. Nothing but time depends on it.
+#include "gateway/exchange.h"
+#include "policy/ratelimit/ratelimit.h"
+
+#define CACHED (256u << 10) // bytes of tables and records that are taken to stay in the cache
+
+void burst_configure(struct gateway *g, const struct snapshot *s)
+{
+	uint64_t tables = (uint64_t)s->hosts.n * sizeof(struct snap_host) +
+			  (uint64_t)s->nodes.n * sizeof(struct snap_node) +
+			  (uint64_t)s->edges.n * sizeof(struct snap_edge) +
+			  (uint64_t)s->routes.n * (sizeof(struct snap_route) + sizeof(struct route_stats));
+
+	g->bursts = g->conf.bursts || tables > CACHED ||
+		    (s->limits.n && g->conf.limits && g->conf.limits->head->size > CACHED);
+}
+
+// The head in hand, as far as it is used.
+static void head_copy(struct http_head *to, const struct http_head *from)
+{
+	memcpy(to, from, offsetof(struct http_head, field) + from->n * sizeof(from->field[0]));
+}
+
+bool burst_note(struct exchange *x, uint32_t head_length)
+{
+	struct gateway *g = x->g;
+	struct noted *n = &g->noted[g->n_noted];
+
+	// One that came in several buffers was copied to where the next such one will be.
+	if (head_length > pkt_len(tcp_recv_peek(x->client))) {
+		head_copy(&g->head, &n->head);
+		return false;
+	}
+	n->x = x;
+	n->head_length = head_length;
+	n->found = ROUTE_UNKNOWN;
+	x->noted = (uint8_t)++g->n_noted;
+	return true;
+}
+
+// Whether the route follows from the head as it is: not from who the client is, nor from a path in another
+// form.
+static bool plain(const struct exchange *x, const struct http_head *h)
+{
+	return !x->listener->trusted.n && h->method != METHOD_OPTIONS && !http_path_due(&x->listener->path, h);
+}
+
+static void routes_find(struct gateway *g)
+{
+	const struct route_query *q[NOTED_MAX];
+	struct route_match *m[NOTED_MAX];
+	enum route_result result[NOTED_MAX];
+	struct route_query query[NOTED_MAX];
+	struct noted *of[NOTED_MAX];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < g->n_noted; i++) {
+		struct noted *d = &g->noted[i];
+
+		if (!d->x || !plain(d->x, &d->head))
+			continue;
+		query[n] = client_query(d->x, &d->head);
+		q[n] = &query[n];
+		m[n] = &d->match;
+		of[n++] = d;
+	}
+	if (!n)
+		return;
+	route_find_burst(gateway_snapshot(g), q, m, result, n);
+	for (unsigned i = 0; i < n; i++)
+		of[i]->found = result[i];
+}
+
+// The cells of what the listener and the route limit. The keys are made again when it is decided: a field may
+// be dropped before, and this is a guess alone. All keys first, then the cells one right after the other.
+static void limits_ask(struct gateway *g)
+{
+	struct limit_table_key cell[2 * NOTED_MAX];
+	struct ratelimit_checks checks;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < g->n_noted; i++) {
+		struct noted *d = &g->noted[i];
+		const struct snap_route *r = d->found == ROUTE_FOUND ? d->match.route : NULL;
+		bool of_route = r && r->stages & 1u << STAGE_ratelimit;
+
+		if (!d->x || d->found == ROUTE_UNKNOWN || !(of_route || d->x->listener->limits.n))
+			continue;
+		ratelimit_prepare(
+			&(struct stage_ctx){
+				.snapshot = d->x->snapshot,
+				.head = &d->head,
+				.client = d->x->remote,
+				.conf = of_route ? snap_at(d->x->snapshot, r->stage_conf[STAGE_ratelimit])
+						 : NULL,
+				.conf_size = of_route ? r->stage_conf[STAGE_ratelimit].n : 0,
+				.route = r,
+				.listener = d->x->listener,
+				.capture = d->match.param,
+				.n_captures = d->match.n_params,
+				.ratelimit = g->ratelimit},
+			&checks);
+		for (unsigned k = 0; k < checks.n && n < 2 * NOTED_MAX; k++)
+			cell[n++] = checks.v[k].key;
+	}
+	for (unsigned i = 0; i < n; i++)
+		limit_table_prefetch(&cell[i]);
+}
+
+static void route_ask(const struct snap_route *r)
+{
+	for (unsigned i = 0; i < sizeof(*r); i += 64)
+		__builtin_prefetch((const char *)r + i);
+}
+
+static void records_ask(struct gateway *g)
+{
+	for (unsigned i = 0; i < g->n_noted; i++)
+		if (g->noted[i].x && g->noted[i].found == ROUTE_FOUND)
+			route_ask(g->noted[i].match.route);
+	for (unsigned i = 0; i < g->n_noted; i++) {
+		const struct noted *d = &g->noted[i];
+		const struct snap_route *r = d->match.route;
+		const char *stats, *answer;
+
+		if (!d->x || d->found != ROUTE_FOUND)
+			continue;
+		stats = (const char *)&g->conf.route_stats[r->stat_slot];
+		__builtin_prefetch(stats, 1);
+		__builtin_prefetch(stats + 64, 1);
+		answer = snap_at(d->x->snapshot, r->answer);
+		for (unsigned k = 0; k < r->answer.n && k < 256; k += 64)
+			__builtin_prefetch(answer + k);
+	}
+}
+
+static void match_copy(struct route_match *to, const struct route_match *from)
+{
+	memcpy(to, from, offsetof(struct route_match, param) + from->n_params * sizeof(from->param[0]));
+	to->n_offers = from->n_offers;
+	if (to->n_offers)
+		memcpy(to->offer, from->offer, to->n_offers * sizeof(to->offer[0]));
+}
+
+static void decide(struct gateway *g, struct noted *d)
+{
+	struct exchange *x = d->x;
+	struct tcp_conn *c = x->client;
+
+	head_copy(&g->head, &d->head);
+	g->found = d->found;
+	if (g->found != ROUTE_UNKNOWN)
+		match_copy(&g->match, &d->match);
+	x->noted = 0;
+	g->running = c;
+	g->again = false;
+	exchange_route(x, d->head_length);
+	if (g->again)
+		client_requests(g, c);
+	g->running = NULL;
+	g->again = false;
+}
+
+void gateway_decide(struct gateway *g)
+{
+	if (!g->n_noted)
+		return;
+	g->deciding = true;
+	routes_find(g);
+	records_ask(g);
+	if (g->conf.limits && gateway_snapshot(g)->limits.n)
+		limits_ask(g);
+	for (unsigned i = 0; i < g->n_noted; i++)
+		if (g->noted[i].x)
+			decide(g, &g->noted[i]);
+	g->n_noted = 0;
+	g->deciding = false;
+}
