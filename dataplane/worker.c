@@ -42,25 +42,28 @@ static void hand_over(struct worker *w, unsigned owner, uint16_t port, struct pk
 static unsigned screened(struct worker *w, struct pkt **v, unsigned n)
 {
 	struct addr source[NET_BURST];
+	struct address_probe probe[NET_BURST];
+	struct pkt *denied[NET_BURST];
 	uint32_t syns = 0;
-	unsigned kept = 0;
+	unsigned kept = 0, n_denied = 0;
 
 	for (unsigned i = 0; i < n; i++)
 		__builtin_prefetch(pkt_data(v[i]));
 	for (unsigned i = 0; i < n; i++)
 		if (screen_syn(pkt_data(v[i]), pkt_len(v[i]), &source[i])) {
 			syns |= 1u << i;
-			address_list_prefetch(w->addresses, source[i]);
+			address_list_prefetch(w->addresses, source[i], &probe[i]);
 		}
 	if (!syns)
 		return n;
 	for (unsigned i = 0; i < n; i++) {
-		if ((syns & 1u << i) && address_list_denied(w->addresses, source[i], w->now))
-			pkt_free_chain(v[i]);
+		if ((syns & 1u << i) && address_list_denied_probe(w->addresses, source[i], &probe[i], w->now))
+			denied[n_denied++] = v[i];
 		else
 			v[kept++] = v[i];
 	}
-	stat_add(&w->stats->c[CTR_rx_denied], n - kept);
+	pkt_free_burst(denied, n_denied);
+	stat_add(&w->stats->c[CTR_rx_denied], n_denied);
 	return kept;
 }
 

@@ -150,8 +150,9 @@ static inline uint64_t index_of(const struct address_list *l, const union addres
 	return (uint64_t)(at - l->line[0].cell);
 }
 
-static bool holds(const struct address_list *l, enum address_kind kind, struct addr a,
-		  const struct address_lengths *have, uint64_t now_ms, union address_cell **at)
+static inline bool holds(const struct address_list *l, enum address_kind kind, struct addr a,
+			 const struct address_lengths *have, const struct address_probe *probe, uint64_t now_ms,
+			 union address_cell **at)
 {
 	for (int half = 1; half >= 0; half--) {
 		uint64_t bits = atomic_load_explicit(&have->of[kind][half], memory_order_relaxed);
@@ -160,7 +161,10 @@ static bool holds(const struct address_list *l, enum address_kind kind, struct a
 			unsigned len = (unsigned)half * 64 + 64 - (unsigned)__builtin_clzll(bits);
 			union address_cell seen;
 
-			*at = find(l, id_of(l, kind, address_prefix_of(a, len), len), &seen);
+			*at = find(l,
+				   len == probe->len ? probe->id
+						     : id_of(l, kind, address_prefix_of(a, len), len),
+				   &seen);
 			if (*at && (META_UNTIL(seen.meta) == 0 || META_UNTIL(seen.meta) > now_ms))
 				return true;
 		}
@@ -168,31 +172,43 @@ static bool holds(const struct address_list *l, enum address_kind kind, struct a
 	return false;
 }
 
-void address_list_prefetch(const struct address_list *l, struct addr a)
+static const struct address_probe no_probe;
+
+void address_list_prefetch(const struct address_list *l, struct addr a, struct address_probe *probe)
 {
 	const struct address_lengths *have = &l->lengths[slot_of(a)];
 
+	*probe = no_probe;
 	// Of the lengths that occur, the hosts', which most entries are; those behind it overlap less.
 	for (int half = 1; half >= 0; half--) {
 		uint64_t bits = atomic_load_explicit(&have->of[ADDRESS_DENY][half], memory_order_relaxed);
 
 		for (unsigned k = 0; bits && k < 2; k++, bits &= ~(1ull << (63 - __builtin_clzll(bits)))) {
 			unsigned len = (unsigned)half * 64 + 64 - (unsigned)__builtin_clzll(bits);
+			uint64_t id = id_of(l, ADDRESS_DENY, address_prefix_of(a, len), len);
 
-			__builtin_prefetch(
-				&l->line[home(l, id_of(l, ADDRESS_DENY, address_prefix_of(a, len), len))]);
+			__builtin_prefetch(&l->line[home(l, id)]);
+			if (!probe->len)
+				*probe = (struct address_probe){id, len};
 		}
 	}
 }
 
 bool address_list_denied(const struct address_list *l, struct addr a, uint64_t now)
 {
+	return address_list_denied_probe(l, a, &no_probe, now);
+}
+
+bool address_list_denied_probe(const struct address_list *l, struct addr a, const struct address_probe *probe,
+			       uint64_t now)
+{
 	const struct address_lengths *have = &l->lengths[slot_of(a)];
 	union address_cell *at, *allowed;
 	uint64_t ms = now / MS;
 	static _Thread_local unsigned sampled;
 
-	if (!holds(l, ADDRESS_DENY, a, have, ms, &at) || holds(l, ADDRESS_ALLOW, a, have, ms, &allowed))
+	if (!holds(l, ADDRESS_DENY, a, have, probe, ms, &at) ||
+	    holds(l, ADDRESS_ALLOW, a, have, &no_probe, ms, &allowed))
 		return false;
 	if (++sampled % SAMPLE == 0)
 		atomic_fetch_add_explicit(&l->hits[index_of(l, at)], SAMPLE, memory_order_relaxed);

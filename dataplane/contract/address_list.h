@@ -76,9 +76,15 @@ static inline bool address_list_denies(const struct address_list *l) // any at a
 {
 	return l->head && atomic_load_explicit(&l->head->n[ADDRESS_DENY], memory_order_relaxed) != 0;
 }
-// For all addresses of a burst first.
-void address_list_prefetch(const struct address_list *l, struct addr a);
 bool address_list_denied(const struct address_list *l, struct addr a, uint64_t now);
+// The same in two steps, the first one for all addresses of a burst: *probe goes from one to the other.
+struct address_probe {
+	uint64_t id;
+	unsigned len; // 0: nothing was computed
+};
+void address_list_prefetch(const struct address_list *l, struct addr a, struct address_probe *probe);
+bool address_list_denied_probe(const struct address_list *l, struct addr a, const struct address_probe *probe,
+			       uint64_t now);
 
 // Control. len: 1..128; of an IPv4 address 96..128. until: ns, 0: for good. An entry that is there gets the
 // source added, and the later end. 0, 1 where it was there, -ENOSPC.

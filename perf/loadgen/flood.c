@@ -2,9 +2,10 @@
 #include <rte_byteorder.h>
 #include <string.h>
 
-#define BATCH 64 // packets of a kind in one turn
+#define BATCH            64     // packets of a kind in one turn
+#define UNKNOWN_PROTOCOL 0x88b5 // EtherType for local experiments (IEEE 802)
 
-const char *const flood_name[FLOODS] = {"syn", "ack", "rst", "fin", "udp"};
+const char *const flood_name[FLOODS] = {"syn", "ack", "rst", "fin", "udp", "unknown"};
 
 static const uint8_t syn_options[20] = {2, 4, 1460 >> 8, 1460 & 255, 4, 2, 8, 10, 0, 1,
 					2, 3, 0,         0,          0, 0, 1, 3,  3, 7};
@@ -18,9 +19,10 @@ static void put16(char *at, uint16_t v)
 // What differs from packet to packet is zero.
 static void frame_make(struct flood *f, unsigned kind)
 {
-	static const uint8_t flags[FLOODS] = {TCP_SYN, TCP_ACK, TCP_RST, TCP_FIN | TCP_ACK, 0};
+	static const uint8_t flags[FLOODS] = {TCP_SYN, TCP_ACK, TCP_RST, TCP_FIN | TCP_ACK, 0, TCP_SYN};
 	char *at = f->frame[kind];
-	unsigned l4 = kind == FLOOD_UDP ? 26 : kind == FLOOD_SYN ? 40 : 20;
+	bool syn = kind == FLOOD_SYN || kind == FLOOD_UNKNOWN;
+	unsigned l4 = kind == FLOOD_UDP ? 26 : syn ? 40 : 20;
 	uint64_t pseudo = (uint64_t)f->conf.server + rte_cpu_to_be_16(kind == FLOOD_UDP ? 17 : 6) +
 			  rte_cpu_to_be_16((uint16_t)l4);
 
@@ -36,9 +38,11 @@ static void frame_make(struct flood *f, unsigned kind)
 		at[46] = (char)(l4 / 4 << 4);
 		at[47] = (char)flags[kind];
 		put16(at + 48, 64240);
-		if (kind == FLOOD_SYN)
+		if (syn)
 			memcpy(at + 54, syn_options, sizeof(syn_options));
 	}
+	if (kind == FLOOD_UNKNOWN)
+		put16(at + 12, UNKNOWN_PROTOCOL);
 	f->ip_sum[kind] = checksum_add(0, at + 14, 20);
 	f->l4_sum[kind] = pseudo + checksum_add(0, at + 34, l4);
 }

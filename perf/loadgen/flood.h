@@ -1,11 +1,12 @@
 // Packets that belong to no connection, at fixed rates: SYNs with the options that clients send, and bare ACKs,
-// RSTs, FINs and UDP. Their sources are random addresses of a prefix, which the peer reaches through a router
-// that is us; or, aimed, those of the good clients.
+// RSTs, FINs and UDP; and frames of a protocol that nobody knows, which are dropped first thing. Their sources
+// are random addresses of a prefix, which the peer reaches through a router that is us; or, aimed, those of the
+// good clients.
 #pragma once
 #include "link.h"
 #include "schedule.h"
 
-enum flood_kind { FLOOD_SYN, FLOOD_ACK, FLOOD_RST, FLOOD_FIN, FLOOD_UDP, FLOODS };
+enum flood_kind { FLOOD_SYN, FLOOD_ACK, FLOOD_RST, FLOOD_FIN, FLOOD_UDP, FLOOD_UNKNOWN, FLOODS };
 extern const char *const flood_name[FLOODS];
 
 struct flood_conf {

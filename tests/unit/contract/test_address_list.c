@@ -200,6 +200,15 @@ static struct addr random_near(struct random *r)
 	return a;
 }
 
+// As a burst asks: in two steps.
+static bool denied_in_steps(struct addr a)
+{
+	struct address_probe probe;
+
+	address_list_prefetch(&l, a, &probe);
+	return address_list_denied_probe(&l, a, &probe, SECOND);
+}
+
 static void random_lists_decide_as_a_plain_one(void **state)
 {
 	static struct entry e[400];
@@ -243,6 +252,7 @@ static void random_lists_decide_as_a_plain_one(void **state)
 
 				hit += plain;
 				assert_int_equal(address_list_denied(&l, a, SECOND), plain);
+				assert_int_equal(denied_in_steps(a), plain);
 			}
 		}
 	}
