@@ -33,7 +33,11 @@ static char *room(const struct rte_mbuf *m)
 {
 	return (char *)(uintptr_t)m + sizeof(*m);
 }
-#define ROOM_SIZE (PKT_PRIV + PKT_HEADROOM + PKT_ROOM)
+// Pools have buffers of two sizes.
+static size_t room_size(const struct rte_mbuf *m)
+{
+	return PKT_PRIV + (size_t)m->buf_len;
+}
 
 void pkt_poison_range(struct rte_mbuf *m)
 {
@@ -50,12 +54,12 @@ void pkt_poison_fresh(struct rte_mbuf *m)
 
 void pkt_poison_freed(struct rte_mbuf *m)
 {
-	__asan_poison_memory_region(room(m), ROOM_SIZE);
+	__asan_poison_memory_region(room(m), room_size(m));
 }
 
 void pkt_unpoison(struct rte_mbuf *m)
 {
-	__asan_unpoison_memory_region(room(m), ROOM_SIZE);
+	__asan_unpoison_memory_region(room(m), room_size(m));
 }
 
 static int ops_alloc(struct rte_mempool *mp)
