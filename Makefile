@@ -298,7 +298,7 @@ $(B)/fuzz/planted/options.c: dataplane/tcp/options.c
 	@mkdir -p $(@D)
 	@sed 's/ || p\[1\] > n)/)/' $< >$@; ! cmp -s $< $@
 $(B)/fuzz/planted/options.o: $(B)/fuzz/planted/options.c
-	@$(CLANG) $(CPPFLAGS) $(FUZZ_CFLAGS) $(DPDK_CFLAGS) -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
+	@$(CLANG) $(CPPFLAGS) $(FUZZ_CFLAGS) $(DPDK_CFLAGS) -MMD -MP -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
 $(B)/fuzz/planted/fuzz_%: $(B)/fuzz/tests/fuzz/fuzz_%.o $(B)/fuzz/planted/options.o $(filter-out %/tcp/options.o,$(FUZZ_STACK_OBJ))
 	@$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(DPDK_LIBS)
 # And in the HTTP parser: a tab ends a value in one form alone, which the comparison of the forms must find; a length
@@ -310,9 +310,9 @@ $(B)/fuzz/planted/grammar/http/fields.c: dataplane/http/fields.c
 	@mkdir -p $(@D)
 	@sed 's/if (seen->length && seen->chunked)/if (seen->length \&\& seen->chunked \&\& !h->minor)/' $< >$@; ! cmp -s $< $@
 $(B)/fuzz/planted/form/form_%.o: dataplane/http/form_%.c $(B)/fuzz/planted/form/http/blocks.h
-	@$(CLANG) -I$(B)/fuzz/planted/form $(CPPFLAGS) $(FUZZ_CFLAGS) $(FORM_CFLAGS) -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
+	@$(CLANG) -I$(B)/fuzz/planted/form $(CPPFLAGS) $(FUZZ_CFLAGS) $(FORM_CFLAGS) -MMD -MP -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
 $(B)/fuzz/planted/grammar/form_%.o: dataplane/http/form_%.c $(B)/fuzz/planted/grammar/http/fields.c
-	@$(CLANG) -I$(B)/fuzz/planted/grammar $(CPPFLAGS) $(FUZZ_CFLAGS) $(FORM_CFLAGS) -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
+	@$(CLANG) -I$(B)/fuzz/planted/grammar $(CPPFLAGS) $(FUZZ_CFLAGS) $(FORM_CFLAGS) -MMD -MP -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
 FUZZ_HTTP_OBJ := $(B)/fuzz/tests/fuzz/reference.o $(patsubst %.c,$(B)/fuzz/%.o,$(filter dataplane/base/% dataplane/http/%,$(FUZZ_SRC)))
 $(B)/fuzz/planted/fuzz_scan: $(B)/fuzz/tests/fuzz/fuzz_scan.o $(B)/fuzz/planted/form/form_sse42.o $(filter-out %/form_sse42.o,$(FUZZ_HTTP_OBJ))
 	@$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^
@@ -327,7 +327,7 @@ $(B)/fuzz/planted/pool.c: dataplane/upstream/pool.c
 	@mkdir -p $(@D)
 	@sed 's/return tcp_recv_len(c) == 0 && /return /' $< >$@; ! cmp -s $< $@
 $(B)/fuzz/planted/attempt.o $(B)/fuzz/planted/pool.o: $(B)/fuzz/planted/%.o: $(B)/fuzz/planted/%.c
-	@$(CLANG) $(CPPFLAGS) $(FUZZ_CFLAGS) $(DPDK_CFLAGS) -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
+	@$(CLANG) $(CPPFLAGS) $(FUZZ_CFLAGS) $(DPDK_CFLAGS) -MMD -MP -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
 $(B)/fuzz/planted/fuzz_exchange: $(B)/fuzz/tests/fuzz/fuzz_exchange.o $(B)/fuzz/planted/attempt.o $(B)/fuzz/planted/pool.o \
 	$(filter-out %/gateway/attempt.o %/upstream/pool.o,$(FUZZ_EXCHANGE_OBJ))
 	@$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(DPDK_LIBS) $(ROUTE_LIBS) $(COMPRESS_LIBS)

@@ -93,7 +93,7 @@ def test_workers_ports_and_pools_are_shown_with_figures(gw):
     everything = memory["all"]
     assert 0 < everything["used"] and everything["used"] + everything["free"] == everything["limit"], memory
     assert {"receiving/wan", "receiving/lan", "receive-queues/0", "send-queues/0", "cache/0"} < set(memory), memory
-    assert memory["send-queues/0"]["limit"] < everything["limit"] and memory["cache/0"]["free"] > 0, memory
+    assert memory["send-queues/0"]["limit"] < everything["limit"], memory
     with Conn(gw.address) as conn:
         conn.request("GET", "/hello", "lab.test")
         assert "198.18.0.2" in gw.cgctl("show conns")
