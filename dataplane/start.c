@@ -398,6 +398,21 @@ static unsigned workers_stop(struct dataplane *d)
 	return left;
 }
 
+// Returns how many of its buffers are still in use.
+static unsigned pool_end(struct pkt_pool **pool, const char *what)
+{
+	unsigned used;
+
+	if (!*pool)
+		return 0;
+	used = pkt_pool_used(*pool);
+	if (used)
+		log_print(LOG_ERROR, "leak: %u %s", used, what);
+	pkt_pool_free(*pool);
+	*pool = NULL;
+	return used;
+}
+
 unsigned dataplane_stop(struct dataplane *d)
 {
 	unsigned left = workers_stop(d);
@@ -406,24 +421,8 @@ unsigned dataplane_stop(struct dataplane *d)
 		log_print(LOG_ERROR, "leak: %u connections or exchanges", left);
 	while (d->n_ports)
 		port_stop(&d->port[--d->n_ports]);
-	if (d->pool) {
-		unsigned used = pkt_pool_used(d->pool);
-
-		if (used)
-			log_print(LOG_ERROR, "leak: %u packet buffers", used);
-		left += used;
-		pkt_pool_free(d->pool);
-		d->pool = NULL;
-	}
-	if (d->small) {
-		unsigned used = pkt_pool_used(d->small);
-
-		if (used)
-			log_print(LOG_ERROR, "leak: %u small packet buffers", used);
-		left += used;
-		pkt_pool_free(d->small);
-		d->small = NULL;
-	}
+	left += pool_end(&d->pool, "packet buffers");
+	left += pool_end(&d->small, "small packet buffers");
 	packets_unmap(&d->packets);
 	eal_stop();
 	return left;

@@ -60,7 +60,7 @@ static void hosts_and_prefixes_deny_who_is_in_them_and_nobody_else(void **state)
 	assert_false(address_list_denies(&l));
 	assert_int_equal(put(ADDRESS_DENY, "198.18.7.9", 32), 0);
 	assert_int_equal(put(ADDRESS_DENY, "198.18.64.0", 18), 0);
-	assert_int_equal(put(ADDRESS_DENY, "10.0.0.0", 8), 0);
+	assert_int_equal(put(ADDRESS_DENY, "203.0.0.0", 8), 0);
 	assert_int_equal(put(ADDRESS_DENY, "2001:db8:1::", 48), 0);
 	assert_int_equal(put(ADDRESS_DENY, "2400::", 12), 0);
 	assert_int_equal(put(ADDRESS_DENY, "fd00::7", 128), 0);
@@ -70,8 +70,8 @@ static void hosts_and_prefixes_deny_who_is_in_them_and_nobody_else(void **state)
 	assert_true(denied("198.18.64.0"));
 	assert_true(denied("198.18.127.255"));
 	assert_false(denied("198.18.128.0"));
-	assert_true(denied("10.200.3.4"));
-	assert_false(denied("11.0.0.0"));
+	assert_true(denied("203.0.113.4"));
+	assert_false(denied("204.0.0.0"));
 	assert_true(denied("2001:db8:1:ffff::1"));
 	assert_false(denied("2001:db8:2::1"));
 	assert_true(denied("240f:ffff::1"));

@@ -25,7 +25,7 @@ static const char system_part[] =
 	"  - {name: http, port: wan, bind: \":80\", max_head: 8KiB, accepts_per_second: 500}\n"
 	"  - {name: strict, port: wan, bind: \":81\", syn_cookies: always, max_connections_per_address: 9, "
 	"client_prefix6: 56, accepts_per_second: 7, accept_burst: 70, refuse: reset,\n"
-	"     trusted_proxies: [10.0.0.0/8, \"fd00::/8\"], client_address: forwarded, forwarded_headers: "
+	"     trusted_proxies: [203.0.0.0/8, \"fd00::/8\"], client_address: forwarded, forwarded_headers: "
 	"rfc7239,\n"
 	"     proxy_protocol: accept, path_policy: {dot_segments: resolve, encoded_slash: reject}}\n";
 
