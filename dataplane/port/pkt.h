@@ -51,7 +51,8 @@ static inline struct pkt *pkt_of(struct rte_mbuf *m)
 }
 
 // Memory for pools in a program without devices or hugepages: once in a process, before the first pool. Does
-// not leave files behind. Programs that run ports start EAL for themselves. False: none to be had.
+// not leave files behind; the calling thread keeps its CPUs. Programs that run ports start EAL for themselves.
+// False: none to be had.
 bool pkt_start(unsigned mebibytes);
 // Bytes at least `memory` of buffers, on one NUMA node, with a cache for each worker. NULL: rte_errno says why.
 struct pkt_pool *pkt_pool_create(const char *name, uint64_t memory, int socket);

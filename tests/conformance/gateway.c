@@ -433,7 +433,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: %s requests.txt responses.txt\n", argv[0]);
 		return 2;
 	}
-	world_eal(argv[0]);
+	world_start(argv[0]);
 	pool = pkt_pool_create("conformance", 32u << 20, 0);
 	if (!pool)
 		return 2;

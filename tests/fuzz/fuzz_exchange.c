@@ -33,7 +33,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	struct snap_route *r;
 
 	(void)argc;
-	world_eal((*argv)[0]);
+	world_start((*argv)[0]);
 	pool = pkt_pool_create("exchange", 16u << 20, 0);
 	CHECK(pool);
 	bed_init(&bed, pool);

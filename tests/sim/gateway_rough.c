@@ -477,7 +477,7 @@ int main(int argc, char **argv)
 		else if (strcmp(argv[i], "--counters") == 0)
 			verbose = strtoul(argv[i + 1], NULL, 0);
 	}
-	world_eal(argv[0]);
+	world_start(argv[0]);
 	pool = pkt_pool_create("sim", 96u << 20, 0);
 	gateway_pool = pkt_pool_create("gateway", 24u << 20, 0);
 	if (!pool || !gateway_pool) {

@@ -757,7 +757,7 @@ int main(int argc, char **argv)
 		else if (strcmp(argv[i], "--seed") == 0)
 			seed = strtoull(argv[i + 1], NULL, 0);
 	}
-	world_eal(argv[0]);
+	world_start(argv[0]);
 	pool = pkt_pool_create("sim", 128u << 20, 0);
 	if (!pool) {
 		fprintf(stderr, "no packet pool\n");

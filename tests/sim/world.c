@@ -2,18 +2,10 @@
 #include "control/blob.h"
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
-#include <rte_eal.h>
-
-void world_eal(const char *name)
+void world_start(const char *name)
 {
-	char prefix[64];
-	const char *argv[] = {name,          "--no-huge", "-m", "256",           "--no-pci", "--no-telemetry",
-			      "--no-shconf", "--lcores",  "0",  "--log-level=3", prefix};
-
-	snprintf(prefix, sizeof(prefix), "--file-prefix=cgsim%d", (int)getpid());
-	if (rte_eal_init((int)(sizeof(argv) / sizeof(argv[0])), (char **)(uintptr_t)argv) < 0) {
+	if (!pkt_start(256)) {
 		fprintf(stderr, "%s: no EAL\n", name);
 		exit(2);
 	}

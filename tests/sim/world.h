@@ -29,4 +29,4 @@ void host_receive(struct host *h, uint64_t now, struct pkt *p);
 void host_advance(struct host *h, uint64_t now);
 
 // EAL without hugepages, devices or files; once in a process.
-void world_eal(const char *name);
+void world_start(const char *name);

@@ -20,7 +20,6 @@
 #include "net/net.h"
 #include "net/route.h"
 #include "net/wire.h"
-#include "tests/unit/port/eal.h"
 #include <netinet/in.h>
 
 #define SECOND     1000000000ull
@@ -317,7 +316,7 @@ static inline int net_tests(const struct CMUnitTest *tests, size_t n)
 {
 	int failed;
 
-	if (eal_start() < 0 || !(pool = pkt_pool_create("test", 2u << 20, -1)))
+	if (!pkt_start(64) || !(pool = pkt_pool_create("test", 2u << 20, -1)))
 		return 1;
 	failed = _cmocka_run_group_tests("net", tests, n, NULL, NULL);
 	pkt_pool_free(pool);

@@ -7,7 +7,6 @@
 #include <cmocka.h>
 
 #include "port/bands.h"
-#include "tests/unit/port/eal.h"
 
 #define SYN 2
 #define ACK 16
@@ -263,7 +262,7 @@ int main(void)
 		cmocka_unit_test(syns_are_known_over_both_versions_of_ip_with_tags_and_options),
 		cmocka_unit_test(what_is_cut_off_or_no_tcp_is_left_alone),
 	};
-	if (eal_start() < 0)
+	if (!pkt_start(64))
 		return 1;
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 	rte_eal_cleanup();

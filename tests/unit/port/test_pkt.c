@@ -7,7 +7,6 @@
 #include <cmocka.h>
 
 #include "port/pkt.h"
-#include "tests/unit/port/eal.h"
 #include <rte_errno.h>
 #include <stdlib.h>
 
@@ -223,7 +222,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(chains_are_joined_and_taken_apart, pool_open, pool_close),
 		cmocka_unit_test_setup_teardown(a_copy_is_one_buffer_with_every_byte, pool_open, pool_close),
 	};
-	if (eal_start() < 0)
+	if (!pkt_start(64))
 		return 1;
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 	rte_eal_cleanup();

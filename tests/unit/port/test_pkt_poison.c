@@ -8,7 +8,6 @@
 #include <cmocka.h>
 
 #include "port/pkt.h"
-#include "tests/unit/port/eal.h"
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -208,7 +207,7 @@ int main(void)
 		cmocka_unit_test(a_driver_may_write_into_what_it_took),
 		cmocka_unit_test(room_opens_with_the_data),
 	};
-	if (eal_start() < 0)
+	if (!pkt_start(64))
 		return 1;
 	pool = pkt_pool_create("test", 1u << 20, -1);
 	if (!pool)

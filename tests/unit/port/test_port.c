@@ -9,7 +9,6 @@
 #include <cmocka.h>
 
 #include "port/port.h"
-#include "tests/unit/port/eal.h"
 #include <errno.h>
 #include <sys/stat.h>
 
@@ -307,7 +306,7 @@ int main(void)
 	};
 	int failed;
 
-	if (eal_start() < 0 || !(pool = pkt_pool_create("test", 12u << 20, -1)))
+	if (!pkt_start(64) || !(pool = pkt_pool_create("test", 12u << 20, -1)))
 		return 1;
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
 	pkt_pool_free(pool);

@@ -10,7 +10,6 @@
 #include <arpa/inet.h>
 #include <cmocka.h>
 #include <errno.h>
-#include <rte_eal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,18 +63,9 @@ struct bed {
 
 static struct pkt_pool *bed_pool;
 
-static inline void bed_eal(void)
+static inline void bed_start(void)
 {
-	static char text[][16] = {"test",           "--no-huge",     "-m",          "64",       "--no-pci",
-				  "--no-telemetry", "--log-level=3", "--no-shconf", "--lcores", "0"};
-	char *eal[sizeof(text) / sizeof(*text) + 1] = {0};
-
-	for (unsigned i = 0; i < sizeof(text) / sizeof(*text); i++)
-		eal[i] = text[i];
-	if (rte_eal_init((int)(sizeof(text) / sizeof(*text)), eal) < 0)
-		exit(2);
-	bed_pool = pkt_pool_create("bed", 4u << 20, -1);
-	if (!bed_pool)
+	if (!pkt_start(64) || !(bed_pool = pkt_pool_create("bed", 4u << 20, -1)))
 		exit(2);
 }
 
@@ -406,6 +396,6 @@ static inline enum tcp_state bed_state(const struct tcp_conn *c)
 #define BED_MAIN(tests)                                                                                        \
 	int main(void)                                                                                         \
 	{                                                                                                      \
-		bed_eal();                                                                                     \
+		bed_start();                                                                                   \
 		return cmocka_run_group_tests(tests, NULL, NULL);                                              \
 	}

@@ -213,6 +213,6 @@ int main(void)
 		BED_TEST(what_is_kept_out_of_order_is_a_share_of_the_memory_that_is_left),
 		BED_TEST(rfc5681_4_2_while_segments_are_lost_each_is_acknowledged_at_once),
 	};
-	bed_eal();
+	bed_start();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
