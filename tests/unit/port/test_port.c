@@ -11,6 +11,7 @@
 #include "port/port.h"
 #include <errno.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static struct pkt_pool *pool;
 static char why[256];
