@@ -221,6 +221,7 @@ static void generator_make(struct bench *b)
 				   .open_rate = HZ,
 				   .close = o->per_request ? CLOSE_SERVER : CLOSE_NEVER,
 				   .patience = 10000,
+				   .pipeline = 1,
 				   .hz = HZ};
 	char head[1024], length[64] = "";
 
@@ -272,7 +273,7 @@ static void start(struct bench *b)
 	for (unsigned i = 0; i < 4; i++)
 		turn(b);
 	client_numbers(&b->client, b->o.numbers, false);
-	client_rate(&b->client, 0);
+	client_rate(&b->client, 0, 0);
 	b->started = true;
 }
 

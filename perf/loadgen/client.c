@@ -1,6 +1,7 @@
 #include "client.h"
 #include <errno.h>
 #include <rte_byteorder.h>
+#include <rte_common.h>
 #include <rte_malloc.h>
 #include <rte_prefetch.h>
 #include <string.h>
@@ -25,8 +26,15 @@ struct client_conn {
 	bool in_body, close, ack_due; // good: what came of the answer so far is as it should be
 	bool idle, want, good, fin;   // fin: ours was sent
 	uint8_t work;                 // which kind of request it has, or had last
+	uint8_t pending;              // answers that are still to come
 };
 _Static_assert(sizeof(struct client_conn) <= 64, "a connection fits a cache line");
+
+// What came of an answer's head when the segment ended.
+struct client_carry {
+	uint32_t n;
+	char bytes[1020];
+};
 
 const char *const client_fault_name[CLIENT_FAULTS] = {"status", "length",  "head",    "short",
 						      "reset",  "connect", "timeout", "unsent"};
@@ -47,7 +55,9 @@ int client_init(struct client *c, const struct client_conf *conf, struct link *l
 	c->conn = rte_zmalloc("conns", (size_t)c->slots * sizeof(c->conn[0]), 64);
 	c->idle = rte_zmalloc("idle", (size_t)c->slots * sizeof(c->idle[0]), 64);
 	c->ack = rte_zmalloc("ack", LINK_BURST * sizeof(struct client_conn *), 64);
-	if (!c->conn || !c->idle || !c->ack) {
+	if (conf->pipeline > 1)
+		c->carry = rte_zmalloc("carry", (size_t)c->slots * sizeof(c->carry[0]), 64);
+	if (!c->conn || !c->idle || !c->ack || (conf->pipeline > 1 && !c->carry)) {
 		client_fini(c);
 		return -ENOMEM;
 	}
@@ -59,6 +69,7 @@ int client_init(struct client *c, const struct client_conf *conf, struct link *l
 void client_fini(struct client *c)
 {
 	rte_free(c->conn);
+	rte_free(c->carry);
 	rte_free(c->idle);
 	rte_free(c->ack);
 }
@@ -74,6 +85,7 @@ static void idle_push(struct client *c, struct client_conn *k)
 	if (k->idle)
 		return;
 	k->idle = true;
+	k->intended = c->now + c->think;
 	c->idle[c->idle_tail++ & (c->slots - 1)] = (uint32_t)(k - c->conn);
 }
 
@@ -136,7 +148,9 @@ static void request_send(struct client *c, struct client_conn *k)
 	k->fin = false;
 	k->start = k->f.snd_nxt;
 	k->f.snd_nxt = message_send(request, c->link, &k->f, k->start, k->start, k->start + request->n);
-	c->waiting++;
+	c->waiting += k->pending;
+	if (c->carry)
+		c->carry[k - c->conn].n = 0;
 }
 
 static void conn_open(struct client *c, struct client_conn *k)
@@ -162,14 +176,15 @@ static void conn_open(struct client *c, struct client_conn *k)
 	link_send_syn(c->link, &k->f, TCP_SYN, k->f.snd_una);
 }
 
-// The next request of this connection, due at the tick `intended`.
+// The next request of this connection, or the next ones of its pipeline, due at the tick `intended`.
 static void request_start(struct client *c, struct client_conn *k, uint64_t intended)
 {
 	k->intended = intended;
 	k->work = work_choose(c);
 	k->number = number_choose(c);
 	k->want = true;
-	c->started++;
+	k->pending = (uint8_t)c->conf.pipeline;
+	c->started += c->conf.pipeline;
 	if (c->measuring)
 		histogram_add(&c->lag, (uint64_t)((double)(c->now - intended) * c->ns_per_tick));
 	if (k->state == FREE)
@@ -180,7 +195,7 @@ static void request_start(struct client *c, struct client_conn *k, uint64_t inte
 
 static void next(struct client *c, struct client_conn *k)
 {
-	if (c->closed_loop)
+	if (c->closed_loop && !c->think)
 		request_start(c, k, c->now);
 	else
 		idle_push(c, k);
@@ -197,10 +212,10 @@ static void conn_free(struct client *c, struct client_conn *k)
 static void fail(struct client *c, struct client_conn *k, enum client_fault fault)
 {
 	if (k->want)
-		c->fault[fault]++;
+		c->fault[fault] += k->pending;
 	else
 		c->ended++;
-	c->waiting -= k->state == WAITING;
+	c->waiting -= k->state == WAITING ? k->pending : 0;
 	if (fault != FAULT_RESET)
 		link_send(c->link, &k->f, TCP_RST | TCP_ACK, k->f.snd_nxt, NULL, 0, 0);
 	conn_free(c, k);
@@ -212,10 +227,17 @@ static void fail(struct client *c, struct client_conn *k, enum client_fault faul
 static void answered(struct client *c, struct client_conn *k)
 {
 	c->waiting--;
-	k->want = false;
+	k->pending--;
+	k->in_body = false;
 	c->done += k->good;
 	if (c->measuring && k->good)
 		histogram_add(&c->latency, (uint64_t)((double)(c->now - k->intended) * c->ns_per_tick));
+	if (k->pending) {
+		if (k->close)
+			fail(c, k, FAULT_SHORT);
+		return;
+	}
+	k->want = false;
 	if (k->close || c->conf.close != CLOSE_NEVER) {
 		k->state = ENDING;
 		if (!k->close && c->conf.close == CLOSE_CLIENT) {
@@ -235,52 +257,92 @@ static bool looks_alike(const struct likeness *like, const char *data, uint32_t 
 	       memcmp(data + like->length_at, like->length, like->length_n) == 0;
 }
 
+// Reads the head that k's answer begins with. Returns its bytes in data; 0: there is none, or not yet (of a
+// pipeline, whose heads may begin in one segment and end in the next).
+static uint32_t head_find(struct client *c, struct client_conn *k, const char *data, uint32_t n, struct head *h)
+{
+	struct client_carry *carry = c->carry ? &c->carry[k - c->conn] : NULL;
+	uint32_t before = carry ? carry->n : 0;
+	struct likeness *like = &c->work[k->work].like;
+
+	if (!before && looks_alike(like, data, n)) {
+		*h = (struct head){.n = like->head,
+				   .body = like->body,
+				   .status = (unsigned)(data[9] - '0') * 100 + (unsigned)(data[10] - '0') * 10 +
+					     (unsigned)(data[11] - '0')};
+		return h->n;
+	}
+	if (!before && head_read(data, n, h, like))
+		return h->status ? h->n : 0;
+	if (!carry)
+		return 0;
+	n = RTE_MIN(n, (uint32_t)sizeof(carry->bytes) - before);
+	memcpy(carry->bytes + before, data, n);
+	carry->n += n;
+	if (!head_read(carry->bytes, carry->n, h, NULL) || h->status == 0)
+		return 0;
+	carry->n = 0;
+	return h->n - before;
+}
+
+static void head_input(struct client *c, struct client_conn *k, const struct head *h)
+{
+	const struct client_work *work = &c->work[k->work];
+
+	k->close |= h->close;
+	k->good = false;
+	if (h->status == work->status) {
+		k->good = h->body == work->body;
+		if (!k->good)
+			c->fault[FAULT_LENGTH]++;
+	} else if (h->status == 503 || h->status == 429) {
+		c->refused++;
+	} else {
+		c->fault[FAULT_STATUS]++;
+	}
+	k->in_body = true;
+	k->left = h->body < UINT32_MAX ? (uint32_t)h->body : UINT32_MAX;
+}
+
 static void data_input(struct client *c, struct client_conn *k, const char *data, uint32_t n)
 {
-	struct client_work *work = &c->work[k->work];
+	bool more = true;
 
 	if (k->state != WAITING) {
 		c->fault[FAULT_LENGTH] += !k->want; // bytes that nobody asked for
 		fail(c, k, FAULT_LENGTH);
 		return;
 	}
-	if (!k->in_body) {
-		struct head h;
+	while (more) {
+		uint32_t of_it;
 
-		if (looks_alike(&work->like, data, n))
-			h = (struct head){.n = work->like.head,
-					  .body = work->like.body,
-					  .status = (unsigned)(data[9] - '0') * 100 +
-						    (unsigned)(data[10] - '0') * 10 +
-						    (unsigned)(data[11] - '0'),
-					  .close = false};
-		else if (!head_read(data, n, &h, &work->like) || h.status == 0) {
-			fail(c, k, FAULT_HEAD);
+		if (!k->in_body) {
+			struct head h;
+
+			of_it = head_find(c, k, data, n, &h);
+			if (!of_it && c->carry && c->carry[k - c->conn].n < sizeof(c->carry[0].bytes))
+				return;
+			if (!of_it) {
+				fail(c, k, FAULT_HEAD);
+				return;
+			}
+			head_input(c, k, &h);
+			data += of_it;
+			n -= of_it;
+		}
+		if (n > k->left && k->pending == 1) {
+			fail(c, k, FAULT_LENGTH);
 			return;
 		}
-		k->close |= h.close;
-		k->good = false;
-		if (h.status == work->status) {
-			k->good = h.body == work->body;
-			if (!k->good)
-				c->fault[FAULT_LENGTH]++;
-		} else if (h.status == 503 || h.status == 429) {
-			c->refused++;
-		} else {
-			c->fault[FAULT_STATUS]++;
-		}
-		k->in_body = true;
-		k->left = h.body < UINT32_MAX ? (uint32_t)h.body : UINT32_MAX;
-		data += h.n;
-		n -= h.n;
+		of_it = RTE_MIN(n, k->left);
+		k->left -= of_it;
+		data += of_it;
+		n -= of_it;
+		more = n > 0;
+		if (k->left == 0)
+			answered(c, k);
+		more &= k->state == WAITING;
 	}
-	if (n > k->left) {
-		fail(c, k, FAULT_LENGTH);
-		return;
-	}
-	k->left -= n;
-	if (k->left == 0)
-		answered(c, k);
 }
 
 static void end_input(struct client *c, struct client_conn *k)
@@ -310,7 +372,7 @@ static void conn_input(struct client *c, struct client_conn *k, const struct seg
 		if (k->state == SYN_SENT && !(s->flags & TCP_ACK && s->ack == k->f.snd_nxt))
 			return;
 		if (k->state == SYN_SENT) {
-			c->fault[FAULT_CONNECT] += k->want;
+			c->fault[FAULT_CONNECT] += k->want ? k->pending : 0;
 			k->want = false;
 			conn_free(c, k);
 			idle_push(c, k); // not at once again, not even in closed loop
@@ -413,10 +475,15 @@ static void look_after(struct client *c, struct client_conn *k)
 	}
 }
 
-void client_rate(struct client *c, double rate)
+void client_rate(struct client *c, double rate, double think)
 {
+	uint32_t n = c->idle_tail - c->idle_head;
+
 	c->closed_loop = rate == 0;
-	schedule_start(&c->due, c->now, c->conf.hz, rate);
+	c->think = c->closed_loop ? (uint64_t)(think * 1e-3 * c->conf.hz) : 0;
+	for (uint32_t i = 0; i < n; i++)
+		c->conn[c->idle[(c->idle_head + i) & (c->slots - 1)]].intended = c->now + c->think * i / n;
+	schedule_start(&c->due, c->now, c->conf.hz, rate / c->conf.pipeline);
 }
 
 // Takes a connection without a request.
@@ -425,7 +492,7 @@ static struct client_conn *idle_pop(struct client *c)
 	uint32_t mask = c->slots - 1, *first = &c->idle[c->idle_head & mask], *other, i;
 	struct client_conn *k;
 
-	if (c->conf.random) {
+	if (c->conf.random && !c->closed_loop) {
 		other = &c->idle[(c->idle_head + (uint32_t)random_next(c) % (c->idle_tail - c->idle_head)) &
 				 mask];
 		i = *other;
@@ -436,6 +503,13 @@ static struct client_conn *idle_pop(struct client *c)
 	c->idle_head++;
 	k->idle = false;
 	return k;
+}
+
+// In closed loop: whether a connection is to send its next request.
+static bool thought(const struct client *c)
+{
+	return c->idle_head != c->idle_tail &&
+	       (!c->think || c->conn[c->idle[c->idle_head & (c->slots - 1)]].intended <= c->now);
 }
 
 bool client_turn(struct client *c)
@@ -455,8 +529,11 @@ bool client_turn(struct client *c)
 			conn_open(c, k);
 	}
 	if (c->closed_loop)
-		for (; n < DUE_BATCH && c->idle_head != c->idle_tail; n++)
-			request_start(c, idle_pop(c), c->now);
+		for (; n < DUE_BATCH && thought(c); n++) {
+			struct client_conn *k = idle_pop(c);
+
+			request_start(c, k, c->think ? k->intended : c->now);
+		}
 	for (; n < DUE_BATCH && schedule_due(&c->due, c->now); n++) {
 		if (c->idle_head != c->idle_tail) {
 			request_start(c, idle_pop(c), schedule_take(&c->due));
@@ -466,8 +543,8 @@ bool client_turn(struct client *c)
 			if (late * 1e3 < c->conf.patience)
 				break;
 			(void)schedule_take(&c->due);
-			c->started++;
-			c->fault[FAULT_UNSENT]++;
+			c->started += c->conf.pipeline;
+			c->fault[FAULT_UNSENT] += c->conf.pipeline;
 		}
 	}
 	return sent + n;

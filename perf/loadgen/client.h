@@ -1,6 +1,6 @@
-// The clients: connections that send one request at a time, as fast as answers come (closed loop) or at a fixed
-// rate (open loop; latencies then count from the time at which a request was due). Every answer's status and
-// length are checked.
+// The clients: connections that send one request at a time (or so many at once as asked for), as fast as
+// answers come (closed loop), with time to think in between if asked for, or at a fixed rate (open loop).
+// Latencies count from the time at which a request was due. Every answer's status and length are checked.
 #pragma once
 #include "histogram.h"
 #include "message.h"
@@ -24,6 +24,8 @@ enum client_fault {
 };
 extern const char *const client_fault_name[CLIENT_FAULTS];
 
+#define CLIENT_PIPELINE 64u
+
 enum client_close {
 	CLOSE_NEVER,  // connections serve one request after the other
 	CLOSE_SERVER, // a connection for each request, whose end the server begins (the request asks for it)
@@ -38,12 +40,13 @@ struct client_conf {
 	enum client_close close;
 	bool random;       // which of the free ones is next (open loop)
 	uint32_t patience; // ms from the time a request was due
+	uint32_t pipeline; // requests sent at once: 1 to CLIENT_PIPELINE
 	double hz;         // ticks a second
 };
 
 // One kind of request, and what its answers must be.
 struct client_work {
-	struct message request;
+	struct message request; // all that are sent at once
 	unsigned status;
 	uint64_t body;  // bytes
 	uint32_t share; // of all requests, in relation to that of the other kinds
@@ -58,13 +61,15 @@ struct client {
 	struct client_work *work; // n_work of them
 	uint32_t n_work, shares;  // shares: their sum
 	struct client_conn *conn;
-	uint32_t slots, base; // base: first client's address, host order
-	uint32_t *idle;       // ring of connections without a request
+	struct client_carry *carry; // of each connection, with a pipeline: the beginning of a head
+	uint32_t slots, base;       // base: first client's address, host order
+	uint32_t *idle; // ring of connections without a request; who thinks, in the order of their next one
 	uint32_t idle_head, idle_tail;
 	struct client_conn **ack;
 	uint32_t n_ack;
 	uint32_t isn, opened_first, sweep;
 	bool closed_loop; // set by client_rate()
+	uint64_t think;   // ticks
 	// Requests with a number in them: below `numbers`; a step to the next one in turn, 0: at random.
 	uint32_t numbers, number, number_step;
 	struct schedule due, opening;
@@ -85,8 +90,9 @@ int client_init(struct client *c, const struct client_conf *conf, struct link *l
 		unsigned n);
 void client_fini(struct client *c);
 void client_set_now(struct client *c, uint64_t tick, uint32_t ms);
-// Requests a second from now on; 0: closed loop; less: none.
-void client_rate(struct client *c, double rate);
+// Requests a second from now on; 0: closed loop, in which think (ms) go by before a connection's next request,
+// the first ones spread over that time; less: none.
+void client_rate(struct client *c, double rate, double think);
 // Of requests that have a number (message.h): below n from now on, each in its turn (in a scattered order) or
 // drawn at random.
 void client_numbers(struct client *c, uint32_t n, bool each);

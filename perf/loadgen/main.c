@@ -303,7 +303,7 @@ static uint64_t play(struct generator *g, const struct phase *p, uint64_t now)
 	wire_begin();
 	client_set_now(&g->client, now, g->client.now_ms);
 	client_numbers(&g->client, p->numbers, p->each);
-	client_rate(&g->client, p->rate);
+	client_rate(&g->client, p->rate, p->think);
 	flood_start(&g->flood, now, p->flood, p->aim);
 	if (p->hostile != HOSTILE_NONE)
 		hostile_start(&g->hostile, now, p->hostile, p->hostiles, p->acts);
@@ -335,7 +335,7 @@ static uint64_t play(struct generator *g, const struct phase *p, uint64_t now)
 	}
 	g->client.measuring = false;
 	report(g, p, &begin, &m, (double)(now - from) / g->hz);
-	client_rate(&g->client, -1);
+	client_rate(&g->client, -1, 0);
 	flood_start(&g->flood, now, (const double[FLOODS]){0}, false);
 	if (p->hostile != HOSTILE_NONE)
 		hostile_stop(&g->hostile);
@@ -392,6 +392,7 @@ static int obey(struct generator *g, uint64_t now)
 static int request_make(struct generator *g, const struct option_work *w)
 {
 	struct client_work *work = &g->work[g->n_work++];
+	static char batch[CLIENT_PIPELINE * LINK_MSS];
 	char head[2048], length[64] = "";
 	int n;
 
@@ -404,7 +405,9 @@ static int request_make(struct generator *g, const struct option_work *w)
 	if (n >= LINK_MSS)
 		return -E2BIG;
 	*work = (struct client_work){.status = w->status, .body = w->expect, .share = w->share};
-	return message_make(&work->request, head, w->send);
+	for (unsigned i = 0; i < g->o.pipeline; i++)
+		memcpy(batch + i * (size_t)n, head, (size_t)n + 1);
+	return message_make(&work->request, batch, w->send);
 }
 
 static int messages(struct generator *g)
@@ -467,6 +470,7 @@ int main(int argc, char **argv)
 				    .close = g.o.close,
 				    .random = g.o.random,
 				    .patience = g.o.patience,
+				    .pipeline = g.o.pipeline,
 				    .hz = g.hz};
 	hostile = (struct hostile_conf){.server = g.o.gateway,
 					.base = rte_be_to_cpu_32(g.o.client) + HOSTILE_AFTER,

@@ -10,6 +10,8 @@ static const char usage[] =
 	"  --cpu N  --hugepages  --memory MIB\n"
 	"  --client IP (the first of the clients)  --gateway IP  --port N\n"
 	"  --backend IP (the first)  --backends N  --lan-gateway IP  --backend-port N\n"
+	"  --pipeline N (requests sent at once on a connection, the next ones when all are answered; without\n"
+	"  bodies, and not with --close)\n"
 	"  --connections N  --open-rate N (of them a second, at first)  --random (which one is next, open "
 	"loop)\n"
 	"  --close server|client (a connection for each request, and who ends it)\n"
@@ -104,6 +106,7 @@ enum {
 	EXPECT,
 	RESPOND,
 	PATIENCE,
+	PIPELINE,
 	LARGE,
 	SINK,
 	MIX,
@@ -137,6 +140,7 @@ static const struct option options[] = {
 	[EXPECT] = {"expect", 1, 0, EXPECT},
 	[RESPOND] = {"respond", 1, 0, RESPOND},
 	[PATIENCE] = {"patience", 1, 0, PATIENCE},
+	[PIPELINE] = {"pipeline", 1, 0, PIPELINE},
 	[LARGE] = {"large", 1, 0, LARGE},
 	[SINK] = {"sink", 1, 0, SINK},
 	[MIX] = {"mix", 1, 0, MIX},
@@ -228,6 +232,9 @@ static void take(struct options *o, int which, const char *v)
 	case PATIENCE:
 		o->patience = number(name, v, 1, 1000000);
 		break;
+	case PIPELINE:
+		o->pipeline = number(name, v, 1, CLIENT_PIPELINE);
+		break;
 	case LARGE:
 		o->large = v;
 		break;
@@ -251,6 +258,19 @@ static void take(struct options *o, int which, const char *v)
 	}
 }
 
+// A pipeline's requests are bytes that stay the same.
+static bool can_be_pipelined(const struct options *o)
+{
+	bool body = o->n_mix == 0 && o->work.send,
+	     number = strchr(o->host, '#') || (o->field && strchr(o->field, '#'));
+
+	for (unsigned i = 0; i < o->n_mix; i++) {
+		body |= o->mix[i].send > 0;
+		number |= strchr(o->mix[i].path, '#') != NULL;
+	}
+	return !body && !number && !strchr(o->work.path, '#') && o->close == CLOSE_NEVER;
+}
+
 void options_read(struct options *o, int argc, char **argv)
 {
 	int c;
@@ -267,6 +287,7 @@ void options_read(struct options *o, int argc, char **argv)
 			      .sink = "/",
 			      .open_rate = 200000,
 			      .patience = 10000,
+			      .pipeline = 1,
 			      .null_runs = 5};
 	o->gateway = address("gateway", "198.18.0.1");
 	o->client = address("client", "198.18.1.0");
@@ -278,6 +299,12 @@ void options_read(struct options *o, int argc, char **argv)
 			exit(2);
 		}
 		take(o, c, optarg);
+	}
+	if (o->pipeline > 1 && !can_be_pipelined(o)) {
+		fputs("loadgen: --pipeline: only requests without a body and without a number, on connections "
+		      "that stay\n",
+		      stderr);
+		exit(2);
 	}
 	if (!o->wan || optind != argc) {
 		fputs(usage, stderr);

@@ -20,6 +20,7 @@ struct options {
 	unsigned connections;
 	double open_rate;
 	unsigned patience;        // ms
+	unsigned pipeline;        // requests sent at once on a connection
 	const char *snapshot;     // of the gateway, where it is in the same thread
 	unsigned null, null_runs; // bytes of a frame, and how often: nothing but the null limit is measured
 	const char *host, *field, *large, *sink;    // field: a further line of requests' heads

@@ -50,7 +50,9 @@ static bool take(struct phase *p, const char *key, const char *value)
 	}
 	if (!is_number)
 		return false;
-	if (strcmp(key, "settle") == 0)
+	if (strcmp(key, "think") == 0)
+		p->think = n;
+	else if (strcmp(key, "settle") == 0)
 		p->settle = n;
 	else if (strcmp(key, "seconds") == 0)
 		p->seconds = n;

@@ -11,6 +11,7 @@
 struct phase {
 	char name[PHASE_NAME];  // "main"
 	double rate;            // requests a second in open loop; "closed" (default): 0; "none": -1
+	double think;           // ms from an answer to the connection's next request, in closed loop: 0
 	double settle, seconds; // 1 s that does not count, then 2 s that do
 	uint32_t numbers;       // requests that have a number have one below it: 1
 	bool each;              // in turn; else at random
