@@ -420,7 +420,7 @@ void sendq_clear(struct tcp_conn *c);
 // Takes the payload (a chain) at seq; what lies outside of the window is dropped. True when rcv_nxt has moved.
 bool recvq_add(struct tcp *t, struct tcp_conn *c, struct pkt *p, uint32_t seq, struct checksum_tail sum);
 void recvq_clear(struct tcp_conn *c);
-// Gives up all that is out of order: the peer sends it again (RFC 2018 8).
+// Gives up all that is out of order, a FIN, too: the peer sends it again (RFC 2018 8).
 void recvq_prune(struct tcp_conn *c);
 // Payload from lo to hi came although it was there already (RFC 2883).
 void recvq_duplicate(struct tcp_conn *c, uint32_t lo, uint32_t hi);

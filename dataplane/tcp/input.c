@@ -306,10 +306,13 @@ static bool handshake_ack(struct tcp *t, struct tcp_conn *c, struct segment *s)
 	return true;
 }
 
-// The peer's FIN is next in order. False: c is gone.
+// The peer's FIN is next in order. What came from beyond it will never be. False: c is gone.
 static bool fin_input(struct tcp *t, struct tcp_conn *c)
 {
-	c->flags = (c->flags & ~CONN_FIN_AHEAD) | CONN_FIN_SEEN;
+	if (c->ooo)
+		tcp_count(t, CTR_tcp_after_close);
+	recvq_prune(c);
+	c->flags |= CONN_FIN_SEEN;
 	c->rcv_nxt++;
 	ack_now(c);
 	conn_notify(c, EV_EOF);
