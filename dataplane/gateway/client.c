@@ -222,22 +222,8 @@ int trailers_parse(struct gateway *g, struct tcp_conn *c, uint32_t *scanned, con
 	return head_parse(g, c, scanned, limits, PARSED_TRAILERS, &g->head);
 }
 
-static int request_head_parse(struct gateway *g, struct tcp_conn *c, uint32_t *scanned,
-			      const struct snap_listener *l, struct http_head *h)
-{
-	const struct http_limits limits = {.head = l->max_head,
-					   .line = l->max_line,
-					   .uri = l->max_uri,
-					   .fields = l->max_fields,
-					   .lenient_lf = l->lenient_lf,
-					   .dot_segments = l->path.dot_segments,
-					   .body = l->max_body ? l->max_body : UINT64_MAX};
-
-	return head_parse(g, c, scanned, &limits, PARSED_REQUEST, h);
-}
-
 // 16 random bytes as lower-case digits, all at once.
-static void request_id_make(struct gateway *g, char id[static 32])
+void request_id_make(struct gateway *g, char id[static 32])
 {
 	typedef uint8_t bytes __attribute__((vector_size(16)));
 	const uint64_t random[2] = {random_next(&g->random), random_next(&g->random)};
@@ -278,7 +264,7 @@ static struct exchange *exchange_begin(struct gateway *g, struct tcp_conn *c, co
 	x->snapshot = gateway_snapshot(g);
 	g->generation[g->current].pins++;
 	request_id_make(g, x->request_id);
-	if (atomic_load_explicit(&g->conf.region->log_level, memory_order_relaxed) >= LOG_INFO) {
+	if (logs_requests(g)) {
 		size_t m = h->method_text.n < 32 ? h->method_text.n : 32;
 		size_t room = sizeof(x->text) - m, p = h->target.n < room ? h->target.n : room;
 
@@ -299,8 +285,7 @@ static struct exchange *exchange_begin(struct gateway *g, struct tcp_conn *c, co
 	return x;
 }
 
-// Drops the head from the queue; its buffer where it holds nothing else and is nobody else's.
-static struct pkt *head_take(struct tcp_conn *c, uint32_t n)
+struct pkt *head_take(struct tcp_conn *c, uint32_t n)
 {
 	struct pkt *p = tcp_recv_peek(c);
 
@@ -390,23 +375,29 @@ static uint32_t routes_off(const struct region *r)
 	return n <= REGION_ROUTES_OFF ? n : REGION_ROUTES_OFF;
 }
 
-struct route_query client_query(const struct exchange *x, const struct http_head *h)
+struct route_query client_asks(const struct gateway *g, uint32_t generation, const struct snap_listener *l,
+			       struct addr client, const struct http_head *h)
 {
-	const struct snap_listener *first = snap_at(x->snapshot, x->snapshot->listeners);
-	const struct gateway *g = x->g;
+	const struct generation *n = &g->generation[generation];
+	const struct snap_listener *first = snap_at(n->snapshot, n->snapshot->listeners);
 
 	return (struct route_query){.host = h->host,
 				    .path = h->method == METHOD_CONNECT ? SLICE("/")
 									: h->path, // all it may ask for
 				    .query = h->query,
 				    .method = h->method,
-				    .listener = (uint32_t)(x->listener - first),
-				    .client = x->remote,
+				    .listener = (uint32_t)(l - first),
+				    .client = client,
 				    .head = h,
-				    .regexes = g->generation[x->generation].regexes,
+				    .regexes = n->regexes,
 				    .matcher = g->matcher,
 				    .off = g->conf.region->route_off,
 				    .n_off = routes_off(g->conf.region)};
+}
+
+struct route_query client_query(const struct exchange *x, const struct http_head *h)
+{
+	return client_asks(x->g, x->generation, x->listener, x->remote, h);
 }
 
 void exchange_route(struct exchange *x, uint32_t head_length)
@@ -627,7 +618,7 @@ void client_requests(struct gateway *g, struct tcp_conn *c)
 			tcp_set_timer(c, g->now + 1);
 			return;
 		}
-		n = request_head_parse(g, c, &scanned, l, h);
+		n = head_parse(g, c, &scanned, &listener_rules(g, l)->limits, PARSED_REQUEST, h);
 		if (n == HTTP_MORE) {
 			if (conn_ended(c)) {
 				client_end(g, c);
@@ -645,8 +636,24 @@ void client_requests(struct gateway *g, struct tcp_conn *c)
 			client_end(g, c);
 			return;
 		}
+		if (h == &g->head && !flags) {
+			enum prompt prompt = prompt_reply(g, c, l, (uint32_t)n, served);
+
+			if (prompt == PROMPT_CLOSE) {
+				client_end(g, c);
+				return;
+			}
+			if (prompt == PROMPT_OPEN) {
+				begun++;
+				tcp_set_user(c, idle_pack(served + 1, 0, 0));
+				tcp_set_timer(c, g->now + l->idle_timeout);
+				g->again = tcp_recv_len(c) || tcp_recv_eof(c);
+				continue;
+			}
+		}
 		x = exchange_begin(g, c, h, l, served, flags & PROXIED_BIT);
 		if (!x) {
+			g->found = ROUTE_UNKNOWN;
 			count(g, CTR_http_overload);
 			reply_bare(g, c, 503, "the gateway is overloaded", h->method == METHOD_HEAD);
 			client_end(g, c);

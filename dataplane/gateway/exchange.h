@@ -136,6 +136,13 @@ struct generation {
 	uint32_t pins;
 };
 
+// What each request asks of its listener, made once for a generation.
+struct listener_rules {
+	struct http_limits limits;
+	bool plain; // nothing stands between its requests and their routes: nobody is trusted, no limit, no
+		    // policy of paths
+};
+
 // A request that waits to be decided together with others of its burst (burst.c).
 #define NOTED_MAX 16u
 struct noted {
@@ -171,6 +178,7 @@ struct gateway {
 	uint32_t current; // index
 	uint32_t n_listener_tags;
 	uint32_t listener_tag[LISTENERS_MAX];
+	struct listener_rules rules[LISTENERS_MAX]; // as listener_tag; the first also where there is none
 	struct tcp_rate accept_rate[LISTENERS_MAX]; // this worker's share
 	bool draining;
 	struct { // a walk over all connections, since entries came onto the deny list
@@ -228,6 +236,15 @@ static inline void count(struct gateway *g, enum counter c)
 // The listener (of the current generation) that took a connection.
 const struct snap_listener *gateway_listener(const struct gateway *g, uint32_t tag);
 
+static inline const struct listener_rules *listener_rules(const struct gateway *g,
+							  const struct snap_listener *l)
+{
+	const struct snapshot *s = gateway_snapshot(g);
+	const struct snap_listener *first = snap_at(s, s->listeners);
+
+	return &g->rules[s->listeners.n ? l - first : 0];
+}
+
 // What was wrong with a message, a request or a response: its counter.
 static inline enum counter fault_counter(enum http_fault fault)
 {
@@ -244,10 +261,27 @@ static inline enum counter fault_counter(enum http_fault fault)
 tcp_event_fn client_event;
 // What a route is looked for by, as g->head or another head says.
 struct route_query client_query(const struct exchange *x, const struct http_head *h);
+struct route_query client_asks(const struct gateway *g, uint32_t generation, const struct snap_listener *l,
+			       struct addr client, const struct http_head *h);
 // Route, policy, action. The head in g->head is used up afterwards.
 void exchange_route(struct exchange *x, uint32_t head_length);
 // Takes requests from the front of the queue, see client.c.
 void client_requests(struct gateway *g, struct tcp_conn *c);
+
+// Drops the head from the queue; its buffer where it holds nothing else and is nobody else's.
+struct pkt *head_take(struct tcp_conn *c, uint32_t n);
+void request_id_make(struct gateway *g, char id[static 32]);
+static inline bool logs_requests(const struct gateway *g)
+{
+	return atomic_load_explicit(&g->conf.region->log_level, memory_order_relaxed) >= LOG_INFO;
+}
+
+// prompt.c: requests that need no exchange
+enum prompt { PROMPT_NOT, PROMPT_OPEN, PROMPT_CLOSE };
+// Answers the request in g->head at once where that is all there is to it: OPEN, and the connection stays open;
+// CLOSE, and it is to end. NOT: it goes the usual way; g->found and g->match may know its route.
+enum prompt prompt_reply(struct gateway *g, struct tcp_conn *c, const struct snap_listener *l,
+			 uint32_t head_length, uint32_t served);
 
 // burst.c
 // Where the head of the next request goes: it is noted then, or it goes its way at once.
@@ -358,14 +392,17 @@ bool in_flight_on(struct exchange *x, uint32_t head_length);
 void in_flight_end(struct exchange *x);
 // Is there a limit that was configured, or may there be one that was set by hand? credits: as a listener or a
 // route has it.
+static inline bool in_flight_maybe(const struct gateway *g, uint16_t credits)
+{
+	return __builtin_expect(
+		       (credits & SNAP_LIMITED) |
+			       atomic_load_explicit(&g->conf.region->n_credits_by_hand, memory_order_acquire),
+		       0) &&
+	       credits;
+}
 static inline bool in_flight_limited(const struct exchange *x, uint16_t credits)
 {
-	const struct region *r = x->g->conf.region;
-
-	return __builtin_expect((credits & SNAP_LIMITED) |
-					atomic_load_explicit(&r->n_credits_by_hand, memory_order_acquire),
-				0) &&
-	       credits && !x->parked;
+	return in_flight_maybe(x->g, credits) && !x->parked;
 }
 
 // cors.c
@@ -460,6 +497,9 @@ void reply_error(struct exchange *x, uint16_t status, const char *message, uint3
 // Respond and redirect actions. spare: the request's buffer, which the answer may be written to; NULL: none.
 // to: where a redirect leads.
 void reply_route(struct exchange *x, struct pkt *spare, struct slice to);
+// Puts the prepared answer of a route together in p, as head_take() or pkt_alloc() gives it: there is room.
+void prepared_put(struct gateway *g, const struct snapshot *s, const struct snap_route *route,
+		  const char id[static SNAP_ID], bool head_only, bool keep_alive, struct pkt *p);
 // OPTIONS or TRACE that may go no further.
 void reply_last_hop(struct exchange *x);
 // The same with field lines of the caller's.

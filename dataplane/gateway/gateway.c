@@ -133,17 +133,32 @@ static uint32_t listener_tag(const struct snapshot *s, const struct snap_listene
 	return (uint32_t)hash64(snap_at(s, l->name), l->name.n);
 }
 
+// Where a snapshot has none.
+static const struct snap_listener last = {.head_timeout = 1000000000ull,
+					  .idle_timeout = 1000000000ull,
+					  .body_timeout = 1000000000ull,
+					  .response_idle = 1000000000ull,
+					  .max_head = SNAP_HEAD_MAX,
+					  .max_line = SNAP_HEAD_MAX,
+					  .max_uri = SNAP_HEAD_MAX,
+					  .max_fields = SNAP_FIELDS_MAX,
+					  .max_requests = 1};
+
+static struct listener_rules rules_make(const struct snap_listener *l)
+{
+	return (struct listener_rules){.limits = {.head = l->max_head,
+						  .line = l->max_line,
+						  .uri = l->max_uri,
+						  .fields = l->max_fields,
+						  .lenient_lf = l->lenient_lf,
+						  .dot_segments = l->path.dot_segments,
+						  .body = l->max_body ? l->max_body : UINT64_MAX},
+				       .plain = !l->trusted.n && !l->limits.n && !l->path.slashes &&
+						!l->path.dot_segments};
+}
+
 const struct snap_listener *gateway_listener(const struct gateway *g, uint32_t tag)
 {
-	static const struct snap_listener last = {.head_timeout = 1000000000ull,
-						  .idle_timeout = 1000000000ull,
-						  .body_timeout = 1000000000ull,
-						  .response_idle = 1000000000ull,
-						  .max_head = SNAP_HEAD_MAX,
-						  .max_line = SNAP_HEAD_MAX,
-						  .max_uri = SNAP_HEAD_MAX,
-						  .max_fields = SNAP_FIELDS_MAX,
-						  .max_requests = 1};
 	const struct snapshot *s = gateway_snapshot(g);
 	const struct snap_listener *l = snap_at(s, s->listeners);
 
@@ -184,7 +199,7 @@ bool gateway_listen(void *gateway, uint16_t port, struct addr local, uint16_t lo
 			*out = (struct tcp_accept){
 				.on_event = client_event,
 				.ctx = g,
-				.tag = listener_tag(s, l),
+				.tag = i < g->n_listener_tags ? g->listener_tag[i] : listener_tag(s, l),
 				.cc = (enum tcp_cc)l->congestion,
 				.ecn = (enum tcp_ecn)l->ecn,
 				.cookies = (enum tcp_cookies)l->syn_cookies,
@@ -231,6 +246,9 @@ bool gateway_configure(struct gateway *g, const struct snapshot *s, const struct
 		for (uint32_t k = 0; k < g->n_listener_tags; k++)
 			g->listener_tag[k] =
 				listener_tag(s, (const struct snap_listener *)snap_at(s, s->listeners) + k);
+		g->rules[0] = rules_make(&last);
+		for (uint32_t k = 0; k < g->n_listener_tags; k++)
+			g->rules[k] = rules_make((const struct snap_listener *)snap_at(s, s->listeners) + k);
 		upstream_configure(&g->upstreams, s);
 		burst_configure(g, s);
 		return true;

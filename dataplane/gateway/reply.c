@@ -359,39 +359,44 @@ void reply_refusal(struct exchange *x, uint16_t status, const char *message, str
 	reply_exchange(x, &r);
 }
 
+void prepared_put(struct gateway *g, const struct snapshot *s, const struct snap_route *route,
+		  const char id[static SNAP_ID], bool head_only, bool keep_alive, struct pkt *p)
+{
+	static const char close[] = "Connection: close\r\n";
+	struct slice answer = snap_text(s, route->answer);
+	uint32_t part = route->answer_head - 2u; // but for the empty line
+	uint32_t all = head_only ? route->answer_head : (uint32_t)answer.n;
+	uint32_t n = all + (keep_alive ? 0 : (uint32_t)sizeof(close) - 1);
+	char *at;
+
+	pkt_set_view(p, PKT_HEADROOM, 0);
+	at = pkt_append(p, n);
+	if (keep_alive) {
+		memcpy(at, answer.p, all);
+	} else {
+		memcpy(at, answer.p, part);
+		memcpy(at + part, close, sizeof(close) - 1);
+		memcpy(at + part + sizeof(close) - 1, answer.p + part, all - part);
+	}
+	memcpy(at + route->answer_date, gateway_date(g).p, SNAP_DATE);
+	memcpy(at + route->answer_id, id, SNAP_ID);
+}
+
 // The answer that control has prepared: false where this request needs another one, or there is no buffer.
 static bool reply_prepared(struct exchange *x, struct pkt *spare)
 {
 	const struct snap_route *route = x->route;
 	bool head_only = x->method == METHOD_HEAD;
-	struct slice answer = snap_text(x->snapshot, route->answer);
-	struct slice end = slice_of(answer.p + route->answer_head - 2, // the empty line and the body
-				    head_only ? 2 : answer.n - route->answer_head + 2);
-	struct slice close = x->keep_alive ? SLICE("") : SLICE("Connection: close\r\n");
-	uint32_t head = route->answer_head - 2u, n = (uint32_t)(head + close.n + end.n);
-	struct gateway *g = x->g;
 	struct pkt *p = spare;
-	char *at;
 
-	if (!answer.n || x->minor == 0 || !http_body_done(&x->request))
+	if (!route->answer.n || x->minor == 0 || !http_body_done(&x->request))
 		return false;
-	if (p)
-		pkt_set_view(p, PKT_HEADROOM, 0);
-	if (!p || pkt_tailroom(p) < n) {
-		p = pkt_alloc(g->conf.pool);
-		if (!p)
-			return false;
-		pkt_free(spare);
-	}
-	at = pkt_append(p, n);
-	memcpy(at, answer.p, head);
-	memcpy(at + head, close.p, close.n);
-	memcpy(at + head + close.n, end.p, end.n);
-	memcpy(at + route->answer_date, gateway_date(g).p, SNAP_DATE);
-	memcpy(at + route->answer_id, x->request_id, SNAP_ID);
+	if (!p && !(p = pkt_alloc(x->g->conf.pool)))
+		return false;
+	prepared_put(x->g, x->snapshot, route, x->request_id, head_only, x->keep_alive, p);
 	x->status = (uint16_t)route->status;
 	x->response_started = true;
-	x->bytes_out += end.n - 2;
+	x->bytes_out += head_only ? 0 : route->answer.n - route->answer_head;
 	tcp_send(x->client, p);
 	exchange_finish(x);
 	return true;

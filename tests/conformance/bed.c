@@ -20,11 +20,31 @@ static struct addr address(const char *text)
 	return a;
 }
 
+// As control does it.
+static void answer_prepare(struct blob *b, struct snap_route *r)
+{
+	static const char head[] = "HTTP/1.1 200 OK\r\nServer: churchgate\r\nDate: ", body[] = "prepared\n";
+	char text[512];
+	int n = snprintf(text, sizeof(text),
+			 "%s%*s\r\nX-Request-Id: %*s\r\nContent-Type: text/plain\r\n"
+			 "Content-Length: %zu\r\n\r\n",
+			 head, SNAP_DATE, "", SNAP_ID, "", sizeof(body) - 1);
+
+	r->answer_date = sizeof(head) - 1;
+	r->answer_id = (uint16_t)(sizeof(head) - 1 + SNAP_DATE + strlen("\r\nX-Request-Id: "));
+	r->answer_head = (uint16_t)n;
+	memcpy(text + n, body, sizeof(body) - 1);
+	r->answer = blob_text(b, text, (size_t)n + sizeof(body) - 1);
+	r->content_type = blob_text(b, "text/plain", 10);
+	r->body = blob_text(b, body, sizeof(body) - 1);
+}
+
 static struct snapshot *snapshot_make(void)
 {
 	static const struct route_pattern pattern[] = {
 		{.host = {"", 0}, .path = {"/trailers", 9}, .prefix = true},
 		{.host = {"", 0}, .path = {"/here", 5}},
+		{.host = {"", 0}, .path = {"/prepared", 9}},
 		{.host = {"", 0}, .path = {"/", 1}, .prefix = true}};
 	enum { ROUTES = sizeof(pattern) / sizeof(pattern[0]) };
 	static const char *const name[LISTENERS] = {"strict", "lenient", "small"};
@@ -50,6 +70,7 @@ static struct snapshot *snapshot_make(void)
 		 .trailers_request = TRAILERS_PASS,
 		 .trailers_response = TRAILERS_PASS},
 		{.action = ACTION_RESPOND, .stat_slot = 1, .status = 204},
+		{.action = ACTION_RESPOND, .stat_slot = 1, .status = 200},
 		{.action = ACTION_TO, .stat_slot = 1, .attempts = 1, .trailers_response = TRAILERS_ACCEPTED}};
 
 	struct compress_conf pack = {
@@ -89,6 +110,7 @@ static struct snapshot *snapshot_make(void)
 			route[i].stage_conf[STAGE_compress] = blob_add(&b, &pack, 1, sizeof(pack));
 			route[i].stage_conf[STAGE_compress].n = sizeof(pack);
 		}
+	answer_prepare(&b, &route[2]);
 	h.routes = blob_add(&b, route, ROUTES, sizeof(route[0]));
 	if (!routetable_build(&b, pattern, ROUTES, &h) || b.failed)
 		abort();

@@ -1,6 +1,6 @@
 // The table through a whole gateway: what the backend and the client see of each message, sent whole, cut in
 // two at every byte, and byte by byte.
-#include "conformance/bed.h"
+#include "conformance/ways.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -421,13 +421,21 @@ static const char *pipeline_run(struct bed *b)
 	return turns >= 2 ? NULL : say("%llu turns were used up", (unsigned long long)turns);
 }
 
+static void tell(struct tally *tally, const char *law, const char *what)
+{
+	printf("gateway: %s%s%s\n", law, what ? ": " : "", what ? what : "");
+	if (what)
+		tally->failed++;
+	else
+		tally->passed++;
+}
+
 int main(int argc, char **argv)
 {
 	static struct bed bed;
 	static struct table table[2];
 	struct tally tally = {0};
 	struct pkt_pool *pool;
-	const char *what;
 
 	if (argc != 3) {
 		fprintf(stderr, "usage: %s requests.txt responses.txt\n", argv[0]);
@@ -444,12 +452,8 @@ int main(int argc, char **argv)
 			verdict(&tally, &table[i].v[k], argv[i + 1], run(&bed, &table[i].v[k], i == 0));
 		printf("gateway: %u %s\n", table[i].n, i == 0 ? "requests" : "responses");
 	}
-	what = pipeline_run(&bed);
-	printf("gateway: a pipeline is served in turns%s%s\n", what ? ": " : "", what ? what : "");
-	if (what)
-		tally.failed++;
-	else
-		tally.passed++;
+	tell(&tally, "a pipeline is served in turns", pipeline_run(&bed));
+	tell(&tally, "a request gets the same on each way", ways_run(&bed));
 	bed_fini(&bed);
 	if (pkt_pool_used(pool)) {
 		printf("packet buffers are left\n");

@@ -1,0 +1,67 @@
+// Requests that need no exchange: their whole head is there, they have no body, and their route has an answer
+// that control has prepared. All that sets others apart is asked for here, once; what does not fit goes the
+// usual way, and nothing but time depends on which way it went.
+#include "gateway/exchange.h"
+
+// Its route follows from its head, and from who holds the connection.
+static inline bool plain(const struct gateway *g, const struct snap_listener *l, const struct http_head *h)
+{
+	return listener_rules(g, l)->plain && (h->method == METHOD_GET || h->method == METHOD_HEAD) &&
+	       h->minor >= 1 && h->framing == FRAMING_NONE && !h->path_encoded &&
+	       !in_flight_maybe(g, l->credits) && !logs_requests(g);
+}
+
+static inline bool answers_at_once(const struct gateway *g, const struct snap_route *r)
+{
+	return r->action == ACTION_RESPOND && r->answer.n && !r->stages && !r->path.slashes &&
+	       !r->path.dot_segments && !in_flight_maybe(g, r->credits);
+}
+
+// The head's buffer to write to, or a fresh one where that holds more or is somebody else's. The head is
+// dropped from the queue; NULL: it is not, as there is no buffer.
+static inline struct pkt *buffer_take(struct gateway *g, struct tcp_conn *c, uint32_t n)
+{
+	struct pkt *p = tcp_recv_peek(c);
+
+	if (__builtin_expect(pkt_len(p) == n && pkt_exclusive(p) && !pkt_small(p), 1))
+		return tcp_recv_take(c);
+	p = pkt_alloc(g->conf.pool);
+	if (p)
+		tcp_recv_skip(c, n);
+	return p;
+}
+
+enum prompt prompt_reply(struct gateway *g, struct tcp_conn *c, const struct snap_listener *l,
+			 uint32_t head_length, uint32_t served)
+{
+	struct http_head *h = &g->head;
+	const struct snap_route *r;
+	struct route_stats *stats;
+	struct pkt *p;
+	char id[32];
+	bool keep_alive;
+
+	if (!plain(g, l, h))
+		return PROMPT_NOT;
+	struct route_query query = client_asks(g, g->current, l, tcp_remote(c), h);
+
+	g->found = route_find(gateway_snapshot(g), &query, &g->match);
+	r = g->match.route;
+	if (g->found != ROUTE_FOUND || !answers_at_once(g, r))
+		return PROMPT_NOT;
+	p = buffer_take(g, c, head_length);
+	if (!p)
+		return PROMPT_NOT;
+	g->found = ROUTE_UNKNOWN;
+	keep_alive = h->keep_alive && !g->draining && (l->max_requests == 0 || served + 1 < l->max_requests);
+	request_id_make(g, id);
+	prepared_put(g, gateway_snapshot(g), r, id, h->method == METHOD_HEAD, keep_alive, p);
+	tcp_send(c, p);
+	count(g, CTR_http_requests);
+	stats = &g->conf.route_stats[r->stat_slot];
+	stat_add(&stats->requests[r->status / 100], 1);
+	stat_add(&stats->started, 1);
+	stat_add(&stats->finished, 1);
+	stat_add(&stats->duration[0], 1); // it began in this turn
+	return keep_alive ? PROMPT_OPEN : PROMPT_CLOSE;
+}

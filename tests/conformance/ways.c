@@ -1,0 +1,161 @@
+#include "conformance/ways.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SHOWN_MAX 16384
+
+static const char *const requests[] = {
+	"GET /prepared HTTP/1.1\r\nHost: a\r\n\r\n",
+	"GET /prepared?a=b HTTP/1.1\r\nHost: a\r\nAccept: */*\r\nX: y\r\n\r\n",
+	"GET http://a/prepared HTTP/1.1\r\nHost: a\r\n\r\n",
+	"HEAD /prepared HTTP/1.1\r\nHost: a\r\n\r\n",
+	"HEAD /prepared HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+	"GET /prepared HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+	"GET /prepared HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, X\r\nX: y\r\n\r\n",
+	"GET /prepared HTTP/1.0\r\n\r\n",
+	"GET /prepared HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+	"GET /prepared HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
+	"GET /prepared HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
+	"GET /prepared HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+	"GET /prepared HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nab",
+	"GET /prepared HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n",
+	"GET /prepared HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+	"POST /prepared HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
+	"POST /prepared HTTP/1.1\r\nHost: a\r\n\r\n",
+	"OPTIONS /prepared HTTP/1.1\r\nHost: a\r\n\r\n",
+	"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
+	"TRACE /prepared HTTP/1.1\r\nHost: a\r\n\r\n",
+	"DELETE /prepared HTTP/1.1\r\nHost: a\r\n\r\n",
+	"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n",
+	"GET /pre%70ared HTTP/1.1\r\nHost: a\r\n\r\n",
+	"GET /here HTTP/1.1\r\nHost: a\r\n\r\n",
+	// Of one packet, of several.
+	"GET /prepared HTTP/1.1\r\nHost: a\r\n\r\nGET /prepared HTTP/1.1\r\nHost: b\r\n\r\nGET /here "
+	"HTTP/1.1\r\nHost: "
+	"a\r\n\r\n",
+	"GET /prepared HTTP/1.1\r\nHost: a\r\n\r\nGET /prepared HTTP/1.1\r\nHost: a\r\nConnection: "
+	"close\r\n\r\nGET /here "
+	"HTTP/1.1\r\nHost: a\r\n\r\n",
+	"GET /prepared HTTP/1.1\r\nHost: a\r\n\r\nGET /prep",
+	"GET /prepared HTTP/1.1\r\nHost: a\r\n\r\nnonsense\r\n\r\n",
+};
+#define REQUESTS (sizeof(requests) / sizeof(requests[0]))
+
+// Of a route: all but times, of which only those of answers of our own are always the same.
+#define STATS (STATUS_CLASSES + 4)
+
+// What one way showed of a request.
+struct seen {
+	uint32_t n;
+	bool eof, reset;
+	uint64_t stats[STATS], counter[CTR_COUNT];
+	char bytes[SHOWN_MAX];
+};
+
+// What is another one in each answer.
+static void mask(struct seen *s, const char *field, size_t n)
+{
+	char *p = s->bytes;
+
+	while ((p = memmem(p, s->n - (size_t)(p - s->bytes), field, strlen(field)))) {
+		p += strlen(field);
+		for (size_t i = 0; i < n && p < s->bytes + s->n; i++)
+			*p++ = '*';
+	}
+}
+
+static void stats_take(const struct bed *b, uint64_t v[STATS])
+{
+	const struct route_stats *r = &b->stats.route[1];
+
+	for (unsigned i = 0; i < STATUS_CLASSES; i++)
+		v[i] = stat_get(&r->requests[i]);
+	v[STATUS_CLASSES] = stat_get(&r->started);
+	v[STATUS_CLASSES + 1] = stat_get(&r->finished);
+	v[STATUS_CLASSES + 2] = stat_get(&r->duration[0]);
+	v[STATUS_CLASSES + 3] = stat_get(&b->stats.route[0].started);
+}
+
+// cut: the bytes come in two packets; 0: in one. hang_up: and the end of them, too.
+static bool way_seen(struct bed *b, const char *request, size_t cut, bool hang_up, struct seen *s)
+{
+	size_t n = strlen(request);
+	uint64_t before[STATS];
+
+	bed_case(b);
+	stats_take(b, before);
+	for (unsigned i = 0; i < CTR_COUNT; i++)
+		s->counter[i] = stat_get(&b->worker.stats->c[i]);
+	if (!bed_connect(b, LISTENER_STRICT))
+		return false;
+	if (cut) {
+		bed_say(b, &b->client, slice_of(request, cut));
+		bed_settle(b);
+	}
+	bed_say(b, &b->client, slice_of(request + cut, n - cut));
+	if (hang_up && b->client.c)
+		tcp_shutdown(b->client.c);
+	bed_settle(b);
+	s->n = b->client.n;
+	s->eof = b->client.eof;
+	s->reset = b->client.reset;
+	memcpy(s->bytes, b->client.bytes, s->n);
+	bed_hang_up(b);
+	stats_take(b, s->stats);
+	for (unsigned i = 0; i < STATS; i++)
+		s->stats[i] -= before[i];
+	for (unsigned i = 0; i < CTR_COUNT; i++)
+		s->counter[i] = stat_get(&b->worker.stats->c[i]) - s->counter[i];
+	mask(s, "Date: ", SNAP_DATE);
+	mask(s, "X-Request-Id: ", SNAP_ID);
+	mask(s, "\"request_id\":\"", SNAP_ID);
+	return b->violation == NULL;
+}
+
+static bool of_requests(const char *counter)
+{
+	return strncmp(counter, "http_", 5) == 0 || strncmp(counter, "fault_", 6) == 0;
+}
+
+static const char *differ(const struct seen *a, const struct seen *b)
+{
+	static char text[64];
+
+	if (a->n != b->n || memcmp(a->bytes, b->bytes, a->n) != 0)
+		return "its bytes";
+	if (a->eof != b->eof || a->reset != b->reset)
+		return "how its connection ends";
+	if (memcmp(a->stats, b->stats, sizeof(a->stats)) != 0)
+		return "the route's statistics";
+	for (unsigned i = 0; i < CTR_COUNT; i++)
+		if (of_requests(counter_info[i].name) && a->counter[i] != b->counter[i]) {
+			snprintf(text, sizeof(text), "the counter %s", counter_info[i].name);
+			return text;
+		}
+	return NULL;
+}
+
+const char *ways_run(struct bed *b)
+{
+	static struct seen usual, own;
+	static char text[256];
+
+	for (unsigned i = 0; i < 4 * REQUESTS; i++) {
+		const char *request = requests[i / 4], *what;
+		size_t cut = i & 1 ? strlen(request) / 2 : 0;
+		bool ok;
+
+		// What is logged goes the usual way.
+		atomic_store(&b->region->log_level, LOG_INFO);
+		ok = way_seen(b, request, cut, i & 2, &usual);
+		atomic_store(&b->region->log_level, LOG_WARNING);
+		ok = way_seen(b, request, cut, i & 2, &own) && ok;
+		what = ok ? differ(&usual, &own) : "the bed";
+		if (what) {
+			snprintf(text, sizeof(text), "%s of request %u (cut at %zu%s)", what, i / 4, cut,
+				 i & 2 ? ", hung up" : "");
+			return text;
+		}
+	}
+	return NULL;
+}
