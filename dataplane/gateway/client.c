@@ -194,6 +194,7 @@ static int head_parse(struct gateway *g, struct tcp_conn *c, uint32_t *scanned,
 
 	if (*scanned && have <= max && !has_empty_line(c, *scanned > 3 ? *scanned - 3 : 0)) {
 		*scanned = have;
+		tcp_recv_await(c, max);
 		return HTTP_MORE;
 	}
 	// Nearly always the first buffer has it all, whatever stands behind it: only else it is copied
@@ -206,6 +207,7 @@ static int head_parse(struct gateway *g, struct tcp_conn *c, uint32_t *scanned,
 		*scanned = have;
 		if (have >= max)
 			return -(int)FAULT_head_too_large;
+		tcp_recv_await(c, max);
 	}
 	return n;
 }

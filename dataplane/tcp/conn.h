@@ -62,6 +62,8 @@
 
 #define MORE_RACK_AGAIN (1u << 7) // what rack_at tells of had been sent before
 
+#define MORE_RCV_AWAITED (1u << 8) // the owner waits for more of what stands in the queue: it is packed tightly
+
 #define MORE_SEARCH (1u << 10) // larger packets are searched for (mtusearch.c)
 
 #define CONN_LISTS (CONN_IN_READY | CONN_IN_DIRTY)

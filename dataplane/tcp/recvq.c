@@ -353,6 +353,38 @@ void tcp_recv_shrink(struct tcp_conn *c, struct pkt_pool *small)
 		tcp_count(c->tcp, CTR_tcp_shrunk);
 }
 
+// What fits behind what came before it is moved there.
+static void pack(struct tcp_conn *c)
+{
+	struct pkt *next;
+
+	for (struct pkt *p = c->rcv_head; p; p = item(p)->next) {
+		while ((next = item(p)->next) && pkt_exclusive(p) && pkt_len(next) <= pkt_tailroom(p)) {
+			memcpy(pkt_append(p, pkt_len(next)), pkt_data(next), pkt_len(next));
+			item(p)->sum.len = 0;
+			item(p)->next = item(next)->next;
+			if (c->rcv_tail == next)
+				c->rcv_tail = p;
+			recvq_let_go(c, next);
+			pkt_free(next);
+		}
+	}
+}
+
+void tcp_recv_await(struct tcp_conn *c, uint32_t n)
+{
+	uint32_t offered = seq_gt(c->rcv_adv, c->rcv_nxt) ? c->rcv_adv - c->rcv_nxt : 0;
+	uint32_t need = n + 4u * c->mss; // so that the last of it is offered as a window worth a segment
+
+	if (c->rcv_len >= n || offered >= 2u * c->mss)
+		return;
+	c->more |= MORE_RCV_AWAITED;
+	pack(c);
+	if (c->rcv_buf < need)
+		c->rcv_buf = need;
+	recvq_read(c);
+}
+
 bool tcp_recv_eof(const struct tcp_conn *c)
 {
 	return (c->flags & CONN_FIN_SEEN) && c->rcv_len == 0;

@@ -42,7 +42,8 @@ static inline void recvq_let_go(struct tcp_conn *c, const struct pkt *p)
 // May n bytes be copied behind those in p, to save their buffer?
 static inline bool recvq_fits(const struct tcp_conn *c, const struct pkt *p, uint32_t n)
 {
-	return (n <= COLLAPSE_MAX || c->rcv_held > 2 * c->rcv_buf) && n <= pkt_tailroom(p) && pkt_exclusive(p);
+	return (n <= COLLAPSE_MAX || c->rcv_held > 2 * c->rcv_buf || (c->more & MORE_RCV_AWAITED)) &&
+	       n <= pkt_tailroom(p) && pkt_exclusive(p);
 }
 
 // ooo.c. One buffer (now the queue's) whose payload begins at seq, beyond rcv_nxt.

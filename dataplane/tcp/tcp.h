@@ -189,6 +189,10 @@ struct pkt *tcp_recv_peek_next(const struct pkt *p); // the one behind it in the
 void tcp_recv_skip(struct tcp_conn *c, uint32_t n);  // drops n payload bytes from the front
 struct pkt *tcp_recv_take(struct tcp_conn *c);       // removes the first buffer; it is the caller's
 bool tcp_recv_eof(const struct tcp_conn *c);         // FIN seen and the queue is empty
+// The owner takes nothing of the queue until more is in it, n bytes at most. So many are then offered, however
+// small the segments that they come in: else a peer whose window the beginning of a message has shut would wait
+// for its owner, who waits for the rest. Said anew whenever something came.
+void tcp_recv_await(struct tcp_conn *c, uint32_t n);
 // The owner wants more before it takes what is in the queue: where that is little for the buffers that it is
 // in, it is moved into those of the pool, as far as there are any. NULL is fine.
 void tcp_recv_shrink(struct tcp_conn *c, struct pkt_pool *small);

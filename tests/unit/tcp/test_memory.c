@@ -380,6 +380,70 @@ static void what_is_worth_its_buffers_or_finds_no_small_one_stays(void **state)
 	pkt_pool_free(small);
 }
 
+// A message of n bytes in segments of `size`, which its owner takes when all of it is there: the window never
+// shuts before that.
+static void await_message(uint32_t rcv_buf, uint32_t n, uint32_t size)
+{
+	struct bed *b = bed_make((struct tcp_config){.rcv_buf = rcv_buf});
+	struct tcp_conn *c = accept_on(b, SRV, PEER);
+
+	while (tcp_recv_len(c) < n) {
+		uint32_t part = n - tcp_recv_len(c) < size ? n - tcp_recv_len(c) : size;
+
+		assert_in_range(c->rcv_adv - c->rcv_nxt, part, UINT32_MAX);
+		bed_data(b, NULL, part);
+		tcp_recv_await(c, n);
+		bed_sleep(b, 50 * MS); // a delayed acknowledgement, too
+		bed_run(b);
+		bed_drain(b);
+		assert_null(tcp_check(b->tcp));
+	}
+	tcp_recv_skip(c, n);
+	assert_int_equal(c->rcv_held, 0);
+	bed_free(b);
+}
+
+static void rfc9293_3_8_6_the_window_opens_for_the_rest_of_what_an_owner_waits_for(void **state)
+{
+	static const uint32_t sizes[] = {1, 100, 513, 536, 700, 1000};
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		await_message(2 * KIB, 2 * KIB, sizes[i]);
+		await_message(4 * KIB, 16 * KIB, sizes[i]);
+		await_message(16 * KIB, 16 * KIB, sizes[i]);
+		await_message(64 * KIB, 16 * KIB, sizes[i]);
+		await_message(4 * KIB, 300, sizes[i]);
+	}
+}
+
+// What is packed together is still what came.
+static void what_an_owner_waits_for_is_packed_into_few_buffers(void **state)
+{
+	struct bed *b = bed_make((struct tcp_config){.rcv_buf = 4 * KIB});
+	struct tcp_conn *c = accept_on(b, SRV, PEER);
+	char text[3600], got[3600];
+	uint32_t at = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(text); i++)
+		text[i] = (char)('a' + i % 23);
+	for (unsigned i = 0; i < 6; i++)
+		bed_data(b, text + i * 600, 600);
+	assert_in_range(c->rcv_held, 4 * pkt_pool_buffer(bed_pool), UINT32_MAX);
+	tcp_recv_await(c, 16 * KIB);
+	assert_int_equal(c->rcv_held, 2 * pkt_pool_buffer(bed_pool));
+	assert_int_equal(c->tcp->held, c->rcv_held);
+	for (struct pkt *p = tcp_recv_peek(c); p; p = tcp_recv_peek_next(p)) {
+		memcpy(got + at, pkt_data(p), pkt_len(p));
+		at += pkt_len(p);
+	}
+	assert_int_equal(at, sizeof(text));
+	assert_memory_equal(got, text, sizeof(text));
+	assert_null(tcp_check(b->tcp));
+	bed_free(b);
+}
+
 static const struct CMUnitTest tests[] = {
 	BED_TEST(what_queues_hold_is_told_in_bytes_of_whole_buffers),
 	BED_TEST(rfc9293_3_8_6_a_window_grows_while_a_round_trip_fills_half_of_it),
@@ -397,5 +461,7 @@ static const struct CMUnitTest tests[] = {
 	BED_TEST(rfc9293_3_8_6_2_2_reading_tells_of_room_when_memory_is_short),
 	BED_TEST(little_that_has_to_wait_is_moved_into_small_buffers),
 	BED_TEST(what_is_worth_its_buffers_or_finds_no_small_one_stays),
+	BED_TEST(rfc9293_3_8_6_the_window_opens_for_the_rest_of_what_an_owner_waits_for),
+	BED_TEST(what_an_owner_waits_for_is_packed_into_few_buffers),
 };
 BED_MAIN(tests)
