@@ -93,11 +93,33 @@ void attempt_relayed(struct attempt *a)
 	exchange_arm(x);
 }
 
-// The same bytes in another buffer. NULL: none is left.
+// The same bytes in other buffers. NULL: there are not so many.
+static struct pkt *chain_copy(struct gateway *g, const struct pkt *chain)
+{
+	struct pkt *first = NULL;
+
+	for (; chain; chain = pkt_next(chain)) {
+		struct pkt *p = pkt_alloc(g->conf.pool);
+
+		if (!p) {
+			pkt_free_chain(first);
+			return NULL;
+		}
+		memcpy(pkt_append(p, pkt_len(chain)), pkt_data(chain), pkt_len(chain));
+		if (first)
+			pkt_chain(first, p);
+		else
+			first = p;
+	}
+	return first;
+}
+
 static struct pkt *head_copy(struct gateway *g, const struct pkt *head)
 {
 	struct pkt *p = g->spare;
 
+	if (pkt_next(head))
+		return chain_copy(g, head);
 	if (!p)
 		return pkt_copy(head, g->conf.pool);
 	pkt_set_view(p, PKT_HEADROOM, 0);
@@ -116,14 +138,9 @@ static bool attempt_send(struct attempt *a)
 
 	a->state = ATTEMPT_WAITING;
 	a->deadline = 0;
-	if (a->reused && http_body_done(&x->request) && !pkt_next(x->head)) {
-		// Kept, in case the pooled connection turns out to be closed.
-		x->head = head_copy(x->g, p);
-		tcp_send(a->conn->tcp, p);
-	} else {
-		x->head = NULL;
-		send_chain(a->conn->tcp, p);
-	}
+	// Kept, in case the pooled connection turns out to be closed.
+	x->head = a->reused && http_body_done(&x->request) ? head_copy(x->g, p) : NULL;
+	send_chain(a->conn->tcp, p);
 	if (http_body_done(&x->request))
 		attempt_relayed(a);
 	else

@@ -57,11 +57,11 @@ def warmed(conn):
     assert conn.request("GET", "/warm", "raw.test").body == b"ok"
 
 
-def repeated(gw, method, act, body=b""):
+def repeated(gw, method, act, body=b"", fields=()):
     before = counted(gw, "up_replayed")
     with Backend(gw, act) as backend, Conn(gw.address) as conn:
         warmed(conn)
-        answer = conn.request(method, "/again", "raw.test", body=body)
+        answer = conn.request(method, "/again", "raw.test", fields, body=body)
         assert answer.status == 200, answer
         assert backend.times("/again") == 2, backend.seen
     assert counted(gw, "up_replayed") == before + 1
@@ -88,6 +88,11 @@ def test_other_idempotent_methods_are_sent_again(gw):
     for method in ("PUT", "DELETE", "OPTIONS"):
         repeated(gw, method, end)
         repeated(gw, method, reset)
+
+
+def test_request_whose_head_fills_several_buffers_is_sent_again(gw):
+    for act in (end, reset):
+        repeated(gw, "GET", act, fields=[(f"X-Long-{i}", "v" * 2500) for i in range(3)])
 
 
 def test_post_is_never_sent_again(gw):
