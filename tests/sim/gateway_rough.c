@@ -15,6 +15,7 @@
 #include "gateway/exchange.h"
 #include "sim/rough.h"
 #include "worker.h"
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -55,26 +56,31 @@ static struct snapshot *snapshot_make(struct sim *s, uint64_t generation)
 		{.host = {"", 0}, .path = {"/sane", 5}, .prefix = true},
 		{.host = {"", 0}, .path = {"/rough", 6}, .prefix = true},
 	};
-	static const uint32_t max_connections[] = {0, 1, 2, 5}, max_pending[] = {0, 2, 64};
+	static const uint32_t max_connections[] = {0, 1, 2, 5}, max_pending[] = {0, 2, 64},
+			      receive_buffer[] = {0, 0, 4096, 16384};
 	struct random *r = &s->random;
 	struct snapshot h = {.magic = SNAPSHOT_MAGIC,
 			     .version = SNAPSHOT_VERSION,
 			     .header_size = sizeof(h),
 			     .generation = generation,
-			     .system = {.workers = 1, .max_connections = s->scarce ? 48 : 512}};
+			     .system = {.workers = 1,
+					.max_connections = s->scarce ? 48 : 512,
+					.tcp.receive_buffer = receive_buffer[random_below(r, 4)]}};
+	// Where frames are lost, longer than a few losses in a row cost.
+	uint64_t patience = (s->link.impair.loss ? 20 : 5) * SEC;
 	struct blob b = {0};
 	struct snap_address wan = {.addr = address("198.18.0.1"), .prefix = 120};
 	struct snap_address lan = {.addr = address("198.19.0.1"), .prefix = 120};
 	struct snap_port port[2] = {{.mtu = 1500}, {.mtu = 1500}};
 	struct snap_listener listener = {.tcp_port = 80,
-					 .head_timeout = 3 * SEC,
-					 .idle_timeout = 5 * SEC,
-					 .body_timeout = 5 * SEC,
-					 .response_idle = 5 * SEC,
-					 .rate_grace = 5 * SEC,
-					 .max_head = 2048,
-					 .max_line = 2048,
-					 .max_uri = 2048,
+					 .head_timeout = s->link.impair.loss ? patience : 3 * SEC,
+					 .idle_timeout = patience,
+					 .body_timeout = patience,
+					 .response_idle = patience,
+					 .rate_grace = patience,
+					 .max_head = ROUGH_HEAD,
+					 .max_line = ROUGH_HEAD,
+					 .max_uri = ROUGH_HEAD,
 					 .max_fields = 100,
 					 .max_requests = random_below(r, 4) ? 0 : 3};
 	struct snap_endpoint e[2][ROUGH_PORTS + 1] = {
@@ -199,7 +205,8 @@ static void *cells(size_t n)
 	return p;
 }
 
-static void sim_init(struct sim *s, uint64_t seed, struct pkt_pool *pool, struct pkt_pool *gateway_pool)
+static void sim_init(struct sim *s, uint64_t seed, uint64_t plan, struct pkt_pool *pool,
+		     struct pkt_pool *gateway_pool)
 {
 	static const uint32_t window[] = {0, 0, 8192, 2048};
 	const struct steer one = {.kind = STEER_ONE, .workers = 1};
@@ -207,8 +214,11 @@ static void sim_init(struct sim *s, uint64_t seed, struct pkt_pool *pool, struct
 	struct net_port ports[2] = {{.mac = {2, 0, 0, 0, 1, 0}, .mtu = 1500},
 				    {.mac = {2, 0, 0, 0, 1, 1}, .mtu = 1500}};
 
-	*s = (struct sim){.now = SEC, .generation = 1, .gateway_pool = gateway_pool, .steer = one};
+	*s = (struct sim){
+		.now = SEC, .generation = 1, .plan = plan, .gateway_pool = gateway_pool, .steer = one};
 	random_seed(&s->random, seed);
+	for (uint64_t i = plan % PLAN_SHIFTS; i; i--)
+		random_next(&s->random);
 	s->scarce = random_below(&s->random, 5) == 0;
 	s->short_of_buffers = random_below(&s->random, 5) == 0;
 	s->drain_at = random_below(&s->random, 4) ? UINT64_MAX : SEC + random_below(&s->random, 6000) * MS;
@@ -217,10 +227,11 @@ static void sim_init(struct sim *s, uint64_t seed, struct pkt_pool *pool, struct
 	s->link.impair.delay = s->link.impair.late = (1 + random_below(&s->random, 4)) << 20;
 	s->link.impair.reorder_max = 8 * s->link.impair.delay;
 	if (random_below(&s->random, 2)) {
-		s->link.impair.loss = random_below(&s->random, 300);
+		s->link.impair.loss = random_below(&s->random, plan & PLAN_LOSSES ? 600 : 300);
 		s->link.impair.duplicate = random_below(&s->random, 200);
-		s->link.impair.reorder = random_below(&s->random, 500);
+		s->link.impair.reorder = random_below(&s->random, plan & PLAN_LOSSES ? 3000 : 500);
 	}
+	s->calm.impair.delay = s->link.impair.delay;
 	s->region = calloc(1, region_size(1));
 	region_create(s->region, 1);
 	credits_limit(s->region, ROUGH_CREDITS,
@@ -279,10 +290,35 @@ static unsigned sim_fini(struct sim *s)
 	return left;
 }
 
+// One line for each segment as it is sent.
+static void trace(const struct sim *s, uint32_t to, const struct pkt *p, enum wire_fate fate)
+{
+	static const char *const ends[] = {"gateway", "gateway", "client", "backend"};
+	const unsigned char *t = (const unsigned char *)pkt_data(p) + 34;
+	uint32_t n = 0, number[2];
+	uint16_t port[2];
+
+	for (const struct pkt *q = p; q; q = pkt_next(q))
+		n += pkt_len(q);
+	if (pkt_len(p) < 54 || t[-11] != 6) // IPv4 without options, TCP
+		return;
+	memcpy(port, t, sizeof(port));
+	memcpy(number, t + 4, sizeof(number));
+	printf("  %10.3f ms to %s %5u > %5u %s%s%s%s%s seq %u ack %u window %u, %u bytes%s\n",
+	       (double)s->now / 1e6, ends[to], ntohs(port[0]), ntohs(port[1]), t[13] & 2 ? "S" : "",
+	       t[13] & 1 ? "F" : "", t[13] & 4 ? "R" : "", t[13] & 8 ? "P" : "", t[13] & 16 ? "." : "",
+	       ntohl(number[0]), ntohl(number[1]), t[14] << 8 | t[15], n - 34 - (t[12] >> 4 << 2),
+	       fate == WIRE_SENT ? "" : ", lost");
+}
+
 static void transmit(struct sim *s, struct net_txq *q, uint32_t to)
 {
 	for (uint32_t i = 0; i < q->n; i++) {
-		wire_send(&s->wire, &s->link, s->now, to, q->v[i]);
+		bool arp = pkt_len(q->v[i]) < 54;
+		enum wire_fate fate = wire_send(&s->wire, arp ? &s->calm : &s->link, s->now, to, q->v[i]);
+
+		if (s->trace)
+			trace(s, to, q->v[i], fate);
 		pkt_free_chain(q->v[i]);
 	}
 	q->n = 0;
@@ -413,14 +449,20 @@ static void explain(const struct sim *s)
 			       (unsigned long long)stat_get(&s->worker.stats->c[c]));
 }
 
-static const char *schedule(uint64_t seed, struct pkt_pool *pool, struct pkt_pool *gateway_pool,
-			    struct tally *tally)
+struct options {
+	uint64_t plan;
+	bool trace;
+};
+
+static const char *schedule(uint64_t seed, const struct options *o, struct pkt_pool *pool,
+			    struct pkt_pool *gateway_pool, struct tally *tally)
 {
 	struct sim *s = calloc(1, sizeof(*s));
 	const char *violation;
 	uint64_t limit;
 
-	sim_init(s, seed, pool, gateway_pool);
+	sim_init(s, seed, o->plan, pool, gateway_pool);
+	s->trace = o->trace;
 	limit = s->now + 400 * SEC;
 	while (s->running && !s->violation && s->now < s->stop_at) {
 		clients_begin(s);
@@ -465,6 +507,7 @@ static const char *schedule(uint64_t seed, struct pkt_pool *pool, struct pkt_poo
 int main(int argc, char **argv)
 {
 	uint64_t runs = 200, seed = 1, violations = 0;
+	struct options o = {0};
 	bool verbose = false;
 	struct tally tally = {0};
 	struct pkt_pool *pool, *gateway_pool;
@@ -474,6 +517,10 @@ int main(int argc, char **argv)
 			runs = strtoull(argv[i + 1], NULL, 0);
 		else if (strcmp(argv[i], "--seed") == 0)
 			seed = strtoull(argv[i + 1], NULL, 0);
+		else if (strcmp(argv[i], "--plan") == 0)
+			o.plan = strtoull(argv[i + 1], NULL, 0);
+		else if (strcmp(argv[i], "--trace") == 0)
+			o.trace = strtoul(argv[i + 1], NULL, 0);
 		else if (strcmp(argv[i], "--counters") == 0)
 			verbose = strtoul(argv[i + 1], NULL, 0);
 	}
@@ -485,7 +532,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	for (uint64_t i = 0; i < runs; i++) {
-		const char *violation = schedule(seed + i, pool, gateway_pool, &tally);
+		const char *violation = schedule(seed + i, &o, pool, gateway_pool, &tally);
 
 		if (violation) {
 			printf("seed %llu: %s\n", (unsigned long long)(seed + i), violation);

@@ -19,6 +19,17 @@
 #define SLOTS         16
 #define SNAPSHOTS     24
 #define HOG_MAX       16384
+#define ROUGH_HEAD    8192 // bytes of a request's head, at most
+
+// What --plan changes: the lowest digits shift every decision of a seed to another one's, the others are bits.
+#define PLAN_SHIFTS 8u
+enum {
+	PLAN_LOSSES = 8,     // twice as many losses, six times as many reorderings
+	PLAN_CROWD = 16,     // all begin within a tenth of the time
+	PLAN_PIPELINES = 32, // most clients send ahead, or half-close
+	PLAN_POSTS = 64,     // most requests have a body, most backends answer before its end
+	PLAN_SMALL = 128,    // small answers
+};
 
 enum { END_WAN, END_LAN, END_CLIENTS, END_BACKENDS };
 
@@ -74,6 +85,7 @@ struct ask {
 	bool chunked;   // its body
 	bool expect;    // 100-continue
 	bool sane;      // to the upstream that behaves
+	uint16_t pad;   // bytes of a field that makes its head long
 	bool tainted; // went over a connection whose backend spoke unasked: nobody can tell what is the answer
 	uint32_t size, body;
 	uint32_t arrived; // at backends
@@ -87,7 +99,7 @@ struct client {
 	uint8_t minor;
 	bool begun, done, keep_alive;
 	uint32_t first, n, sending, await; // asks: of the schedule; sent next, answered next
-	char out[4096];                    // head under way
+	char out[ROUGH_HEAD];              // head under way
 	uint32_t out_n, out_at, body_at;
 	bool head_made, ended, continued, last_answer;
 	struct http_body body;
@@ -109,7 +121,7 @@ struct backend {
 	uint32_t id, got, at;
 	uint8_t minor;
 	uint64_t close_at, poison_at, poisoned;
-	char head[4096];
+	char head[ROUGH_HEAD + 1024];
 };
 
 enum { TALLY_ASKED, TALLY_RIGHT, TALLY_ERROR, TALLY_CUT, TALLIES };
@@ -118,10 +130,11 @@ struct tally {
 };
 
 struct sim {
-	uint64_t now;
+	uint64_t now, plan;
 	struct random random;
 	struct wire wire;
-	struct link link;
+	struct link link,
+		calm; // calm: for ARP, of which nothing is lost, as three lost requests are a host that is gone
 	struct worker worker;
 	struct steer steer;
 	struct region *region;
@@ -141,6 +154,7 @@ struct sim {
 	uint32_t running;
 	struct tally tally;
 	const char *violation;
+	bool trace;
 };
 
 static inline void violate(struct sim *s, const char *what)

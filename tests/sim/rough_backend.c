@@ -239,8 +239,10 @@ static bool backend_request(struct backend *b)
 	const char *slash;
 	struct ask *a;
 
-	if (used == HTTP_MORE)
+	if (used == HTTP_MORE) {
+		tcp_recv_await(b->c, sizeof(b->head));
 		return false;
+	}
 	slash = used < 0 ? NULL : memchr(h.path.p + 1, '/', h.path.n - 1);
 	b->id = slash ? (uint32_t)strtoul(slash + 1, NULL, 10) : CLIENTS * ASKS_MAX;
 	if (b->id >= CLIENTS * ASKS_MAX) {

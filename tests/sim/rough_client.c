@@ -20,8 +20,11 @@ static void complain(const struct client *k, const char *what)
 	if (k->sim->violation)
 		return;
 	violate(k->sim, what);
-	printf("  client %u, manner %d, at its ask %u: status %u, %.150s\n", k->first / ASKS_MAX, k->manner,
-	       k->await, k->status, k->head);
+	struct tcp_info info = {0};
+
+	tcp_get_info(k->c, &info);
+	printf("  client %u from port %u, manner %d, at its ask %u: status %u, %.150s\n", k->first / ASKS_MAX,
+	       info.local_port, k->manner, k->await, k->status, k->head);
 	for (uint32_t i = 0; i < k->n; i++) {
 		const struct ask *a = ask_of(k, i);
 
@@ -98,6 +101,12 @@ static void head_make(struct client *k)
 		n += (size_t)snprintf(at + n, room - n, "Connection: keep-alive\r\n");
 	if (k->minor == 1 && k->sending + 1 == k->n && id % 3 == 0)
 		n += (size_t)snprintf(at + n, room - n, "Connection: close\r\n");
+	if (a->pad) {
+		n += (size_t)snprintf(at + n, room - n, "X-Pad: ");
+		memset(at + n, 'p', a->pad);
+		n += a->pad;
+		n += (size_t)snprintf(at + n, room - n, "\r\n");
+	}
 	n += (size_t)snprintf(at + n, room - n, "\r\n");
 	k->out_n = (uint32_t)n;
 }
@@ -260,8 +269,10 @@ static void client_read(struct client *k, uint32_t max)
 			int used = n ? http_parse_response(k->head, n, sizeof(k->head), &h) : HTTP_MORE;
 			bool begun = k->await < k->sending || k->head_made || k->out_at;
 
-			if (used == HTTP_MORE)
+			if (used == HTTP_MORE) {
+				tcp_recv_await(k->c, sizeof(k->head));
 				return;
+			}
 			if (used < 0 || !begun || k->last_answer) {
 				complain(k, "a client got a malformed or unasked answer");
 				return;
@@ -349,12 +360,16 @@ static void ask_plan(struct sim *s, struct client *k, struct ask *a)
 
 	*a = (struct ask){.sane = random_below(r, 2), .method = METHOD_GET};
 	a->mode = random_below(r, a->sane ? MODE_SLOW : MODES);
+	if ((s->plan & PLAN_POSTS) && !a->sane && random_below(r, 2))
+		a->mode = random_below(r, 2) ? MODE_EARLY : MODE_EARLY_LAST;
 	a->size = random_below(r, 4) ? random_below(r, 4000) : random_below(r, 150000);
 	if (k->manner == SLOW_READ)
 		a->size %= 40000;
+	if (s->plan & PLAN_SMALL)
+		a->size %= 200;
 	if (k->manner == NO_READ)
 		a->size += 200000;
-	switch (random_below(r, 4)) {
+	switch ((s->plan & PLAN_POSTS) && random_below(r, 2) ? 1 : random_below(r, 4)) {
 	case 0:
 		a->method = METHOD_HEAD;
 		break;
@@ -369,6 +384,8 @@ static void ask_plan(struct sim *s, struct client *k, struct ask *a)
 	default:
 		break;
 	}
+	if (random_below(r, 16) == 0)
+		a->pad = (uint16_t)random_below(r, k->manner == TRICKLE ? 300 : ROUGH_HEAD - 500);
 	if (k->manner == STALL_BODY)
 		*a = (struct ask){
 			.sane = a->sane, .mode = a->mode, .method = METHOD_POST, .body = 2000, .size = a->size};
@@ -384,11 +401,13 @@ void clients_plan(struct sim *s)
 		*k = (struct client){.sim = s,
 				     .first = i * ASKS_MAX,
 				     .n = 1 + random_below(r, ASKS_MAX),
-				     .start = s->now + random_below(r, 4000) * MS,
+				     .start = s->now + random_below(r, s->plan & PLAN_CROWD ? 400 : 4000) * MS,
 				     .give_up = UINT64_MAX,
 				     .minor = random_below(r, 5) != 0,
 				     .keep_alive = random_below(r, 2)};
 		k->manner = random_below(r, 3) ? random_below(r, CIVIL) : random_below(r, MANNERS);
+		if ((s->plan & PLAN_PIPELINES) && random_below(r, 4))
+			k->manner = random_below(r, 2) ? PIPELINE : HALF_CLOSE;
 		if (k->minor == 0)
 			k->n = k->keep_alive && k->manner != PIPELINE && k->manner != NO_READ ? k->n : 1;
 		if (k->manner == GARBAGE)
@@ -398,10 +417,6 @@ void clients_plan(struct sim *s)
 			k->give_up = k->start + random_below(r, 800) * MS;
 		if (k->manner == NO_READ)
 			k->give_up = k->start + 100 * SEC;
-		// Where a body ends with the connection only a reset shows that it was cut, and that may be
-		// lost.
-		if (k->minor == 0 && (s->link.impair.loss || s->short_of_buffers))
-			k->give_up = earlier(k->give_up, k->start + 150 * SEC);
 		for (uint32_t j = 0; j < k->n; j++)
 			ask_plan(s, k, &s->ask[k->first + j]);
 	}
@@ -443,12 +458,18 @@ void clients_explain(const struct sim *s)
 		const struct client *k = &s->client[i];
 		const struct ask *a = ask_of(k, k->await < k->n ? k->await : k->n - 1);
 
-		if (k->begun && !k->done)
-			printf("  client %u: manner %d, %u asks, sending %u, awaits %u (mode %d%s, method %d, "
+		if (k->begun && !k->done) {
+			struct tcp_info info;
+
+			tcp_get_info(k->c, &info);
+			printf("  client %u from port %u: manner %d, %u asks, sending %u, awaits %u (mode "
+			       "%d%s, method %d, "
 			       "size "
 			       "%u, body %u, arrived %u%s), head %u of %u, body %u, got %u%s\n",
-			       i, k->manner, k->n, k->sending, k->await, a->mode, a->sane ? ", sane" : "",
-			       a->method, a->size, a->body, a->arrived, a->tainted ? ", tainted" : "",
-			       k->out_at, k->out_n, k->body_at, k->got, k->last_answer ? ", closing" : "");
+			       i, info.local_port, k->manner, k->n, k->sending, k->await, a->mode,
+			       a->sane ? ", sane" : "", a->method, a->size, a->body, a->arrived,
+			       a->tainted ? ", tainted" : "", k->out_at, k->out_n, k->body_at, k->got,
+			       k->last_answer ? ", closing" : "");
+		}
 	}
 }

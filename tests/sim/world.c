@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define SECOND 1000000000ull
+
 void world_start(const char *name)
 {
 	if (!pkt_start(256)) {
@@ -56,6 +58,8 @@ void host_init(struct host *h, struct pkt_pool *pool, const char *address, unsig
 {
 	struct tcp_config conf = {.max_conns = 1024,
 				  .rcv_buf = rcv_buf,
+				  .keep_idle = 30 * SECOND,
+				  .keep_interval = 5 * SECOND,
 				  .listen = listen,
 				  .listen_ctx = ctx,
 				  .secret = {seed, ~seed},

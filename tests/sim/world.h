@@ -21,7 +21,8 @@ struct host {
 	uint32_t wire_end; // frames of its port go to the other one's
 };
 
-// rcv_buf: bytes it offers as window; 0: the stack's default.
+// rcv_buf: bytes it offers as window; 0: the stack's default. After 30 s of silence it asks whether its peer
+// lives: one that only reads would else never learn of a reset that was lost.
 void host_init(struct host *h, struct pkt_pool *pool, const char *address, unsigned prefix, const char *gateway,
 	       uint8_t mac, uint32_t rcv_buf, tcp_listen_fn *listen, void *ctx, uint64_t seed);
 void host_fini(struct host *h);
