@@ -176,11 +176,11 @@ $(B)/tests/contract/%: tests/contract/%.c $(filter-out tests/contract/test_%,$(w
 
 # Hosts of the library alone on a simulated wire.
 SIM_TCP_OBJ := $(patsubst %.c,$(B)/%.o,$(wildcard tests/sim/tcp_*.c))
-$(B)/tests/sim/tcp_sim: $(SIM_TCP_OBJ) $(B)/tests/sim/wire.o $(STACK_LIB)
+$(B)/tests/sim/tcp_sim: $(SIM_TCP_OBJ) $(B)/tests/sim/wire.o $(B)/tests/nic/nic.o $(STACK_LIB)
 	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS)
 # Packet scripts: tests/scripts/*.tcp, played by the runner on the stack's library.
 SCRIPTS := $(sort $(wildcard tests/scripts/*.tcp))
-$(B)/tests/scripts/run: $(patsubst %.c,$(B)/%.o,$(wildcard tests/scripts/*.c)) $(STACK_LIB)
+$(B)/tests/scripts/run: $(patsubst %.c,$(B)/%.o,$(wildcard tests/scripts/*.c)) $(B)/tests/nic/nic.o $(STACK_LIB)
 	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS)
 scripts: $(B)/tests/scripts/run
 	@$< $(SCRIPTS)
@@ -188,7 +188,7 @@ scripts: $(B)/tests/scripts/run
 sim-compiler:
 	@echo $(CC) $(CPPFLAGS) $(filter-out -MMD -MP,$(CFLAGS)) $(DPDK_CFLAGS)
 sim-linked:
-	@echo $(LDFLAGS) $(SIM_TCP_OBJ) $(B)/tests/sim/wire.o $(STACK_LIB) $(DPDK_LIBS)
+	@echo $(LDFLAGS) $(SIM_TCP_OBJ) $(B)/tests/sim/wire.o $(B)/tests/nic/nic.o $(STACK_LIB) $(DPDK_LIBS)
 # Whole gateways in simulation.
 GATEWAY_SIMS := $(addprefix $(B)/tests/sim/,gateway_sim gateway_rough)
 $(B)/tests/sim/gateway_rough: $(patsubst %,$(B)/%.o,tests/sim/rough_client tests/sim/rough_backend)

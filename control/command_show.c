@@ -97,8 +97,13 @@ void command_show_workers(struct request *rq)
 
 static json_t *offloads(uint64_t bits)
 {
-	static const char *const name[] = {"tx_ip_checksum",  "tx_tcp_checksum", "rx_ip_checksum",
-					   "rx_tcp_checksum", "tx_chains",       "rss"};
+	static const char *const name[] = {"tx_ip_checksum",
+					   "tx_tcp_checksum",
+					   "rx_ip_checksum",
+					   "rx_tcp_checksum",
+					   "tx_chains",
+					   "rss",
+					   "tso"};
 	json_t *v = json_array();
 
 	for (unsigned i = 0; i < sizeof(name) / sizeof(name[0]); i++)

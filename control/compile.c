@@ -123,7 +123,8 @@ static int job_port(struct job *j, const struct conf_port *p, struct snap_port *
 		.vlan = p->vlan.given ? (uint16_t)p->vlan.v : 0,
 		.mtu = (uint16_t)p->mtu.v,
 		.queues = (uint16_t)p->queues.v,
-		.routers = (uint16_t)p->routers.v,
+		.routers = (uint8_t)p->routers.v,
+		.tso = (uint8_t)p->tso.v,
 	};
 	free(a);
 	free(r);

@@ -22,6 +22,7 @@ static const char *const ecn_words[] = {[ECN_DEFAULT] = "default",
 					NULL};
 static const char *const routers_words[] = {
 	[ROUTERS_CONFIGURED] = "configured", [ROUTERS_ADVERTISED] = "advertised", NULL};
+static const char *const tso_words[] = {[TSO_AUTO] = "auto", [TSO_ON] = "on", [TSO_OFF] = "off", NULL};
 static const char *const balance_words[] = {
 	[BALANCE_ROUND_ROBIN] = "round_robin", [BALANCE_LEAST_REQUEST] = "least_request", NULL};
 static const char *const cookies_words[] = {[SYN_COOKIES_PRESSURE] = "pressure",
@@ -96,6 +97,9 @@ static const struct field port_fields[] = {
 	{"vlan", KIND_NUMBER, F(conf_port, vlan), .min = 1, .max = 4094, .help = "VLAN tag; none: untagged"},
 	{"mtu", KIND_NUMBER, F(conf_port, mtu), .min = 576, .max = 9216, .def = "1500",
 	 .help = "of the IP packet, bytes"},
+	{"tso", KIND_WORD, F(conf_port, tso), .def = "auto", .words = tso_words,
+	 .help = "segmentation of TCP by the device: where it gains (auto), also by a driver that does it in "
+		 "software (on), or off"},
 	{"queues", KIND_NUMBER, F(conf_port, queues), .min = 0, .max = 64, .def = "0",
 	 .help = "receive queues; 0: one for each worker as far as the driver goes"},
 };

@@ -31,7 +31,7 @@ struct conf_port {
 	struct list addresses; // struct address
 	struct address gateway, gateway6;
 	struct list routes; // struct conf_netroute
-	struct number vlan, mtu, queues, routers;
+	struct number vlan, mtu, queues, routers, tso;
 };
 struct conf_keepalive {
 	struct object_head head;

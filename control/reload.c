@@ -39,8 +39,8 @@ static const char *needs_restart(const struct snapshot *now, const struct snapsh
 		return "the number of system.ports";
 	for (uint32_t i = 0; i < now->ports.n; i++)
 		if (!ref_same(now, p[i].device, next, q[i].device) || p[i].queues != q[i].queues ||
-		    p[i].mtu != q[i].mtu)
-			return "a device, its mtu or queues in system.ports";
+		    p[i].mtu != q[i].mtu || p[i].tso != q[i].tso)
+			return "a device, its mtu, tso or queues in system.ports";
 	return NULL;
 }
 

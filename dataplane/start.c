@@ -260,6 +260,7 @@ static int workers_start(struct dataplane *d, char *why, size_t why_size)
 		facts[i].mtu = c->mtu;
 		facts[i].tx_ip_csum = c->tx_ip_csum;
 		facts[i].tx_tcp_csum = c->tx_tcp_csum;
+		facts[i].tso = c->tso;
 		facts[i].rx_ip_csum = c->rx_ip_csum;
 		facts[i].rx_tcp_csum = c->rx_tcp_csum;
 	}

@@ -225,7 +225,7 @@ static bool ports(struct check *c)
 		    !check_text(c, p[i].device, 1, 127, "port device"))
 			return false;
 		if (p[i].vlan > 4094 || p[i].mtu < 576 || p[i].mtu > 9216 || p[i].queues > QUEUES_MAX ||
-		    p[i].routers > ROUTERS_ADVERTISED)
+		    p[i].routers > ROUTERS_ADVERTISED || p[i].tso > TSO_OFF)
 			return check_fail(c, "port %u: VLAN %u, MTU %u or %u queues are out of range", i,
 					  p[i].vlan, p[i].mtu, p[i].queues);
 		if (!port_addresses(c, &p[i], i))

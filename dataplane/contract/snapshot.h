@@ -79,6 +79,8 @@ struct snap_netroute { // longest prefix wins; gateway is on-link
 
 // Where IPv6's default route comes from: the configuration, or routers' advertisements (RFC 4861).
 enum snap_routers { ROUTERS_CONFIGURED, ROUTERS_ADVERTISED };
+// Segmentation by a port's device: where it does it in hardware, in any case that it can, or not.
+enum snap_tso { TSO_AUTO, TSO_ON, TSO_OFF };
 
 struct snap_port {
 	struct snap_ref name;
@@ -88,7 +90,8 @@ struct snap_port {
 	uint16_t vlan;             // 0: untagged; 1..4094: this port's tag
 	uint16_t mtu;              // 576..9216, of the IP packet
 	uint16_t queues;           // wanted; 0: one for each worker, as far as the driver goes
-	uint16_t routers;          // enum snap_routers
+	uint8_t routers;           // enum snap_routers
+	uint8_t tso;               // enum snap_tso
 };
 
 // What becomes of a path before it is matched (http/path.h).

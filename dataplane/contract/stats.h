@@ -73,6 +73,7 @@ enum port_offload {
 	OFFLOAD_RX_TCP_CHECKSUM = 8,
 	OFFLOAD_TX_CHAINS = 16, // sends packets of several buffers
 	OFFLOAD_RSS = 32,       // brings each flow to its worker
+	OFFLOAD_TSO = 64,       // cuts TCP segments
 };
 struct port_stats {
 	_Alignas(64) stat_cell rx_packets;

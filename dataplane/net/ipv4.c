@@ -253,6 +253,21 @@ void ipv4_output(struct net *n, const struct net_path *path, struct pkt *p, uint
 	neigh_output(n, path->neigh, p, TYPE_IPV4);
 }
 
+// Each segment gets the next identification.
+void ipv4_output_tso(struct net *n, const struct net_path *path, struct pkt *p, uint8_t tos, unsigned header,
+		     unsigned segment)
+{
+	const struct net_port *np = &n->port[path->port];
+	uint16_t field = (uint16_t)~checksum_fold(pseudo_sum(path, IPPROTO_TCP, 0));
+
+	memcpy(pkt_data(p) + TCP_SUM, &field, 2);
+	pkt_offload_tso(p, false, ethernet_header(np), IPV4_HEADER, header, segment);
+	uint32_t count = (pkt_chain_len(p) - header + segment - 1) / segment;
+	put_header(n, path, p, IPPROTO_TCP, tos, n->ip_id, FRAG_DF);
+	n->ip_id = (uint16_t)(n->ip_id + count);
+	neigh_output(n, path->neigh, p, TYPE_IPV4);
+}
+
 void ipv4_unresolved(struct net *n, const struct pkt *p)
 {
 	const uint8_t *ip = (const uint8_t *)pkt_data(p), *tcp = ip + IPV4_HEADER;

@@ -324,6 +324,17 @@ void ipv6_output(struct net *n, const struct net_path *path, struct pkt *p, uint
 	neigh_output(n, path->neigh, p, TYPE_IPV6);
 }
 
+void ipv6_output_tso(struct net *n, const struct net_path *path, struct pkt *p, uint8_t tos, unsigned header,
+		     unsigned segment)
+{
+	uint16_t field = (uint16_t)~checksum_fold(ipv6_pseudo_sum(path->local, path->remote, IPPROTO_TCP, 0));
+
+	memcpy(pkt_data(p) + TCP_SUM, &field, 2);
+	pkt_offload_tso(p, true, ethernet_header(&n->port[path->port]), IPV6_HEADER, header, segment);
+	put_header(p, path->local, path->remote, IPPROTO_TCP, IPV6_HOPS, tos);
+	neigh_output(n, path->neigh, p, TYPE_IPV6);
+}
+
 void ipv6_send(struct net *n, uint16_t port, struct addr src, struct addr dst, const uint8_t *mac, uint8_t hops,
 	       bool alert, struct pkt *p)
 {

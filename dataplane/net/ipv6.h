@@ -33,6 +33,8 @@ bool ipv6_input(struct net *n, uint16_t port, struct pkt *p, bool multicast, str
 // As net_output(), for a path of this version; fills in the checksum of TCP and of ICMPv6.
 void ipv6_output(struct net *n, const struct net_path *path, struct pkt *p, uint8_t proto, uint8_t tos,
 		 struct checksum_tail tail);
+void ipv6_output_tso(struct net *n, const struct net_path *path, struct pkt *p, uint8_t tos, unsigned header,
+		     unsigned segment); // as net_output_tso()
 // Sends an ICMPv6 message (p's data; checksum field zero) on this link, to a group or to a station whose
 // hardware address is known (NULL: dst is a group). alert: with the router alert option (RFC 2711). Consumes p.
 void ipv6_send(struct net *n, uint16_t port, struct addr src, struct addr dst, const uint8_t *mac, uint8_t hops,

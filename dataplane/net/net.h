@@ -12,6 +12,7 @@
 #include "contract/snapshot.h"
 #include "contract/stats.h"
 #include "port/pkt.h"
+#include "port/tso.h"
 
 #define NET_BURST 32
 #define NET_TXQ   512
@@ -61,6 +62,7 @@ struct net_port {
 	uint16_t vlan; // 0 none
 	uint16_t mtu;
 	bool tx_ip_csum, tx_tcp_csum, rx_ip_csum, rx_tcp_csum;
+	struct tso tso;                       // with checksums in both headers
 	const struct snap_address *addresses; // in the current snapshot
 	uint32_t n_addresses;
 	const struct snap_netroute *routes;
@@ -159,6 +161,10 @@ void net_output(struct net *n, const struct net_path *p, struct pkt *pkt, uint8_
 // The same for TCP, of a packet whose last bytes need not be read for its checksum.
 void net_output_summed(struct net *n, const struct net_path *p, struct pkt *pkt, uint8_t tos,
 		       struct checksum_tail tail);
+// The same for TCP of several segments' payload, `segment` bytes each, that the port's device cuts
+// (port/tso.h): `header` is the length of TCP's, the path carries what is cut.
+void net_output_tso(struct net *n, const struct net_path *p, struct pkt *pkt, uint8_t tos, unsigned header,
+		    unsigned segment);
 // True where addr is one of this port's own (or any port's, with UINT16_MAX), and nobody else has shown to have
 // it.
 bool net_is_local(const struct net *n, uint16_t port, struct addr addr);

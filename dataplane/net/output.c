@@ -49,3 +49,12 @@ void net_output_summed(struct net *n, const struct net_path *path, struct pkt *p
 	else
 		ipv6_output(n, path, p, IPPROTO_TCP, tos, tail);
 }
+
+void net_output_tso(struct net *n, const struct net_path *path, struct pkt *p, uint8_t tos, unsigned header,
+		    unsigned segment)
+{
+	if (addr_is_v4(path->remote))
+		ipv4_output_tso(n, path, p, tos, header, segment);
+	else
+		ipv6_output_tso(n, path, p, tos, header, segment);
+}

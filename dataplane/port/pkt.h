@@ -93,14 +93,10 @@ static inline struct pkt *pkt_alloc(struct pkt_pool *pool)
 void pkt_free_chain(struct pkt *p);
 // n of them.
 void pkt_free_burst(struct pkt **v, unsigned n);
-// One buffer that is not chained.
+// One buffer, whatever it was chained to.
 static inline void pkt_free(struct pkt *p)
 {
-#if defined(__SANITIZE_ADDRESS__)
-	pkt_free_chain(p);
-#else
-	rte_pktmbuf_free(pkt_mbuf(p));
-#endif
+	rte_pktmbuf_free_seg(pkt_mbuf(p));
 }
 static inline void pkt_ref(struct pkt *p)
 {
@@ -230,6 +226,19 @@ void pkt_trim_chain(struct pkt *p, uint32_t n);
 struct pkt *pkt_unchain(struct pkt *p);
 // Appends tail behind head's last buffer. The chain may not exceed UINT16_MAX buffers.
 void pkt_chain(struct pkt *head, struct pkt *tail);
+// The buffer stands alone, whatever a driver that gave its reference back has left of a chain. It is exclusive.
+static inline void pkt_unlink(struct pkt *p)
+{
+	pkt_mbuf(p)->next = NULL;
+	pkt_mbuf(p)->nb_segs = 1;
+}
+// p, which stands alone, becomes the last of head's chain, whose last was `last`.
+static inline void pkt_link(struct pkt *head, struct pkt *last, struct pkt *p)
+{
+	pkt_mbuf(last)->next = pkt_mbuf(p);
+	pkt_mbuf(head)->nb_segs++;
+	pkt_mbuf(head)->pkt_len += pkt_mbuf(p)->data_len;
+}
 // A copy of the whole chain in one fresh buffer; NULL when the pool is empty or it does not fit.
 struct pkt *pkt_copy(const struct pkt *p, struct pkt_pool *pool);
 
@@ -266,4 +275,19 @@ static inline void pkt_offload6(struct pkt *p, bool tcp_csum, unsigned l2, unsig
 	m->tx_offload = 0;
 	m->l2_len = l2 & 0x7f;
 	m->l3_len = l3 & 0x1ff;
+}
+// It is to be cut into TCP segments of `segment` payload bytes each (port/tso.h); the checksum field holds the
+// sum of the pseudo header without the length. l4 is the length of TCP's header.
+static inline void pkt_offload_tso(struct pkt *p, bool v6, unsigned l2, unsigned l3, unsigned l4,
+				   unsigned segment)
+{
+	struct rte_mbuf *m = pkt_mbuf(p);
+
+	m->ol_flags = RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_TCP_CKSUM |
+		      (v6 ? RTE_MBUF_F_TX_IPV6 : RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM);
+	m->tx_offload = 0;
+	m->l2_len = l2 & 0x7f;
+	m->l3_len = l3 & 0x1ff;
+	m->l4_len = l4 & 0xff;
+	m->tso_segsz = segment & 0xffff;
 }

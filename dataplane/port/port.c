@@ -11,7 +11,11 @@
 #define RX_DESCRIPTORS 1024
 #define TX_DESCRIPTORS 1024
 #define RSS_FLOWS      (RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_NONFRAG_IPV6_TCP)
-#define READ_LAST      25 // ms without any progress in which a peer may still read what was sent last
+#define READ_LAST      25    // ms without any progress in which a peer may still read what was sent last
+#define TSO_PACKET     65535 // bytes: IPv4's length field
+#define TSO_SEGMENTS   64    // more would not fit into that with full segments
+#define TSO_PIECES     4     // of a segment, that a device must take at least
+#define TSO_BUFFERS    17    // and of a packet
 #define FRAME_OVERHEAD (RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN)
 
 // The key of the NDIS specification, so that our software is checked on the published vectors as it runs.
@@ -25,6 +29,7 @@ static const uint8_t rss_key[STEER_KEY] = {
 struct quirk {
 	const char *driver;
 	bool no_csum;    // computes checksums in software, and reads the payload a second time for it
+	bool tap_tso;    // segments in software, IPv4 alone, and with faults (tso_limits())
 	bool no_rss;     // reports RSS, but what arrives where is decided by somebody else
 	bool peer_mac;   // its hardware address is the other end's
 	bool by_pointer; // hands the buffer itself to the receiver, who will write into it
@@ -36,7 +41,7 @@ struct quirk {
 static const struct quirk quirks[] = {
 	// The kernel's interface has the address that the driver reports; the kernel spreads flows over queues
 	// by itself (and rte_flow needs a multiq qdisc that many kernels do not have).
-	{.driver = "net_tap", .no_csum = true, .no_rss = true, .peer_mac = true},
+	{.driver = "net_tap", .no_csum = true, .tap_tso = true, .no_rss = true, .peer_mac = true},
 	{.driver = "net_memif", .one_queue = true, .removable = true, .fills_late = true},
 	{.driver = "net_ring", .by_pointer = true, .one_queue = true},
 };
@@ -194,6 +199,38 @@ static unsigned mtu_limit(const struct starting *st)
 	return limit;
 }
 
+// Is the device to cut segments? All that it takes must be offered; and it must not be slower than we are,
+// unless that is asked for.
+static bool tso_wanted(const struct starting *st)
+{
+	const uint64_t all = RTE_ETH_TX_OFFLOAD_TCP_TSO | RTE_ETH_TX_OFFLOAD_MULTI_SEGS |
+			     RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
+	const struct rte_eth_desc_lim *lim = &st->info.tx_desc_lim;
+
+	if (st->conf->tso == TSO_OFF || (st->conf->tso == TSO_AUTO && st->quirk->no_csum))
+		return false;
+	return (st->info.tx_offload_capa & all) == all && !st->quirk->by_pointer &&
+	       (lim->nb_seg_max == 0 || lim->nb_seg_max >= TSO_BUFFERS) &&
+	       (lim->nb_mtu_seg_max == 0 || lim->nb_mtu_seg_max >= TSO_PIECES);
+}
+
+// net_tap (22.11) sends packets of IPv6 uncut, refuses those whose frames, not packets, exceed the MTU, and
+// sums wrongly what goes on in another buffer behind an odd number of bytes.
+static struct tso tso_limits(const struct starting *st)
+{
+	const struct rte_eth_desc_lim *lim = &st->info.tx_desc_lim;
+
+	return (struct tso){
+		.max = TSO_PACKET,
+		.segments = TSO_SEGMENTS,
+		.buffers = lim->nb_seg_max ? lim->nb_seg_max : UINT16_MAX,
+		.segment_buffers = lim->nb_mtu_seg_max ? lim->nb_mtu_seg_max : UINT16_MAX,
+		.less = st->quirk->tap_tso ? RTE_ETHER_HDR_LEN + (st->conf->vlan ? RTE_VLAN_HLEN : 0) : 0,
+		.ipv6 = !st->quirk->tap_tso,
+		.even = st->quirk->tap_tso,
+	};
+}
+
 static int configure(struct starting *st)
 {
 	struct port *p = st->p;
@@ -209,8 +246,11 @@ static int configure(struct starting *st)
 		return fail(st, -EINVAL,
 			    "port %s: an MTU of %u is more than the %u that device \"%s\" (%s) carries",
 			    p->name, mtu, limit, p->device, info->driver_name);
+	bool tso = tso_wanted(st);
 	if (st->quirk->no_csum)
 		rx = tx = 0;
+	if (tso)
+		tx = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO;
 	if (mtu + FRAME_OVERHEAD > PKT_ROOM)
 		rx |= RTE_ETH_RX_OFFLOAD_SCATTER;
 	tx |= RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
@@ -249,6 +289,9 @@ static int configure(struct starting *st)
 		.removable =
 			st->quirk->removable || (info->dev_flags && (*info->dev_flags & RTE_ETH_DEV_INTR_RMV)),
 	};
+	if (tso)
+		p->caps.tso = tso_limits(st);
+	p->caps.tx_plain = p->caps.tx_chains && p->caps.tx_shared && !tso;
 	return 0;
 }
 
@@ -447,12 +490,28 @@ static bool make_sendable(const struct port *p, struct pkt **v, struct pkt_pool 
 	return true;
 }
 
+// Drivers that cut segments may have their own wishes of headers and checksums, and do not look at them again
+// when they send. What they refuse is freed. How many are left.
+static unsigned prepare(const struct port *p, uint16_t queue, struct pkt **v, unsigned n)
+{
+	unsigned kept = 0;
+
+	for (unsigned at = 0, good; at < n; at += good + 1) {
+		good = rte_eth_tx_prepare(p->id, queue, (struct rte_mbuf **)v + at, (uint16_t)(n - at));
+		memmove(v + kept, v + at, good * sizeof(v[0]));
+		kept += good;
+		if (at + good < n)
+			pkt_free_chain(v[at + good]);
+	}
+	return kept;
+}
+
 unsigned port_tx(const struct port *p, uint16_t queue, struct pkt **v, unsigned n, struct pkt_pool *pool,
 		 unsigned *failed)
 {
 	unsigned kept = n, sent = 0;
 
-	if (!p->caps.tx_chains || !p->caps.tx_shared) {
+	if (!p->caps.tx_plain) {
 		kept = 0;
 		for (unsigned i = 0; i < n; i++) {
 			struct pkt *q = v[i];
@@ -462,6 +521,8 @@ unsigned port_tx(const struct port *p, uint16_t queue, struct pkt **v, unsigned 
 			else
 				pkt_free_chain(q);
 		}
+		if (p->caps.tso.max)
+			kept = prepare(p, queue, v, kept);
 		*failed += n - kept;
 	}
 	// Some drivers take no more than a burst at a time.
@@ -492,5 +553,6 @@ uint32_t port_offloads(const struct port *p)
 
 	return (c->tx_ip_csum ? OFFLOAD_TX_IP_CHECKSUM : 0u) | (c->tx_tcp_csum ? OFFLOAD_TX_TCP_CHECKSUM : 0u) |
 	       (c->rx_ip_csum ? OFFLOAD_RX_IP_CHECKSUM : 0u) | (c->rx_tcp_csum ? OFFLOAD_RX_TCP_CHECKSUM : 0u) |
-	       (c->tx_chains ? OFFLOAD_TX_CHAINS : 0u) | (p->steer.kind == STEER_RSS ? OFFLOAD_RSS : 0u);
+	       (c->tx_chains ? OFFLOAD_TX_CHAINS : 0u) | (p->steer.kind == STEER_RSS ? OFFLOAD_RSS : 0u) |
+	       (c->tso.max ? OFFLOAD_TSO : 0u);
 }

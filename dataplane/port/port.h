@@ -5,6 +5,7 @@
 #include "contract/stats.h"
 #include "port/pkt.h"
 #include "port/steer.h"
+#include "port/tso.h"
 #include <rte_ethdev.h>
 
 #define PORT_BURST 32
@@ -17,7 +18,9 @@ struct port_caps {
 	bool rx_ip_csum, rx_tcp_csum; // the driver has looked at them
 	bool tx_chains;               // it can send chained buffers
 	bool tx_shared;               // and buffers that somebody else still holds
-	bool removable;               // it may go away by itself (USB-like or vdev peers)
+	bool tx_plain;                // and needs nothing else of us: not even to be asked whether it can
+	struct tso tso;
+	bool removable; // it may go away by itself (USB-like or vdev peers)
 };
 
 struct port {

@@ -53,6 +53,8 @@ static bool config_valid(const struct cg_config *c)
 		if (!v4)
 			least = IPV6_MTU_MIN;
 	}
+	if (c->tso.max && !c->tx_checksum)
+		return false;
 	return c->mtu == 0 || (c->mtu >= least && c->mtu + FRAME_EXTRA <= PKT_ROOM);
 }
 
@@ -93,6 +95,7 @@ static void port_make(struct cg_stack *s)
 	*np = (struct net_port){.mtu = c->mtu,
 				.tx_ip_csum = c->tx_checksum,
 				.tx_tcp_csum = c->tx_checksum,
+				.tso = c->tso,
 				.rx_ip_csum = c->rx_checksum,
 				.rx_tcp_csum = c->rx_checksum};
 	memcpy(np->mac, c->mac, sizeof(np->mac));

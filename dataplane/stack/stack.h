@@ -36,6 +36,7 @@ struct cg_config {
 	unsigned n_addresses;
 	struct addr gateway4, gateway6; // all zero: none
 	bool tx_checksum, rx_checksum;  // the "device" does it: on output the fields are left to it
+	struct tso tso;                 // and cuts segments, with tx_checksum; all 0: it does not
 	bool no_dad;           // addresses are ours at once, neither asked for (RFC 4862 5.1) nor announced
 	uint32_t neighbours;   // 0: 16
 	struct pkt_pool *pool; // where packets to be sent are allocated; outlives the stack

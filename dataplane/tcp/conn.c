@@ -166,6 +166,9 @@ void conn_set_mss(struct tcp_conn *c, uint16_t peer)
 	if (c->flags & CONN_TS)
 		mss -= OPT_TS_LEN;
 	c->mss = (uint16_t)mss;
+	const struct tso *tso = &c->tcp->net->port[c->path.port].tso;
+	if (__builtin_expect(tso->max && (v4 || tso->ipv6), 0))
+		c->more |= MORE_TSO;
 }
 
 void conn_established(struct tcp_conn *c)

@@ -65,6 +65,7 @@
 #define MORE_RCV_AWAITED (1u << 8) // the owner waits for more of what stands in the queue: it is packed tightly
 
 #define MORE_SEARCH (1u << 10) // larger packets are searched for (mtusearch.c)
+#define MORE_TSO    (1u << 11) // the port's device cuts segments (port/tso.h)
 
 #define CONN_LISTS (CONN_IN_READY | CONN_IN_DIRTY)
 
@@ -415,6 +416,14 @@ uint32_t sendq_segment(struct tcp_conn *c, uint32_t seq, uint32_t max);
 // or a copy. NULL: no buffer left.
 struct pkt *sendq_packet(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint32_t len, uint32_t headers,
 			 struct checksum_tail *sum);
+// Payload from seq on that was never sent, as one packet for a device that cuts it into segments of `segment`
+// bytes: at most max bytes, ending with a buffer. The queue's own buffers, one behind the other, but for the
+// rest of one that was begun, which is copied. Returns how many bytes are in *out; 0: not more than a segment,
+// or no buffer.
+uint32_t sendq_large(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint32_t max, uint32_t segment,
+		     uint32_t headers, struct pkt **out);
+// These bytes, which may have been part of such a packet, are to be sent again.
+void sendq_unlink(struct tcp_conn *c, uint32_t seq, uint32_t len);
 void sendq_acked(struct tcp_conn *c, uint32_t una);
 void sendq_clear(struct tcp_conn *c);
 

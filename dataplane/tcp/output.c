@@ -3,7 +3,8 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
-#define QUEUE_SPARE 64 // packets
+#define QUEUE_SPARE 64  // packets
+#define TSO_LEAST   512 // bytes of a segment: devices refuse to cut very small ones
 
 static void header_put(struct tcp_conn *c, struct pkt *p, uint32_t seq, uint8_t flags, uint16_t wnd,
 		       const uint8_t *options, uint32_t n)
@@ -87,6 +88,14 @@ static bool segment_send(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint32
 	tcp_count(t, flags & TCP_RST ? CTR_tcp_reset_tx : CTR_tcp_tx);
 	net_output_summed(t->net, &c->path, p, tos, sum);
 	return true;
+}
+
+// A segment that may have been sent before.
+static bool segment_resend(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint32_t len, uint8_t flags)
+{
+	if (c->more & MORE_TSO)
+		sendq_unlink(c, seq, len);
+	return segment_send(t, c, seq, len, flags);
 }
 
 // The number of an empty segment: what the peer expects next, as far as we know. Not snd_nxt, which a timeout
@@ -209,7 +218,7 @@ static bool resend(struct tcp *t, struct tcp_conn *c)
 		goto done;
 	uint32_t len = sendq_segment(c, una, max);
 	bool fin = una + len == c->snd_end && c->snd_max == c->snd_end + 1;
-	if (!segment_send(t, c, una, len, data_flags(c, una + len, fin)))
+	if (!segment_resend(t, c, una, len, data_flags(c, una + len, fin)))
 		return false;
 	data_sent(t, c, una, una + len + fin);
 	c->snd_nxt = seq_max(c->snd_nxt, una + len + fin);
@@ -235,7 +244,7 @@ static bool part_resend(struct tcp *t, struct tcp_conn *c, struct board_pos *b, 
 	c->snd_cur = begin; // it is found at once, and what is to be sent next afterwards, too
 	for (uint32_t at = lo, n; at != hi && sent; at += n) {
 		n = hi - at < c->mss ? hi - at : c->mss;
-		sent = segment_send(t, c, at, n, data_flags(c, at + n, fin && at + n == hi));
+		sent = segment_resend(t, c, at, n, data_flags(c, at + n, fin && at + n == hi));
 	}
 	if (sent)
 		data_sent(t, c, lo, hi + fin);
@@ -333,7 +342,7 @@ static bool probe(struct tcp *t, struct tcp_conn *c)
 		goto done;
 	uint32_t len = sendq_segment(c, una, max ? max : 1);
 	bool fin = unsent == 0;
-	if (!segment_send(t, c, una, len, data_flags(c, una + len, fin)))
+	if (!segment_resend(t, c, una, len, data_flags(c, una + len, fin)))
 		return false;
 	tcp_count(t, CTR_tcp_probe);
 	data_sent(t, c, una, una + len + fin);
@@ -376,6 +385,63 @@ static bool mtu_probe_send(struct tcp *t, struct tcp_conn *c, uint32_t len)
 	return sent;
 }
 
+// The timer of what has just gone out.
+static void under_way(struct tcp *t, struct tcp_conn *c)
+{
+	if (c->due_rexmt && !(c->flags & CONN_PERSIST))
+		return;
+	if (c->flags & CONN_PERSIST)
+		c->backoff = 0; // the doublings were those of probes
+	c->flags &= ~CONN_PERSIST;
+	conn_set_rto(t, c);
+}
+
+// New data of several segments as one packet, which the device cuts; all that is kept about it is as if they
+// had been sent one by one. False: it is for those who send one, so that also a probe of the path, a CWR (RFC
+// 3168 6.1.2) and what is sent again are one segment.
+static bool large_send(struct tcp *t, struct tcp_conn *c, uint32_t unsent, uint32_t wnd)
+{
+	const struct tso *tso = &t->net->port[c->path.port].tso;
+	uint32_t segment = c->mss - tso->less, seq = c->snd_nxt, most,
+		 ip = addr_is_v4(c->path.remote) ? 20 : 40;
+	uint8_t options[OPT_MAX], tos = 0;
+	uint32_t n =
+		c->flags & CONN_TS ? options_put_ts(options, conn_tsval(t, c->ts_offset), c->ts_recent) : 0;
+	struct pkt *p;
+
+	if (seq != c->snd_max || (c->more & MORE_CWR)) {
+		if (seq != c->snd_max)
+			sendq_unlink(c, seq, c->mss);
+		return false;
+	}
+	most = tso->max - ip - TCP_HEADER - n;
+	most = most < tso->segments * segment ? most : tso->segments * segment;
+	most = most < wnd ? most : wnd;
+	if (most <= c->mss || unsent <= c->mss || segment < TSO_LEAST)
+		return false;
+	uint32_t len = sendq_large(t, c, seq, most, segment, NET_HEADERS + TCP_HEADER + n, &p);
+	if (len == 0)
+		return false;
+	bool fin = (c->flags & CONN_FIN_QUEUED) && len == unsent && wnd > len;
+	uint8_t flags = data_flags(c, seq + len, fin);
+	if (c->more & MORE_ECN)
+		flags |= ecn_flags(c, true, &tos);
+	header_put(c, p, seq, flags, window_offer(c), options, n);
+	if (!sack_due(c))
+		acked_by(c);
+	c->last_ack = c->rcv_nxt;
+	net_output_tso(t->net, &c->path, p, tos, TCP_HEADER + n, segment);
+	tcp_count(t, CTR_tcp_tso);
+	for (uint32_t end = seq + len, at = seq, next; at != end; at = next) {
+		next = end - at > segment ? at + segment : end;
+		tcp_count(t, CTR_tcp_tx);
+		data_sent(t, c, at, next + (next == end && fin));
+	}
+	c->snd_nxt = c->snd_max;
+	under_way(t, c);
+	return true;
+}
+
 // New data, and after a timeout old data again. False: no buffer, or no room in the device's queue.
 static bool data_send(struct tcp *t, struct tcp_conn *c)
 {
@@ -388,8 +454,11 @@ static bool data_send(struct tcp *t, struct tcp_conn *c)
 			break;
 		if (queue_full(t, c))
 			return false;
-		if (c->more & MORE_SEARCH)
-			large = len = mtu_search_due(t, c, unsent, wnd);
+		if (c->more & (MORE_SEARCH | MORE_TSO)) {
+			large = len = c->more & MORE_SEARCH ? mtu_search_due(t, c, unsent, wnd) : 0;
+			if (!large && (c->more & MORE_TSO) && large_send(t, c, unsent, wnd))
+				continue;
+		}
 		if (unsent && !large) {
 			uint32_t max = unsent < c->mss ? unsent : c->mss;
 			// Sender's silly window avoidance (RFC 9293 3.8.6.2.1), without Nagle's algorithm.
@@ -403,12 +472,7 @@ static bool data_send(struct tcp *t, struct tcp_conn *c)
 			return false;
 		data_sent(t, c, nxt, nxt + len + fin);
 		c->snd_nxt = nxt + len + fin;
-		if (c->due_rexmt == 0 || (c->flags & CONN_PERSIST)) {
-			if (c->flags & CONN_PERSIST)
-				c->backoff = 0; // the doublings were those of probes
-			c->flags &= ~CONN_PERSIST;
-			conn_set_rto(t, c);
-		}
+		under_way(t, c);
 	}
 	// RFC 8985 7.2: with each new segment, as one alone waits longer than several.
 	if (c->snd_nxt != before && !(c->flags & CONN_REO) && rack_probe_time(c))

@@ -95,6 +95,82 @@ struct pkt *sendq_packet(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint32
 	return copy;
 }
 
+// How far a packet goes that begins with n bytes of p: behind so many bytes, in all.
+static uint32_t large_reach(const struct tso *tso, const struct pkt *p, uint32_t n, uint32_t max,
+			    uint32_t segment)
+{
+	// Of the segment that is not yet full: its bytes, and its buffers with that of the headers.
+	uint32_t total = n, in = n, pieces = 2, buffers = 1;
+
+	for (;;) {
+		if (in >= segment) {
+			while (in >= segment)
+				in -= segment;
+			pieces = in ? 2 : 1;
+		}
+		p = sendq_item(p)->next;
+		if (!p || total + sendq_item(p)->len > max || !pkt_exclusive(p) || buffers == tso->buffers ||
+		    pieces == tso->segment_buffers || (tso->even && (in & 1)))
+			return total;
+		total += sendq_item(p)->len;
+		in += sendq_item(p)->len;
+		pieces++;
+		buffers++;
+	}
+}
+
+// The packet's first buffer, which has room for headers in front.
+static struct pkt *large_begin(struct tcp *t, struct pkt *p, uint32_t off, uint32_t n, uint32_t headers)
+{
+	struct pkt *first = off ? NULL : packet_in_place(p, headers);
+
+	if (first) {
+		pkt_unlink(first);
+		tcp_count(t, CTR_tcp_in_place);
+		return first;
+	}
+	if (n > PKT_ROOM || !(first = pkt_alloc(t->net->pool)))
+		return NULL;
+	memcpy(pkt_append(first, n), pkt_at(p, sendq_item(p)->off + off), n);
+	tcp_count(t, CTR_tcp_copied);
+	return first;
+}
+
+uint32_t sendq_large(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint32_t max, uint32_t segment,
+		     uint32_t headers, struct pkt **out)
+{
+	const struct tso *tso = &t->net->port[c->path.port].tso;
+	struct pkt *p = sendq_find(c, seq), *first, *last;
+
+	if (!p)
+		return 0;
+	uint32_t off = seq - sendq_item(p)->seq, n = sendq_item(p)->len - off;
+	if (n > max)
+		return 0;
+	uint32_t total = large_reach(tso, p, n, max, segment);
+	if (total <= c->mss || !(first = large_begin(t, p, off, n, headers)))
+		return 0;
+	last = first;
+	for (uint32_t at = n; at < total; at += sendq_item(p)->len) {
+		p = sendq_item(p)->next;
+		pkt_set_view(p, sendq_item(p)->off, sendq_item(p)->len);
+		pkt_unlink(p);
+		pkt_ref(p);
+		pkt_link(first, last, p);
+		last = p;
+	}
+	*out = first;
+	return total;
+}
+
+void sendq_unlink(struct tcp_conn *c, uint32_t seq, uint32_t len)
+{
+	for (struct pkt *p = sendq_find(c, seq); p && seq_lt(sendq_item(p)->seq, seq + len);
+	     p = sendq_item(p)->next)
+		if (pkt_exclusive(p))
+			pkt_unlink(p);
+}
+
 static void sendq_pop(struct tcp_conn *c)
 {
 	struct pkt *p = c->snd_head;

@@ -102,7 +102,8 @@ static void ring_make(unsigned i)
 					   .rx_queues = 1,
 					   .tx_queues = 1,
 					   .tx_chains = true,
-					   .tx_shared = true}};
+					   .tx_shared = true,
+					   .tx_plain = true}};
 }
 
 struct pkt_pool *wire_pool(const struct options *o)

@@ -52,7 +52,14 @@ bool play_set(struct play *p, const struct step *step)
 			*wide[i].value = step->n;
 			return true;
 		}
-	if (strcmp(name, "mtu") == 0)
+	if (strcmp(name, "tso") == 0) {
+		p->conf.tx_checksum = true;
+		p->conf.tso = (struct tso){.max = (uint32_t)step->n,
+					   .segments = NIC_FRAMES,
+					   .buffers = UINT16_MAX,
+					   .segment_buffers = 8,
+					   .ipv6 = true};
+	} else if (strcmp(name, "mtu") == 0)
 		p->conf.mtu = (uint16_t)(step->n + (p->variant.v6 ? 20 : 0));
 	else if (strcmp(name, "no_sack") == 0)
 		t->no_sack = step->n;

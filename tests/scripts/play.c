@@ -77,19 +77,48 @@ static bool sent(struct play *p, const struct step *step, const uint8_t *frame, 
 	return true;
 }
 
+static bool sent_packet(struct play *p, const struct step *step, const struct pkt *v)
+{
+	uint8_t frame[FRAME_MAX];
+	uint32_t n = 0;
+
+	for (; v && n + pkt_len(v) <= sizeof(frame); n += pkt_len(v), v = pkt_next(v))
+		memcpy(frame + n, pkt_data(v), pkt_len(v));
+	return v ? play_fail(p, step, "  a frame is too long") : sent(p, step, frame, n);
+}
+
+// Through the card, which may make several frames of it.
+static bool through(struct play *p, const struct step *step, const struct pkt *v)
+{
+	struct pkt *frame[NIC_FRAMES];
+	const char *why;
+	unsigned n = nic_send(&p->nic, v, frame, &why);
+	bool ok = !why || play_fail(p, step, "  the card is given %s", why);
+
+	if (ok && n == 0)
+		return sent_packet(p, step, v);
+	for (unsigned i = 0; i < n; i++) {
+		ok = ok && sent_packet(p, step, frame[i]);
+		pkt_free(frame[i]);
+	}
+	return ok;
+}
+
 bool play_flush(struct play *p, const struct step *step)
 {
-	static uint8_t frame[16384];
 	bool more = true;
 	const char *why;
 
 	while (more) {
-		uint32_t n;
+		struct pkt *v;
 		more = false;
 		cg_advance(p->stack, p->now);
-		while ((n = cg_output_frame(p->stack, frame, sizeof(frame)))) {
+		while (cg_output(p->stack, &v, 1)) {
+			bool ok = through(p, step, v);
+
+			pkt_free_chain(v);
 			more = true;
-			if (!sent(p, step, frame, n))
+			if (!ok)
 				return false;
 		}
 	}
@@ -186,6 +215,7 @@ static bool play_steps(struct play *p, const struct step *steps, unsigned n)
 	for (unsigned i = 0; i < n; i++)
 		if (steps[i].kind == STEP_SET && !play_set(p, &steps[i]))
 			return false;
+	p->nic = (struct nic){.pool = nic_pool, .tso = p->conf.tso, .mtu = p->conf.mtu};
 	p->stack = cg_create(&p->conf, &err);
 	if (!p->stack)
 		return play_fail(p, NULL, "  no stack: %s", strerror(-err));

@@ -1,5 +1,6 @@
 // A script while it is played. Only for the files that play it.
 #pragma once
+#include "nic/nic.h"
 #include "scripts/peer.h"
 
 #define CONNS     26
@@ -12,6 +13,7 @@ struct play {
 	struct cg_config conf;
 	struct cg_options options; // of the listener and of connections
 	struct cg_stack *stack;
+	struct nic nic; // through which it sends
 	struct cg_listener *listener;
 	struct wire wire;
 	uint64_t now, begun, base; // base: when the last step was done
@@ -33,6 +35,7 @@ struct play {
 };
 
 extern struct pkt_pool *out_pool, *in_pool; // what the stack sends from; what comes in
+extern struct pkt_pool *nic_pool;           // what a card makes of it
 
 // All return false where the script has failed; the report then says why.
 bool play_fail(struct play *p, const struct step *step, const char *format, ...)

@@ -2,6 +2,7 @@
 //
 // Scripts that are marked as wrong must be refused with the words they name. The last line is
 // `N passed, N failed`, the exit status 0 when none failed.
+#include "nic/nic.h"
 #include "scripts/script.h"
 #include <errno.h>
 #include <stdio.h>
@@ -11,7 +12,7 @@
 #define SCRIPTS_MAX 1000
 #define POOL        (8u << 20) // bytes
 
-struct pkt_pool *out_pool, *in_pool;
+struct pkt_pool *out_pool, *in_pool, *nic_pool;
 
 static unsigned passed, failed, played, refused;
 static bool verbose;
@@ -114,7 +115,8 @@ static bool start(void)
 		return false;
 	out_pool = pkt_pool_create("out", POOL, -1);
 	in_pool = pkt_pool_create("in", POOL, -1);
-	return out_pool && in_pool;
+	nic_pool = pkt_pool_create("card", NIC_MEMORY, -1);
+	return out_pool && in_pool && nic_pool;
 }
 
 int main(int argc, char **argv)

@@ -1,4 +1,5 @@
 // What a schedule is to be: hosts, wires, what befalls them, and what the applications mean to do.
+#include "base/hash.h"
 #include "tests/sim/tcp_sim.h"
 
 static uint32_t up_to(struct sim *s, uint32_t max)
@@ -133,6 +134,30 @@ static uint32_t ooo_max(uint32_t chance)
 	return chance < 60 ? 1 + chance : 0;
 }
 
+// Half of the sides have a card that cuts segments, of any limits. Not drawn: a schedule is otherwise the same
+// without.
+static void plan_tso(struct sim *s, struct side *h)
+{
+	uint64_t r = hash_mix(s->seed ^ 0x9e3779b97f4a7c15ull, h->id + 1);
+	struct cg_config *c = &h->conf;
+
+	h->nic.tso = (struct tso){0};
+	if (!(r & 1) || s->no_tso)
+		return;
+	c->tx_checksum = true;
+	c->tso = (struct tso){
+		.max = r & 2 ? 65535 : 3000 + (uint32_t)(r >> 2 & 0xffff) % 60000,
+		.segments = r & 1 << 20 ? NIC_FRAMES : 2 + (uint16_t)(r >> 21 & 31),
+		.buffers = r & 1 << 28 ? UINT16_MAX : 2 + (uint16_t)(r >> 29 & 15),
+		.segment_buffers = (uint16_t)(3 + (r >> 36 & 7)),
+		.less = r >> 40 & 1 ? 0 : 14,
+		.ipv6 = r >> 41 & 3,
+		.even = r >> 43 & 1,
+	};
+	h->nic.tso = c->tso;
+	h->nic.mtu = c->mtu;
+}
+
 static void plan_side(struct sim *s, unsigned id)
 {
 	static const uint32_t buffers[] = {2048, 4096, 16384, 65536, 262144};
@@ -184,6 +209,7 @@ static void plan_side(struct sim *s, unsigned id)
 	if (s->ipv6 && c->mtu < 1280)
 		c->mtu = 1280;
 	s->no_sack |= c->tcp.no_sack;
+	plan_tso(s, h);
 }
 
 static uint64_t amount(struct sim *s)

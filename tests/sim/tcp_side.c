@@ -19,6 +19,9 @@ bool side_pools(struct sim *s)
 		h->pool = pkt_pool_create(i ? "one" : "zero", POOL_MEMORY, -1);
 		if (!h->pool)
 			return false;
+		h->nic.pool = pkt_pool_create(i ? "card one" : "card zero", NIC_MEMORY, -1);
+		if (!h->nic.pool)
+			return false;
 		h->hog = calloc(pkt_pool_size(h->pool), sizeof(struct pkt *));
 	}
 	return true;
@@ -157,6 +160,32 @@ static void too_big(struct side *h, const struct pkt *p)
 	wire_put(&s->wire, &s->link[1 - h->id], s->now, h->id, f, (uint32_t)(icmp - f) + 8 + quote);
 }
 
+static void frame_out(struct side *h, const struct pkt *p)
+{
+	struct sim *s = h->sim;
+	enum wire_fate to = wire_send(&s->wire, &s->link[h->id], s->now, 1 - h->id, p);
+
+	watch_sent(s, h->id, p, to);
+	if (to == WIRE_TOO_BIG && s->fate[h->id].icmp)
+		too_big(h, p);
+}
+
+static void packet_out(struct side *h, const struct pkt *p)
+{
+	struct pkt *frame[NIC_FRAMES];
+	const char *why;
+	unsigned n = nic_send(&h->nic, p, frame, &why);
+
+	if (why)
+		sim_violation(h->sim, "side %u: the card is given %s", h->id, why);
+	else if (n == 0)
+		frame_out(h, p);
+	for (unsigned i = 0; i < n; i++) {
+		frame_out(h, frame[i]);
+		pkt_free(frame[i]);
+	}
+}
+
 // What worker c wants to send goes out. True: something did.
 static bool transmit(struct side *h, struct cpu *c)
 {
@@ -168,11 +197,7 @@ static bool transmit(struct side *h, struct cpu *c)
 
 	while (most && (n = cg_output(c->stack, v, most))) {
 		for (unsigned i = 0; i < n; i++) {
-			enum wire_fate to = wire_send(&s->wire, &s->link[h->id], s->now, 1 - h->id, v[i]);
-
-			watch_sent(s, h->id, v[i], to);
-			if (to == WIRE_TOO_BIG && fate->icmp)
-				too_big(h, v[i]);
+			packet_out(h, v[i]);
 			if (!fate->hold || random_below(&s->r, 3) || h->n_held == 64)
 				pkt_free_chain(v[i]);
 			else
@@ -384,11 +409,16 @@ void side_down(struct side *h)
 
 void side_stop(struct side *h)
 {
+	struct sim *s = h->sim;
+
 	if (h->up)
 		side_down(h);
 	while (h->n_held)
 		give_back(h, 0);
 	unhog(h, 0);
+	s->total.large += h->nic.large;
+	s->total.cut += h->nic.cut;
+	h->nic.large = h->nic.cut = 0;
 	if (pkt_pool_used(h->pool))
-		sim_violation(h->sim, "side %u: %u packet buffers missing", h->id, pkt_pool_used(h->pool));
+		sim_violation(s, "side %u: %u packet buffers missing", h->id, pkt_pool_used(h->pool));
 }

@@ -1,6 +1,7 @@
 // tcp_sim [--runs N] [--seed S] [--from K]     schedules K to K+N-1 that follow from S
 // tcp_sim --replay NUMBER [--trace 1]          one schedule again, by the number that was printed
 // tcp_sim --regressions FILE                   those that once failed: numbers at the beginning of lines
+// --no-tso 1                                   no card cuts segments; regressions play both ways
 #include "tests/sim/tcp_sim.h"
 #include <inttypes.h>
 #include <signal.h>
@@ -150,9 +151,10 @@ static void report(const struct sim *s)
 		}
 	printf("tcp: %" PRIu64 " connections (%" PRIu64 " ends failed), %" PRIu64 " bytes, %" PRIu64
 	       " duplicated, %" PRIu64 " corrupted, %" PRIu64 " too big, %" PRIu64 " without a buffer, %" PRIu64
-	       " turns starved, %" PRIu64 " handed over, %" PRIu64 " hosts lost, %" PRIu64 " forged\n",
+	       " turns starved, %" PRIu64 " handed over, %" PRIu64 " hosts lost, %" PRIu64 " forged, %" PRIu64
+	       " packets cut into %" PRIu64 "\n",
 	       t->pairs, t->failed, t->bytes, t->duplicated, t->corrupted, t->too_big, t->no_buffer, t->starved,
-	       t->handed, t->reboots, t->forged);
+	       t->handed, t->reboots, t->forged, t->large, t->cut);
 	printf("transitions:");
 	for (unsigned i = 0; i < TCP_STATES; i++)
 		for (unsigned k = 0; k < TCP_STATES; k++)
@@ -180,8 +182,10 @@ static void regressions_run(struct sim *s, const char *path)
 		exit(2);
 	}
 	while (fgets(line, sizeof(line), f))
-		if (line[0] >= '0' && line[0] <= '9')
+		for (int turn = 0; turn < 2 && line[0] >= '0' && line[0] <= '9'; turn++) {
+			s->no_tso = turn == 0;
 			schedule_run(s, strtoull(line, NULL, 10));
+		}
 	fclose(f);
 }
 
@@ -228,6 +232,7 @@ int main(int argc, char **argv)
 #else
 	(void)crashed;
 #endif
+	s.no_tso = number(option(argc, argv, "--no-tso"), 0);
 	s.trace = number(option(argc, argv, "--trace"), 0);
 	if (replay)
 		schedule_run(&s, number(replay, 0));

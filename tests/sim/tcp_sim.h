@@ -8,6 +8,7 @@
 #pragma once
 #include "port/steer.h"
 #include "stack/stack.h"
+#include "tests/nic/nic.h"
 #include "tests/sim/wire.h"
 
 #define SIM_PAIRS   6
@@ -47,6 +48,7 @@ struct side {
 	bool up;
 	uint64_t muted; // when a packet last waited for its next hop, 0: never
 	struct pkt_pool *pool;
+	struct nic nic;   // cuts segments, or sends what it gets
 	struct pkt **hog; // buffers taken away, so that the pool is short
 	uint32_t n_hog;
 	struct held held[64];
@@ -142,11 +144,12 @@ struct sim {
 	bool gentle;  // nothing is lost, and reordering stays within a quarter of min_rtt
 	bool doomed;  // not everything can go through
 	bool trace;
+	bool no_tso; // whatever the plan says
 	uint64_t violations, begun_with;
 	struct totals {
 		uint64_t schedules, pairs, bytes, packets, lost, reordered, duplicated, corrupted, too_big,
 			no_buffer;
-		uint64_t handed, starved, reboots, failed, forged;
+		uint64_t handed, starved, reboots, failed, forged, large, cut;
 		uint64_t state[TCP_STATES][TCP_STATES];
 		uint64_t counters[CTR_COUNT];
 	} total;

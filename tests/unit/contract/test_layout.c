@@ -29,6 +29,8 @@ static void snapshot_of_version_6_has_its_layout(void **state)
 	SIZE(snap_netroute, 40);
 	SIZE(snap_port, 40);
 	AT(snap_port, vlan, 32);
+	AT(snap_port, routers, 38);
+	AT(snap_port, tso, 39);
 	AT(snap_system, limit_memory, 32);
 	AT(snap_system, address_memory, 40);
 	SIZE(snap_listener, 168);
