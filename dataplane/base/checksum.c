@@ -12,6 +12,11 @@ static inline uint64_t add_carry(uint64_t sum, uint64_t w)
 
 typedef uint64_t lanes __attribute__((vector_size(32)));
 
+// From place n on: 32 - n bytes of zeros, n of ones.
+static const unsigned char last_of[62] = {
+	[32 ... 61] = 0xff,
+};
+
 uint64_t checksum_add(uint64_t sum, const void *data, size_t n)
 {
 	const unsigned char *p = data;
@@ -33,8 +38,14 @@ uint64_t checksum_add(uint64_t sum, const void *data, size_t n)
 			n -= 32;
 			p += 32;
 		}
+		// What is left, but for an odd byte: the last 32 bytes without those that are in already.
+		memcpy(&x, p + (n & 30) - 32, 32);
+		memcpy(&y, &last_of[n & 30], 32);
+		x &= y;
+		b += (x & low) + (x >> 32);
 		a += b;
 		sum = add_carry(sum, a[0] + a[1] + a[2] + a[3]);
+		return n & 1 ? add_carry(sum, p[n - 1]) : sum;
 	}
 	for (; n >= 8; n -= 8, p += 8) {
 		uint64_t w;
