@@ -2,6 +2,7 @@
 #include "net/arp.h"
 #include "net/ipv4.h"
 #include "net/ipv6.h"
+#include "net/usual.h"
 #include "net/wire.h"
 
 const uint8_t mac_broadcast[MAC_LEN] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
@@ -84,12 +85,15 @@ static bool input_one(struct net *n, uint16_t port, struct pkt *p, struct net_se
 void net_input(struct net *n, uint16_t port, struct pkt **v, unsigned count)
 {
 	struct net_seg seg[NET_BURST];
+	struct usual usual;
 	unsigned segs = 0;
+
+	usual_make(n, port, &usual);
 
 	for (unsigned i = 0; i < count; i++)
 		__builtin_prefetch(pkt_data(v[i]));
 	for (unsigned i = 0; i < count; i++)
-		if (input_one(n, port, v[i], &seg[segs]))
+		if (usual_input(n, port, &usual, v[i], &seg[segs]) || input_one(n, port, v[i], &seg[segs]))
 			segs++;
 	if (segs > 0)
 		n->ops.tcp(n->ops.ctx, seg, segs);

@@ -165,6 +165,11 @@ void net_output_summed(struct net *n, const struct net_path *p, struct pkt *pkt,
 // (port/tso.h): `header` is the length of TCP's, the path carries what is cut.
 void net_output_tso(struct net *n, const struct net_path *p, struct pkt *pkt, uint8_t tos, unsigned header,
 		    unsigned segment);
+// The same of a TCP segment whose header, `words` long as it lies in memory, checksum zero, stands apart: pkt's
+// data is the payload alone. On the usual way, IPv4 to a neighbour that is reachable, all headers are composed
+// at once.
+void net_output_tcp(struct net *n, const struct net_path *p, struct pkt *pkt, const uint32_t *header,
+		    uint32_t words, uint8_t tos, struct checksum_tail tail);
 // True where addr is one of this port's own (or any port's, with UINT16_MAX), and nobody else has shown to have
 // it.
 bool net_is_local(const struct net *n, uint16_t port, struct addr addr);

@@ -66,8 +66,8 @@ bool route_is_broadcast(const struct net *n, uint16_t port, struct addr addr)
 
 bool route_is_host(struct addr addr)
 {
-	if (addr_is_v4(addr)) // RFC 1122 3.2.1.3, RFC 1112 4: 0/8, 127/8, 224/4 and 240/4
-		return addr.b[12] != 0 && addr.b[12] != 127 && addr.b[12] < 224;
+	if (addr_is_v4(addr))
+		return route_is_host_v4(addr_v4(addr));
 	return addr.b[0] != 0xff && !addr_is_any(addr) &&
 	       !(addr.w[0] == 0 && addr.w[1] == __builtin_bswap64(1));
 }

@@ -4,6 +4,14 @@
 
 // An address that a single host may have: not unspecified, multicast, broadcast, loopback or reserved.
 bool route_is_host(struct addr addr);
+// The same of an IPv4 address as it stands in the packet (RFC 1122 3.2.1.3, RFC 1112 4): none of 0/8, 127/8,
+// 224/4 and 240/4.
+static inline bool route_is_host_v4(uint32_t v4)
+{
+	uint8_t first = (uint8_t)v4;
+
+	return first != 0 && first != 127 && first < 224;
+}
 // What to count a packet by whose source cannot be: a martian, a land attack, or another address of ours.
 enum counter route_source_fault(struct addr src, struct addr dst);
 // A unicast address of a prefix that this port is on, and not our own.

@@ -143,6 +143,11 @@ static inline struct pkt *pkt_next(const struct pkt *p) // of the chain
 {
 	return pkt_of(pkt_mbuf(p)->next);
 }
+static inline bool
+pkt_chained(const struct pkt *p) // asked of the first of a chain, without touching more of it
+{
+	return pkt_mbuf(p)->nb_segs != 1;
+}
 static inline uint32_t pkt_headroom(const struct pkt *p)
 {
 	return pkt_mbuf(p)->data_off;
@@ -265,6 +270,10 @@ static inline void pkt_offload(struct pkt *p, bool ip_csum, bool tcp_csum, unsig
 	m->tx_offload = 0;
 	m->l2_len = l2 & 0x7f;
 	m->l3_len = l3 & 0x1ff;
+}
+static inline void pkt_offload_none(struct pkt *p)
+{
+	pkt_mbuf(p)->ol_flags = 0;
 }
 // The same for an IPv6 packet, whose header has no checksum.
 static inline void pkt_offload6(struct pkt *p, bool tcp_csum, unsigned l2, unsigned l3)

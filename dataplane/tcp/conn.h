@@ -430,6 +430,10 @@ void sendq_clear(struct tcp_conn *c);
 // recvq.c
 // Takes the payload (a chain) at seq; what lies outside of the window is dropped. True when rcv_nxt has moved.
 bool recvq_add(struct tcp *t, struct tcp_conn *c, struct pkt *p, uint32_t seq, struct checksum_tail sum);
+// Nothing has to be asked before a buffer more is taken.
+bool recvq_ample(const struct tcp_conn *c);
+// One buffer of payload that is next in order, with the sum of all of it, where that is known.
+void recvq_in_order(struct tcp_conn *c, struct pkt *p, struct checksum_tail sum);
 void recvq_clear(struct tcp_conn *c);
 // Gives up all that is out of order, a FIN, too: the peer sends it again (RFC 2018 8).
 void recvq_prune(struct tcp_conn *c);

@@ -58,6 +58,7 @@ bool flow_insert(struct flow_table *f, uint64_t hash, uint32_t index)
 	uint16_t tag = flow_tag(hash);
 	uint32_t first = flow_first(f, hash), second = flow_other(f, first, tag);
 
+	f->changes++;
 	if (f->bucket[second].used < f->bucket[first].used) {
 		uint32_t swap = first;
 		first = second;
@@ -77,6 +78,7 @@ void flow_remove(struct flow_table *f, uint64_t hash, uint32_t index)
 	uint16_t tag = flow_tag(hash);
 	uint32_t n = flow_first(f, hash);
 
+	f->changes++;
 	for (int turn = 0; turn < 2; turn++, n = flow_other(f, n, tag)) {
 		struct flow_bucket *b = &f->bucket[n];
 

@@ -25,6 +25,7 @@ struct flow_table {
 	uint32_t mask;
 	struct hash_key key;
 	uint32_t used;
+	uint32_t changes; // how often something was put in or taken out
 };
 
 // entries: most that will ever be in it. 0 or -ENOMEM.

@@ -36,7 +36,7 @@ struct tcp_options {
 	uint8_t wscale; // 0..14
 	uint8_t n_sack;
 	uint32_t tsval, tsecr;
-	struct sack_block sack[SACK_MAX]; // as they came: nothing about them is checked
+	struct sack_block sack[SACK_MAX]; // n_sack of them, as they came: nothing about them is checked
 };
 
 #define OPT_TS_LEN  12 // with its padding
@@ -50,6 +50,13 @@ void options_parse(struct tcp_options *o, const uint8_t *p, uint32_t n);
 uint32_t options_put_mss(uint8_t *p, uint16_t mss);
 uint32_t options_put_wscale(uint8_t *p, uint8_t shift);
 uint32_t options_put_ts(uint8_t *p, uint32_t tsval, uint32_t tsecr);
+// The same into words of a header that is composed as such.
+static inline void options_words_ts(uint32_t *w, uint32_t tsval, uint32_t tsecr)
+{
+	w[0] = 0x0a080101; // no operation twice, kind 8, length 10
+	w[1] = __builtin_bswap32(tsval);
+	w[2] = __builtin_bswap32(tsecr);
+}
 uint32_t options_put_sack_ok(uint8_t *p);
 uint32_t options_put_sack(uint8_t *p, const struct sack_block *v, unsigned n); // n: 1..SACK_MAX
 

@@ -389,8 +389,59 @@ static void payload_input(struct tcp *t, struct tcp_conn *c, struct segment *s)
 		fin_input(t, c);
 }
 
+// The common case (header prediction, as V. Jacobson's): payload that is next in order and fits, in one buffer,
+// with an acknowledgement of all that is under way, or of nothing new, on a connection about which nothing is
+// in doubt. What the steps below would come to, in one. False: nothing was done.
+#define FLAGS_UNUSUAL                                                                                          \
+	(CONN_ORPHAN | CONN_FIN_SEEN | CONN_FIN_AHEAD | CONN_FIN_QUEUED | CONN_RESEND | CONN_PERSIST |         \
+	 CONN_SND_FULL | CONN_RECOVERY | CONN_TLP | CONN_REO)
+
+static bool request_input(struct tcp *t, struct tcp_conn *c, struct segment *s)
+{
+	const uint8_t kinds = TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK | TCP_ECE | TCP_CWR;
+	bool ts = c->flags & CONN_TS, sack = c->flags & CONN_SACK, acks = s->ack != c->snd_una;
+
+	if (c->state != TCP_ESTABLISHED || (s->flags & kinds) != TCP_ACK || s->seq != c->rcv_nxt ||
+	    s->len == 0 || s->ack != c->snd_max || seq_gt(s->seq + s->len, c->rcv_adv) ||
+	    (c->flags & FLAGS_UNUSUAL) || (c->more & (MORE_ECN | MORE_SEARCH)) || c->kept || c->retries ||
+	    c->ooo_count || pkt_chained(s->pkt))
+		return false;
+	if (s->opt.has_ts != ts || (ts && seq_lt(s->opt.tsval, c->ts_recent)) ||
+	    (sack && (s->opt.n_sack || c->dsack.lo != c->dsack.hi)) || !recvq_ample(c))
+		return false;
+
+	if (ts && c->last_ack == s->seq)
+		c->ts_recent = s->opt.tsval;
+	c->last_rx = tick_now(t);
+	if (acks) {
+		uint32_t bytes = s->ack - c->snd_una;
+
+		rtt_measure(t, c, s);
+		conn_progress(c);
+		if (sack) {
+			rack_ack(t, c, s);
+		} else {
+			c->snd_una = c->snd_nxt = s->ack;
+			sendq_acked(c, s->ack);
+			loss_acked(t, c, bytes, bytes);
+			c->due_rexmt = 0;
+		}
+		if (c->snd_nxt != c->snd_end || (sack && c->lost))
+			conn_dirty(c);
+	}
+	window_update(c, s, acks);
+	recvq_in_order(c, segment_strip(s), s->payload);
+	if (seq_ge(c->rcv_nxt, c->rcv_mark))
+		window_tune(c);
+	conn_notify(c, EV_READABLE);
+	ack_schedule(t, c, true, false);
+	return true;
+}
+
 void conn_input(struct tcp *t, struct tcp_conn *c, struct segment *s)
 {
+	if (__builtin_expect(!t->conf.long_way, 1) && request_input(t, c, s))
+		return;
 	if (c->state == TCP_SYN_SENT) {
 		syn_sent_input(t, c, s);
 		return;

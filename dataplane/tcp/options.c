@@ -1,4 +1,5 @@
 #include "tcp/header.h"
+#include <stddef.h>
 #include <string.h>
 
 #define OPT_END    0
@@ -60,7 +61,9 @@ static void option_parse(struct tcp_options *o, const uint8_t *p, uint32_t n)
 
 void options_parse(struct tcp_options *o, const uint8_t *p, uint32_t n)
 {
-	*o = (struct tcp_options){0};
+	memset(o, 0, offsetof(struct tcp_options, sack));
+	if (n == 0)
+		return;
 	// Nearly every segment of an established connection looks like this (RFC 7323 appendix A).
 	if (n == OPT_TS_LEN && p[0] == OPT_NOP && p[1] == OPT_NOP && p[2] == OPT_TS && p[3] == 10) {
 		o->has_ts = true;

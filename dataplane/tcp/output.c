@@ -5,6 +5,7 @@
 
 #define QUEUE_SPARE 64  // packets
 #define TSO_LEAST   512 // bytes of a segment: devices refuse to cut very small ones
+#define IDLE_TICKS  (CONN_RTO_MIN >> TICK_SHIFT)
 
 static void header_put(struct tcp_conn *c, struct pkt *p, uint32_t seq, uint8_t flags, uint16_t wnd,
 		       const uint8_t *options, uint32_t n)
@@ -54,12 +55,39 @@ static void acked_by(struct tcp_conn *c)
 		c->due_delack = 0;
 }
 
+// Header and all that a segment says beside its payload, which is p's data; n: the header's bytes, of which
+// those behind timestamps are in h already. As words: what was written as bytes could not be read back as words
+// at once.
+static inline __attribute__((always_inline)) void segment_put(struct tcp *t, struct tcp_conn *c, struct pkt *p,
+							      uint32_t *h, uint32_t n, uint32_t seq,
+							      uint8_t flags, uint8_t tos,
+							      struct checksum_tail sum)
+{
+	uint32_t wnd = flags & TCP_RST ? 0 : window_offer(c), ends;
+
+	memcpy(&ends, &c->local_port, sizeof(ends));
+	ends = __builtin_bswap32(ends);
+	h[0] = ends << 16 | ends >> 16;
+	h[1] = htonl(seq);
+	h[2] = flags & TCP_ACK ? htonl(c->rcv_nxt) : 0;
+	h[3] = n << 2 | (uint32_t)flags << 8 | (uint32_t)htons((uint16_t)wnd) << 16;
+	h[4] = 0;
+	if (c->flags & CONN_TS)
+		options_words_ts(h + 5, conn_tsval(t, c->ts_offset), c->ts_recent);
+	c->last_ack = c->rcv_nxt;
+	tcp_count(t, flags & TCP_RST ? CTR_tcp_reset_tx : CTR_tcp_tx);
+	net_output_tcp(t->net, &c->path, p, h, n / 4, tos, sum);
+}
+
+static uint32_t header_size(const struct tcp_conn *c)
+{
+	return c->flags & CONN_TS ? TCP_HEADER + OPT_TS_LEN : TCP_HEADER;
+}
+
 // A segment with len bytes of the send queue from seq on. False: no buffer; it is tried again by timer.
 static bool segment_send(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint32_t len, uint8_t flags)
 {
-	uint8_t options[OPT_MAX];
-	uint32_t n =
-		c->flags & CONN_TS ? options_put_ts(options, conn_tsval(t, c->ts_offset), c->ts_recent) : 0;
+	uint32_t h[TCP_HEADER_MAX / 4], n = header_size(c);
 	bool sack = sack_due(c) && !(flags & TCP_RST);
 	struct checksum_tail sum = {0};
 	uint8_t tos = 0;
@@ -68,10 +96,9 @@ static bool segment_send(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint32
 	if (sack && len == 0) {
 		struct sack_block v[SACK_MAX];
 		unsigned blocks = recvq_sack(c, v, c->flags & CONN_TS ? SACK_MAX - 1 : SACK_MAX);
-		n += options_put_sack(options + n, v, blocks);
+		n += options_put_sack((uint8_t *)h + n, v, blocks);
 	}
-	struct pkt *p = len ? sendq_packet(t, c, seq, len, NET_HEADERS + TCP_HEADER + n, &sum)
-			    : pkt_alloc(t->net->pool);
+	struct pkt *p = len ? sendq_packet(t, c, seq, len, NET_HEADERS + n, &sum) : pkt_alloc(t->net->pool);
 
 	if (!p) {
 		no_buffer(t, c);
@@ -79,14 +106,11 @@ static bool segment_send(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint32
 	}
 	if ((c->more & MORE_ECN) && !(flags & TCP_RST))
 		flags |= ecn_flags(c, len && seq_ge(seq, c->snd_max) && !(c->flags & CONN_PROBE_DUE), &tos);
-	header_put(c, p, seq, flags, flags & TCP_RST ? 0 : window_offer(c), options, n);
 	if (sack && len == 0)
 		c->dsack = (struct sack_block){0};
 	if (!sack || len == 0)
 		acked_by(c);
-	c->last_ack = c->rcv_nxt;
-	tcp_count(t, flags & TCP_RST ? CTR_tcp_reset_tx : CTR_tcp_tx);
-	net_output_summed(t->net, &c->path, p, tos, sum);
+	segment_put(t, c, p, h, n, seq, flags, tos, sum);
 	return true;
 }
 
@@ -480,10 +504,62 @@ static bool data_send(struct tcp *t, struct tcp_conn *c)
 	return true;
 }
 
+// The common case, all that is there to be sent is one buffer, nothing is under way, and nothing is in doubt:
+// what the steps below would come to, in one. False: nothing was done.
+#define STATES_USUAL (1u << TCP_ESTABLISHED | 1u << TCP_CLOSE_WAIT | 1u << TCP_FIN_WAIT_1 | 1u << TCP_LAST_ACK)
+#define FLAGS_UNUSUAL                                                                                          \
+	(CONN_SYN_DUE | CONN_RESEND | CONN_PERSIST | CONN_PROBE_DUE | CONN_RECOVERY | CONN_NO_BUFFER |         \
+	 CONN_PTO_DUE | CONN_REO | CONN_TLP)
+
+static bool answer_send(struct tcp *t, struct tcp_conn *c)
+{
+	uint32_t nxt = c->snd_nxt, len = c->snd_end - nxt, n = header_size(c), h[(TCP_HEADER + OPT_TS_LEN) / 4];
+	bool sack = c->flags & CONN_SACK, fin = c->flags & CONN_FIN_QUEUED;
+	struct pkt *p = c->snd_head;
+
+	if (!(STATES_USUAL >> c->state & 1) || (c->flags & FLAGS_UNUSUAL) ||
+	    (c->more & (MORE_ECN | MORE_SEARCH)) || c->mtu_at || c->due_rexmt || nxt != c->snd_una ||
+	    nxt != c->snd_max || !p || p != c->snd_tail || tick_now(t) - c->last_tx > IDLE_TICKS)
+		return false;
+	struct sendq_item *it = sendq_item(p);
+	if (it->seq != nxt || len > c->mss || len >= c->snd_wnd || len >= c->cwnd ||
+	    t->net->tx[c->path.port].n >= NET_TXQ - QUEUE_SPARE || it->off < NET_HEADERS + n ||
+	    !pkt_exclusive(p) || (sack ? sack_due(c) || c->lost || c->sacked : c->dupacks))
+		return false;
+
+	uint32_t end = nxt + len + fin, us = (uint32_t)(t->now / 1000);
+	struct checksum_tail sum = {it->sum, it->summed ? it->len : 0};
+
+	conn_progress(c); // what is sent now has waited for nothing
+	pkt_set_view(p, it->off, it->len);
+	pkt_ref(p);
+	tcp_count(t, CTR_tcp_in_place);
+	c->snd_cur = p;
+	acked_by(c);
+	segment_put(t, c, p, h, n, nxt, data_flags(c, nxt + len, fin), 0, sum);
+	if (!(c->flags & CONN_RTT)) {
+		c->flags |= CONN_RTT;
+		c->rtt_seq = end;
+		c->rtt_at = us;
+	}
+	if (sack) {
+		c->rack_rtt = 0;
+		c->fack = nxt;
+		board_sent(c, nxt, c->snd_end, us);
+	}
+	c->count_out += len;
+	c->snd_nxt = c->snd_max = end;
+	c->last_tx = tick_now(t);
+	conn_set_rto(t, c);
+	return true;
+}
+
 void conn_output(struct tcp *t, struct tcp_conn *c)
 {
 	bool ok = true;
 
+	if (__builtin_expect(!t->conf.long_way, 1) && answer_send(t, c))
+		return;
 	c->flags &= ~CONN_NO_BUFFER;
 	switch (c->state) {
 	case TCP_CLOSED:

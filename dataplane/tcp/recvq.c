@@ -19,7 +19,7 @@ static struct recvq_item *item(const struct pkt *p)
 	return recvq_item(p);
 }
 
-static void in_order(struct tcp_conn *c, struct pkt *p, struct checksum_tail sum)
+void recvq_in_order(struct tcp_conn *c, struct pkt *p, struct checksum_tail sum)
 {
 	uint32_t n = pkt_len(p);
 	struct pkt *tail = c->rcv_tail;
@@ -48,6 +48,12 @@ static bool full(const struct tcp_conn *c)
 {
 	return c->rcv_held > 4 * c->rcv_buf ||
 	       (c->tcp->held >= c->tcp->conf.buffer_memory && c->rcv_held >= HOLD_FLOOR);
+}
+
+bool recvq_ample(const struct tcp_conn *c)
+{
+	return c->rcv_held <= HELD_SHORT && c->rcv_held <= 4 * c->rcv_buf &&
+	       c->tcp->held < c->tcp->conf.buffer_memory;
 }
 
 // What is out of order must not keep out what comes next. False: that was not the reason.
@@ -98,7 +104,7 @@ static void recvq_add_one(struct tcp *t, struct tcp_conn *c, struct pkt *p, uint
 	if (sum.len != pkt_len(p)) // it was trimmed
 		sum.len = 0;
 	if (seq == c->rcv_nxt)
-		in_order(c, p, sum);
+		recvq_in_order(c, p, sum);
 	else
 		ooo_add(t, c, p, seq);
 }
@@ -114,7 +120,7 @@ static void run_in_order(struct tcp_conn *c, struct pkt *p)
 		old -= skip;
 		pkt_adj(p, skip);
 		if (pkt_len(p))
-			in_order(c, p, (struct checksum_tail){0});
+			recvq_in_order(c, p, (struct checksum_tail){0});
 		else
 			pkt_free(p);
 		p = next;
@@ -202,6 +208,11 @@ static uint32_t recvq_room(const struct tcp_conn *c)
 uint32_t recvq_window(const struct tcp_conn *c)
 {
 	uint32_t offered = seq_gt(c->rcv_adv, c->rcv_nxt) ? c->rcv_adv - c->rcv_nxt : 0;
+
+	// Less than a segment was taken of it: there cannot be a step more. (A step is a quarter of the limit,
+	// if that is less than a segment.)
+	if (c->mss <= OFFER_FLOOR / 4 && c->rcv_buf >= 2u * c->mss && c->rcv_buf < offered + c->mss)
+		return offered;
 	uint32_t room = recvq_room(c), half = recvq_limit(c) / 4, step = half < c->mss ? half : c->mss;
 
 	return room >= offered + step ? room : offered;

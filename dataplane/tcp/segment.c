@@ -26,6 +26,8 @@ static bool checksum_right(const struct net_seg *n)
 	uint64_t sum = checksum_pseudo(n, pkt_chain_len(n->pkt));
 	bool odd = false;
 
+	if (!pkt_chained(n->pkt))
+		return checksum_fold(checksum_add(sum, pkt_data(n->pkt), pkt_len(n->pkt))) == 0;
 	for (const struct pkt *p = n->pkt; p; p = pkt_next(p)) {
 		if (!odd) {
 			sum = checksum_add(sum, pkt_data(p), pkt_len(p));
@@ -51,7 +53,7 @@ static bool header_gather(struct tcp *t, struct net_seg *n)
 	uint32_t len = pkt_len(n->pkt);
 	struct pkt *whole;
 
-	if (!pkt_next(n->pkt))
+	if (!pkt_chained(n->pkt))
 		return true;
 	if (len >= TCP_HEADER && len >= header_length((const struct tcp_header *)pkt_data(n->pkt)))
 		return true;
@@ -66,13 +68,17 @@ static bool header_gather(struct tcp *t, struct net_seg *n)
 bool segment_parse(struct tcp *t, struct net_seg *n, struct segment *s)
 {
 	const struct tcp_header *h;
+	uint32_t len, header;
 
-	*s = (struct segment){.net = n};
+	s->net = n;
+	s->pkt = NULL;
+	s->payload = (struct checksum_tail){0};
 	if (!header_gather(t, n) || pkt_len(n->pkt) < TCP_HEADER)
 		goto bad;
 	h = (const struct tcp_header *)pkt_data(n->pkt);
-	s->header = header_length(h);
-	if (s->header < TCP_HEADER || s->header > pkt_len(n->pkt) || h->src == 0 || h->dst == 0)
+	len = pkt_chain_len(n->pkt);
+	header = header_length(h);
+	if (header < TCP_HEADER || header > pkt_len(n->pkt) || h->src == 0 || h->dst == 0)
 		goto bad;
 	if (!n->checked && !checksum_right(n)) {
 		tcp_count(t, CTR_tcp_bad_checksum);
@@ -80,10 +86,10 @@ bool segment_parse(struct tcp *t, struct net_seg *n, struct segment *s)
 	}
 	// All of it sums up to nothing, so that the payload is what the rest is not. A device may call a
 	// checksum right that was never computed.
-	if (!n->checked && pkt_len(n->pkt) >= SUM_KEPT && !pkt_next(n->pkt))
+	if (len >= SUM_KEPT && !n->checked && !pkt_chained(n->pkt))
 		s->payload = (struct checksum_tail){
-			.sum = checksum_fold(checksum_add(checksum_pseudo(n, pkt_len(n->pkt)), h, s->header)),
-			.len = (uint16_t)(pkt_len(n->pkt) - s->header)};
+			.sum = checksum_fold(checksum_add(checksum_pseudo(n, len), h, header)),
+			.len = (uint16_t)(len - header)};
 	s->pkt = n->pkt;
 	s->src_port = ntohs(h->src);
 	s->dst_port = ntohs(h->dst);
@@ -91,8 +97,9 @@ bool segment_parse(struct tcp *t, struct net_seg *n, struct segment *s)
 	s->ack = ntohl(h->ack);
 	s->wnd = ntohs(h->wnd);
 	s->flags = h->flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_PSH | TCP_ACK | TCP_ECE | TCP_CWR);
-	s->len = pkt_chain_len(n->pkt) - s->header;
-	options_parse(&s->opt, (const uint8_t *)(h + 1), s->header - TCP_HEADER);
+	s->header = (uint8_t)header;
+	s->len = len - header;
+	options_parse(&s->opt, (const uint8_t *)(h + 1), header - TCP_HEADER);
 	s->hash = flow_hash(&t->flows, n->dst, n->src, s->dst_port, s->src_port);
 	return true;
 bad:

@@ -157,17 +157,28 @@ void tcp_destroy(struct tcp *t)
 	time_wait_clear(t);
 }
 
-static void segment_input(struct tcp *t, struct segment *s)
+static inline bool ends_are(const struct flow_ends *e, const struct segment *s)
 {
-	uint32_t index = flow_find(t, s->hash, s->net->dst, s->net->src, s->dst_port, s->src_port);
+	return addr_eq(e->remote, s->net->src) && addr_eq(e->local, s->net->dst) &&
+	       e->local_port == s->dst_port && e->remote_port == s->src_port;
+}
 
+// guess: what the table had for its tag, and where nothing was put in or taken out since it mostly is right.
+static void segment_input(struct tcp *t, struct segment *s, uint32_t guess)
+{
 	tcp_count(t, CTR_tcp_rx);
-	if (index == FLOW_NONE)
-		listen_input(t, s, 0);
-	else if (index < t->conns.capacity)
-		conn_input(t, conn_at(t, index), s);
-	else
-		time_wait_input(t, flow_object(t, index), s);
+	if (guess < t->conns.capacity && ends_are((const struct flow_ends *)conn_at(t, guess), s)) {
+		conn_input(t, conn_at(t, guess), s);
+	} else {
+		uint32_t index = flow_find(t, s->hash, s->net->dst, s->net->src, s->dst_port, s->src_port);
+
+		if (index == FLOW_NONE)
+			listen_input(t, s, 0);
+		else if (index < t->conns.capacity)
+			conn_input(t, conn_at(t, index), s);
+		else
+			time_wait_input(t, flow_object(t, index), s);
+	}
 	if (s->pkt)
 		pkt_free_chain(s->pkt);
 }
@@ -175,7 +186,9 @@ static void segment_input(struct tcp *t, struct segment *s)
 void tcp_input(void *tcp, struct net_seg *v, unsigned n)
 {
 	struct segment seg[NET_BURST];
+	uint32_t guess[NET_BURST];
 	struct tcp *t = tcp;
+	uint32_t changes = t->flows.changes;
 
 	// The burst goes through three passes, so that table and connections are on their way into the cache
 	// before they are needed.
@@ -188,9 +201,9 @@ void tcp_input(void *tcp, struct net_seg *v, unsigned n)
 	for (unsigned i = 0; i < n; i++) {
 		if (!seg[i].pkt)
 			continue;
-		uint32_t index = flow_guess(&t->flows, seg[i].hash);
-		if (index != FLOW_NONE) {
-			const char *object = flow_object(t, index);
+		guess[i] = flow_guess(&t->flows, seg[i].hash);
+		if (guess[i] != FLOW_NONE) {
+			const char *object = flow_object(t, guess[i]);
 			__builtin_prefetch(object);
 			__builtin_prefetch(object + 64);
 			__builtin_prefetch(object + 128);
@@ -198,7 +211,7 @@ void tcp_input(void *tcp, struct net_seg *v, unsigned n)
 	}
 	for (unsigned i = 0; i < n; i++)
 		if (seg[i].pkt)
-			segment_input(t, &seg[i]);
+			segment_input(t, &seg[i], t->flows.changes == changes ? guess[i] : FLOW_NONE);
 }
 
 bool tcp_owns_timer(const struct tcp *t, const struct timer *timer)

@@ -130,6 +130,7 @@ struct tcp_config {
 	uint64_t holder_time;
 	const struct address_list *addresses; // who is denied gets no answer; NULL: nobody is
 	bool no_sack;                         // neither offer nor take SACK (RFC 2018)
+	bool long_way;                        // no short cut for the common case: for tests, which compare
 	tcp_listen_fn *listen;
 	void *listen_ctx;
 	const struct steer *steer[SNAP_PORTS_MAX]; // of each port

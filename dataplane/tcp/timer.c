@@ -16,6 +16,8 @@ uint64_t conn_rto(const struct tcp_conn *c)
 {
 	uint64_t rto;
 
+	if (c->srtt && c->backoff == 0 && (uint64_t)c->srtt + RTO_GRAIN + 4ull * c->rttvar < RTO_MIN / 1000)
+		return RTO_MIN;
 	if (c->srtt == 0) {
 		rto = (c->flags & (CONN_OPENED | CONN_SYN_AGAIN)) == (CONN_OPENED | CONN_SYN_AGAIN)
 			      ? RTO_AFTER_SYN

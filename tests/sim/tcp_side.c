@@ -80,6 +80,7 @@ void side_start(struct side *h)
 		h->conf.steer = &h->steer;
 		h->conf.learned = h->n_cpus > 1 ? learned : NULL;
 		h->conf.learned_ctx = h;
+		h->conf.tcp.long_way = s->long_way;
 		h->conf.tcp.on_state = told_state;
 		h->conf.tcp.on_state_ctx = h;
 		c->stack = cg_create(&h->conf, &err);
@@ -197,6 +198,7 @@ static bool transmit(struct side *h, struct cpu *c)
 
 	while (most && (n = cg_output(c->stack, v, most))) {
 		for (unsigned i = 0; i < n; i++) {
+			s->digest = hash_mix(s->digest ^ s->now, digest(v[i]) ^ h->id);
 			packet_out(h, v[i]);
 			if (!fate->hold || random_below(&s->r, 3) || h->n_held == 64)
 				pkt_free_chain(v[i]);

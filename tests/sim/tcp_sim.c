@@ -1,5 +1,6 @@
 // tcp_sim [--runs N] [--seed S] [--from K]     schedules K to K+N-1 that follow from S
 // tcp_sim --replay NUMBER [--trace 1]          one schedule again, by the number that was printed
+//         [--long 1]                           without the short cuts for what is common
 // tcp_sim --regressions FILE                   those that once failed: numbers at the beginning of lines
 // --no-tso 1                                   no card cuts segments; regressions play both ways
 #include "tests/sim/tcp_sim.h"
@@ -14,6 +15,7 @@
 #define SCHEDULE_LIMIT 60    // seconds; milliseconds are usual
 #define TURNS_MAX      10000 // without any time passing
 #define TELL_MAX       50    // violations printed
+#define COMPARE        8     // one schedule in so many goes both ways
 
 void sim_violation(struct sim *s, const char *fmt, ...)
 {
@@ -90,11 +92,12 @@ static void sum_up(struct sim *s)
 	}
 }
 
-static void schedule_run(struct sim *s, uint64_t seed)
+static void play(struct sim *s, uint64_t seed)
 {
 	struct frame *f;
 
 	s->seed = seed;
+	s->digest = 1;
 	s->begun_with = s->violations;
 	random_seed(&s->r, seed);
 	memset(s->link, 0, sizeof(s->link));
@@ -137,6 +140,40 @@ static void schedule_run(struct sim *s, uint64_t seed)
 	side_stop(&s->side[1]);
 	wire_fini(&s->wire);
 	sum_up(s);
+}
+
+// The short cuts for what is common are to come to what the long way does, to the last bit and at the same
+// time.
+static void ways_compare(struct sim *s, uint64_t seed)
+{
+	static struct totals before;
+	uint64_t digest = s->digest;
+
+	before = s->total;
+	memset(&s->total, 0, sizeof(s->total));
+	s->long_way = true;
+	play(s, seed);
+	s->long_way = false;
+	if (s->digest != digest)
+		sim_violation(s, "the short way sends something else than the long way");
+	for (unsigned i = 0; i < CTR_COUNT; i++)
+		if (s->total.counters[i] != s->last[i])
+			sim_violation(s, "the short way counts %" PRIu64 " for %s, the long way %" PRIu64,
+				      s->last[i], counter_info[i].name, s->total.counters[i]);
+	s->total = before;
+}
+
+static void schedule_run(struct sim *s, uint64_t seed)
+{
+	static uint64_t before[CTR_COUNT];
+	uint64_t violations = s->violations;
+
+	memcpy(before, s->total.counters, sizeof(before));
+	play(s, seed);
+	for (unsigned i = 0; i < CTR_COUNT; i++)
+		s->last[i] = s->total.counters[i] - before[i];
+	if (seed % COMPARE == 0 && s->violations == violations)
+		ways_compare(s, seed);
 }
 
 static void report(const struct sim *s)
@@ -234,6 +271,7 @@ int main(int argc, char **argv)
 #endif
 	s.no_tso = number(option(argc, argv, "--no-tso"), 0);
 	s.trace = number(option(argc, argv, "--trace"), 0);
+	s.long_way = option(argc, argv, "--long") != NULL;
 	if (replay)
 		schedule_run(&s, number(replay, 0));
 	else if (file)

@@ -144,7 +144,9 @@ struct sim {
 	bool gentle;  // nothing is lost, and reordering stays within a quarter of min_rtt
 	bool doomed;  // not everything can go through
 	bool trace;
-	bool no_tso; // whatever the plan says
+	bool no_tso;     // whatever the plan says
+	bool long_way;   // of the stacks: no short cut for the common case
+	uint64_t digest; // of all that the sides have sent
 	uint64_t violations, begun_with;
 	struct totals {
 		uint64_t schedules, pairs, bytes, packets, lost, reordered, duplicated, corrupted, too_big,
@@ -153,6 +155,7 @@ struct sim {
 		uint64_t state[TCP_STATES][TCP_STATES];
 		uint64_t counters[CTR_COUNT];
 	} total;
+	uint64_t last[CTR_COUNT]; // of the last schedule
 };
 
 void sim_violation(struct sim *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
