@@ -1,4 +1,5 @@
 #include "blob.h"
+#include "base/hash.h"
 #include <stdlib.h>
 
 static bool blob_grow(struct blob *b, size_t need)
@@ -50,13 +51,50 @@ struct snap_ref blob_add(struct blob *b, const void *records, size_t count, size
 	return blob_append(b, records, count * size_each, 8, count);
 }
 
+// Where such a text stands, or the empty slot that it would have.
+static struct snap_ref *text_slot(const struct blob *b, struct snap_ref *slots, uint32_t n_slots, const char *s,
+				  size_t n)
+{
+	for (uint32_t i = (uint32_t)hash64(s, n);; i++) {
+		struct snap_ref *t = &slots[i & (n_slots - 1)];
+
+		if (t->n == 0 || (t->n == n && memcmp(b->p + t->off, s, n) == 0))
+			return t;
+	}
+}
+
+static bool texts_grow(struct blob *b)
+{
+	uint32_t n = b->text_slots ? 2 * b->text_slots : 1024;
+	struct snap_ref *more = calloc(n, sizeof(*more));
+
+	if (!more)
+		return false;
+	for (uint32_t i = 0; i < b->text_slots; i++)
+		if (b->texts[i].n)
+			*text_slot(b, more, n, b->p + b->texts[i].off, b->texts[i].n) = b->texts[i];
+	free(b->texts);
+	b->texts = more;
+	b->text_slots = n;
+	return true;
+}
+
 struct snap_ref blob_text(struct blob *b, const char *s, size_t n)
 {
-	if (n > UINT32_MAX) {
+	struct snap_ref *t, none = {0, 0};
+
+	if (n == 0 || b->failed)
+		return none;
+	if (n > UINT32_MAX || (2 * b->n_texts >= b->text_slots && !texts_grow(b))) {
 		b->failed = true;
-		return (struct snap_ref){0, 0};
+		return none;
 	}
-	return blob_append(b, s, n, 1, n);
+	t = text_slot(b, b->texts, b->text_slots, s, n);
+	if (t->n)
+		return *t;
+	*t = blob_append(b, s, n, 1, n);
+	b->n_texts += t->n != 0;
+	return *t;
 }
 
 void blob_pad(struct blob *b, size_t align)
@@ -67,5 +105,6 @@ void blob_pad(struct blob *b, size_t align)
 void blob_free(struct blob *b)
 {
 	free(b->p);
+	free(b->texts);
 	*b = (struct blob){0};
 }

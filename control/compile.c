@@ -447,7 +447,7 @@ static void job_action(struct job *j, const struct conf_route *r, struct snap_ro
 	out->action = ACTION_TO;
 	if (r->respond.head.given) {
 		out->action = ACTION_RESPOND;
-		out->status = (uint32_t)r->respond.status.v;
+		out->status = (uint16_t)r->respond.status.v;
 		if (r->respond.body.n)
 			out->content_type = text_add(j, &r->respond.content_type);
 		out->body = text_add(j, &r->respond.body);
@@ -458,7 +458,7 @@ static void job_action(struct job *j, const struct conf_route *r, struct snap_ro
 		out->body = versions_document(j->b, &j->c->root, &r->list_versions);
 	} else if (r->redirect.head.given) {
 		out->action = ACTION_REDIRECT;
-		out->status = (uint32_t)r->redirect.status.v;
+		out->status = (uint16_t)r->redirect.status.v;
 		if (template_is(&r->redirect.location))
 			out->location_pieces = template_add(j->b, &r->redirect.location, TEMPLATE_LOCATION, r);
 		else
@@ -493,7 +493,7 @@ static void job_sticky(struct job *j, const struct conf_sticky *k, struct snap_r
 		return;
 	out->sticky = (uint8_t)(k->by.v + 1);
 	out->sticky_age = (uint32_t)(k->age.v / 1000000000);
-	out->sticky_secure = (uint32_t)k->secure.v;
+	out->sticky_secure = (uint8_t)k->secure.v;
 	if (k->name.s)
 		out->sticky_name = text_add(j, &k->name);
 	else if (out->sticky == STICKY_COOKIE)
@@ -546,7 +546,7 @@ static int job_route(struct job *j, const struct conf_route *r, struct snap_rout
 		.stat_slot = region_name_slot(region_routes(j->r), STATS_ROUTES, r->name.s),
 		.timeout = r->timeout.v,
 		.per_try = r->per_try.v || r->timeout.v ? r->per_try.v : PATIENCE,
-		.attempts = (uint32_t)r->attempts.v,
+		.attempts = (uint8_t)r->attempts.v,
 		.host_text = text_add(j, &m->host),
 		.path_text = path_text(j, m),
 		.path = path_policy(&r->path_policy),
@@ -638,6 +638,7 @@ static int job_routes(struct job *j)
 	}
 	for (uint32_t i = 0; i < l->n; i++)
 		out[i].host = host_index(j, &r[i].match.host);
+	blob_pad(j->b, CACHE_LINE_BYTES);
 	j->head.routes = blob_add(j->b, out, l->n, sizeof(*out));
 	j->head.regexes = expressions_add(j->b, j->expressions);
 	err = j->expressions->full ? fail(j, "more than 4096 different regular expressions") : 0;

@@ -3,11 +3,14 @@
 #include "route/route.h"
 #include <stdlib.h>
 
-#define NONE             UINT32_MAX
-#define CACHE_LINE_BYTES 64
+#define NONE UINT32_MAX
 
 // A node while it is built: its routes hang in lists by index (each route stands in one list only).
 struct node {
+	uint64_t hash;     // routekey_edge() of its way
+	struct slice text; // its segment
+	uint32_t parent;   // NONE: it is a root
+	uint32_t place;    // in the snapshot
 	uint32_t param;
 	uint32_t best;
 	uint32_t exact, exact_last;
@@ -15,25 +18,19 @@ struct node {
 	uint32_t rest, rest_last;
 };
 
-struct edge {
-	struct slice text;
-	uint64_t hash;
-	uint32_t parent, child;
-};
-
 struct host {
 	char key[ROUTE_HOST_MAX];
 	uint32_t n;
 	uint32_t root;
+	uint32_t place; // in the snapshot
 	uint64_t hash;
 };
 
 struct builder {
 	struct node *nodes;
 	uint32_t n_nodes;
-	struct edge *edges;
-	uint32_t n_edges;
-	uint32_t *edge_index; // open addressing over edges, 1 + index; 0 is empty
+	uint32_t n_edges;     // nodes that are no roots
+	uint32_t *edge_index; // those that segments lead to, open addressing, 1 + index; 0 is empty
 	uint32_t edge_mask;
 	struct host *hosts;
 	uint32_t n_hosts;
@@ -144,9 +141,19 @@ const char *routetable_check(const struct route_pattern *p)
 	return NULL;
 }
 
-static uint32_t node_new(struct builder *b)
+static uint32_t node_new(struct builder *b, uint32_t parent, struct slice text, uint64_t hash)
 {
-	b->nodes[b->n_nodes] = (struct node){0, NONE, NONE, NONE, NONE, NONE, NONE, NONE};
+	b->nodes[b->n_nodes] = (struct node){.hash = hash,
+					     .text = text,
+					     .parent = parent,
+					     .best = NONE,
+					     .exact = NONE,
+					     .exact_last = NONE,
+					     .prefix = NONE,
+					     .prefix_last = NONE,
+					     .rest = NONE,
+					     .rest_last = NONE};
+	b->n_edges += parent != NONE;
 	return b->n_nodes++;
 }
 
@@ -164,7 +171,7 @@ static uint32_t host_root(struct builder *b, struct slice text)
 			return o->root;
 	}
 	b->host_index[slot] = ++b->n_hosts;
-	return h->root = node_new(b);
+	return h->root = node_new(b, NONE, slice_of("", 0), h->hash);
 }
 
 static uint32_t node_child(struct builder *b, uint32_t parent, struct slice text)
@@ -174,22 +181,22 @@ static uint32_t node_child(struct builder *b, uint32_t parent, struct slice text
 
 	if (segment_is_param(text)) {
 		if (!b->nodes[parent].param) {
-			uint32_t child = node_new(b);
+			uint32_t child = node_new(b, parent, slice_of(NULL, SNAP_PARAM),
+						  routekey_param(b->nodes[parent].hash));
 
 			b->nodes[parent].param = child;
 		}
 		return b->nodes[parent].param;
 	}
-	hash = routekey_edge(routekey_segment(text).hash, parent);
+	hash = routekey_edge(routekey_segment(text).hash, b->nodes[parent].hash);
 	for (slot = (uint32_t)hash & b->edge_mask; b->edge_index[slot]; slot = (slot + 1) & b->edge_mask) {
-		struct edge *e = &b->edges[b->edge_index[slot] - 1];
+		const struct node *v = &b->nodes[b->edge_index[slot] - 1];
 
-		if (e->hash == hash && e->parent == parent && slice_eq(e->text, text))
-			return e->child;
+		if (v->hash == hash && v->parent == parent && slice_eq(v->text, text))
+			return b->edge_index[slot] - 1;
 	}
-	b->edges[b->n_edges] = (struct edge){text, hash, parent, node_new(b)};
-	b->edge_index[slot] = ++b->n_edges;
-	return b->edges[b->n_edges - 1].child;
+	b->edge_index[slot] = 1 + node_new(b, parent, text, hash);
+	return b->edge_index[slot] - 1;
 }
 
 // Routes come in rising order, so that lists are ascending and the first one seen is a subtree's best.
@@ -227,69 +234,7 @@ static void route_insert(struct builder *b, const struct route_pattern *p, uint3
 	b->next[route] = NONE;
 }
 
-static struct snap_ref list_write(struct blob *blob, const struct builder *b, uint32_t first,
-				  const struct route_pattern *p, struct snap_take *scratch)
-{
-	uint32_t n = 0;
-
-	for (uint32_t r = first; r != NONE; r = b->next[r])
-		scratch[n++] =
-			(struct snap_take){r, p[r].methods | (p[r].conditions ? SNAP_TAKE_CONDITIONS : 0)};
-	return blob_add(blob, scratch, n, sizeof(*scratch));
-}
-
-static bool nodes_write(struct blob *blob, const struct builder *b, const struct route_pattern *p,
-			uint32_t n_routes, struct snapshot *header)
-{
-	struct snap_node *out = calloc(b->n_nodes + 1, sizeof(*out));
-	struct snap_take *scratch = calloc((size_t)n_routes + 1, sizeof(*scratch));
-
-	if (out && scratch) {
-		for (uint32_t i = 0; i < b->n_nodes; i++) {
-			const struct node *v = &b->nodes[i];
-
-			out[i] =
-				(struct snap_node){v->param, v->best, list_write(blob, b, v->exact, p, scratch),
-						   list_write(blob, b, v->prefix, p, scratch),
-						   list_write(blob, b, v->rest, p, scratch)};
-		}
-		blob_pad(blob, CACHE_LINE_BYTES);
-		header->nodes = blob_add(blob, out, b->n_nodes, sizeof(*out));
-	}
-	free(out);
-	free(scratch);
-	return out && scratch;
-}
-
-static bool edges_write(struct blob *blob, const struct builder *b, struct snapshot *header)
-{
-	uint32_t n = power_of_two_for(b->n_edges);
-	struct snap_edge *out = calloc(n, sizeof(*out));
-
-	if (!out)
-		return false;
-	for (uint32_t i = 0; i < b->n_edges; i++) {
-		const struct edge *e = &b->edges[i];
-		uint32_t slot = (uint32_t)e->hash & (n - 1);
-
-		while (out[slot].child)
-			slot = (slot + 1) & (n - 1);
-		out[slot] = (struct snap_edge){.parent = e->parent,
-					       .child = e->child,
-					       .tag = (uint32_t)(e->hash >> 32),
-					       .n = (uint32_t)e->text.n};
-		if (e->text.n > sizeof(out->w))
-			out[slot].off = blob_text(blob, e->text.p, e->text.n).off;
-		else
-			memcpy(out[slot].w, e->text.p, e->text.n);
-	}
-	blob_pad(blob, CACHE_LINE_BYTES);
-	header->edges = blob_add(blob, out, n, sizeof(*out));
-	free(out);
-	return true;
-}
-
-static bool hosts_write(struct blob *blob, const struct builder *b, struct snapshot *header)
+static bool hosts_write(struct blob *blob, struct builder *b, struct snapshot *header)
 {
 	uint32_t n = power_of_two_for(b->n_hosts);
 	struct snap_host *out = calloc(n, sizeof(*out));
@@ -298,12 +243,13 @@ static bool hosts_write(struct blob *blob, const struct builder *b, struct snaps
 		return false;
 	header->host_any = header->host_suffixes = 0;
 	for (uint32_t i = 0; i < b->n_hosts; i++) {
-		const struct host *h = &b->hosts[i];
+		struct host *h = &b->hosts[i];
 		uint32_t slot = (uint32_t)h->hash & (n - 1);
 
 		while (out[slot].used)
 			slot = (slot + 1) & (n - 1);
-		out[slot] = (struct snap_host){.hash = h->hash, .root = h->root, .used = 1, .n = h->n};
+		out[slot] = (struct snap_host){.hash = h->hash, .root = slot, .used = 1, .n = h->n};
+		h->place = slot;
 		if (h->n > sizeof(out->text))
 			out[slot].off = blob_text(blob, h->key, h->n).off;
 		else
@@ -317,6 +263,86 @@ static bool hosts_write(struct blob *blob, const struct builder *b, struct snaps
 	header->hosts = blob_add(blob, out, n, sizeof(*out));
 	free(out);
 	return true;
+}
+
+static union snap_takes list_write(struct blob *blob, const struct builder *b, uint32_t first,
+				   const struct route_pattern *p, struct snap_take *scratch)
+{
+	union snap_takes t = {.list = {0, 0}};
+	uint32_t n = 0;
+
+	for (uint32_t r = first; r != NONE; r = b->next[r])
+		scratch[n++] =
+			(struct snap_take){r, p[r].methods | (p[r].conditions ? SNAP_TAKE_CONDITIONS : 0)};
+	if (n == 1) {
+		t.one = scratch[0];
+		t.one.methods |= SNAP_TAKE_ONE;
+	} else {
+		t.list = blob_add(blob, scratch, n, sizeof(*scratch));
+	}
+	return t;
+}
+
+// Gives each node its place: roots where their hosts stand, the others in the table behind them.
+static void nodes_place(struct builder *b, uint32_t n_roots, uint32_t n_table, unsigned char *taken)
+{
+	for (uint32_t i = 0; i < b->n_hosts; i++)
+		b->nodes[b->hosts[i].root].place = b->hosts[i].place;
+	for (uint32_t i = 0; i < b->n_nodes; i++) {
+		uint32_t slot = (uint32_t)b->nodes[i].hash & (n_table - 1);
+
+		if (b->nodes[i].parent == NONE)
+			continue;
+		while (taken[slot])
+			slot = (slot + 1) & (n_table - 1);
+		taken[slot] = 1;
+		b->nodes[i].place = n_roots + slot;
+	}
+}
+
+static struct snap_node node_out(struct blob *blob, const struct builder *b, const struct node *v,
+				 const struct route_pattern *p, struct snap_take *scratch)
+{
+	struct snap_node out = {.hash = v->hash,
+				.parent = v->parent == NONE ? 0 : b->nodes[v->parent].place,
+				.n = (uint32_t)v->text.n,
+				.param = v->param ? b->nodes[v->param].place : 0,
+				.best = v->best,
+				.exact = list_write(blob, b, v->exact, p, scratch),
+				.prefix = list_write(blob, b, v->prefix, p, scratch),
+				.rest = list_write(blob, b, v->rest, p, scratch)};
+
+	if (out.n == SNAP_PARAM)
+		return out;
+	if (v->text.n > sizeof(out.w))
+		out.off = blob_text(blob, v->text.p, v->text.n).off;
+	else
+		memcpy(out.w, v->text.p, v->text.n);
+	return out;
+}
+
+static bool nodes_write(struct blob *blob, struct builder *b, const struct route_pattern *p, uint32_t n_routes,
+			struct snapshot *header)
+{
+	const uint32_t n_roots = power_of_two_for(b->n_hosts), n_table = power_of_two_for(b->n_edges);
+	struct snap_node *out = calloc((size_t)n_roots + n_table, sizeof(*out));
+	struct snap_take *scratch = calloc((size_t)n_routes + 1, sizeof(*scratch));
+	unsigned char *taken = calloc(n_table, 1);
+	bool ok = out && scratch && taken;
+
+	if (ok) {
+		nodes_place(b, n_roots, n_table, taken);
+		for (uint32_t i = 0; i < b->n_nodes; i++)
+			out[b->nodes[i].place] = node_out(blob, b, &b->nodes[i], p, scratch);
+		blob_pad(blob, CACHE_LINE_BYTES);
+		header->nodes = blob_add(blob, out, n_roots + n_table, sizeof(*out));
+		header->edges =
+			(struct snap_ref){header->nodes.off + n_roots * (uint32_t)sizeof(*out), n_table};
+	}
+	free(out);
+	free(scratch);
+	free(taken);
+	return ok;
 }
 
 bool routetable_build(struct blob *blob, const struct route_pattern *p, uint32_t n, struct snapshot *header)
@@ -335,22 +361,19 @@ bool routetable_build(struct blob *blob, const struct route_pattern *p, uint32_t
 		return false;
 	// The most there may be: a root for each route and a node for each segment.
 	b.nodes = calloc(n + segments + 1, sizeof(*b.nodes));
-	b.edges = calloc(segments + 1, sizeof(*b.edges));
 	b.edge_mask = power_of_two_for(segments + 1) - 1;
 	b.edge_index = calloc((size_t)b.edge_mask + 1, sizeof(*b.edge_index));
 	b.hosts = calloc((size_t)n + 1, sizeof(*b.hosts));
 	b.host_mask = power_of_two_for((uint64_t)n + 1) - 1;
 	b.host_index = calloc((size_t)b.host_mask + 1, sizeof(*b.host_index));
 	b.next = calloc((size_t)n + 1, sizeof(*b.next));
-	if (!b.nodes || !b.edges || !b.edge_index || !b.hosts || !b.host_index || !b.next)
+	if (!b.nodes || !b.edge_index || !b.hosts || !b.host_index || !b.next)
 		goto out;
 	for (uint32_t i = 0; i < n; i++)
 		route_insert(&b, &p[i], i);
-	ok = nodes_write(blob, &b, p, n, header) && edges_write(blob, &b, header) &&
-	     hosts_write(blob, &b, header) && !blob->failed;
+	ok = hosts_write(blob, &b, header) && nodes_write(blob, &b, p, n, header) && !blob->failed;
 out:
 	free(b.nodes);
-	free(b.edges);
 	free(b.edge_index);
 	free(b.hosts);
 	free(b.host_index);

@@ -1,4 +1,5 @@
 #include "generation.h"
+#include "base/arena.h"
 #include "policy/stage.h"
 #include "route/regex.h"
 #include <errno.h>
@@ -9,6 +10,36 @@
 #include <unistd.h>
 
 #define SEALS (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW)
+#define LARGE (1u << 20) // bytes from which on large pages pay
+
+// Its bytes in memory of our own that asks for large pages; what a memory file has are small ones. False: there
+// is no memory.
+static bool large_copy(struct generation *g, const void *at, size_t n)
+{
+	const size_t page = ARENA_LARGE_PAGE, size = (n + page - 1) / page * page;
+	size_t map_size = size + page;
+	char *map = mmap(NULL, map_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *own;
+
+	if (map == MAP_FAILED)
+		return false;
+	own = map + (page - (uintptr_t)map % page) % page;
+	(void)madvise(own, size, MADV_HUGEPAGE);
+	memcpy(own, at, n);
+	if (mprotect(map, map_size, PROT_READ) < 0) {
+		munmap(map, map_size);
+		return false;
+	}
+	*g = (struct generation){
+		.snapshot = (const struct snapshot *)(const void *)own, .map = map, .map_size = map_size};
+	return true;
+}
+
+static int snapshot_fault(struct generation *g)
+{
+	munmap(g->map, g->map_size);
+	*g = (struct generation){.fd = -1};
+	return -EINVAL;
+}
 
 static int snapshot_map(struct generation *g, int fd, char *why, size_t why_size)
 {
@@ -31,19 +62,17 @@ static int snapshot_map(struct generation *g, int fd, char *why, size_t why_size
 		snprintf(why, why_size, "snapshot: cannot be mapped: %m");
 		return -err;
 	}
-	if (!snapshot_verify(at, (size_t)sb.st_size, why, why_size) || !policy_verify(at, why, why_size)) {
+	*g = (struct generation){.snapshot = at, .map = at, .map_size = (size_t)sb.st_size};
+	if (sb.st_size >= LARGE && large_copy(g, at, (size_t)sb.st_size))
 		munmap(at, (size_t)sb.st_size);
-		return -EINVAL;
-	}
-	*g = (struct generation){.snapshot = at, .fd = fd};
+	g->fd = fd;
+	if (!snapshot_verify(g->snapshot, (size_t)sb.st_size, why, why_size) ||
+	    !policy_verify(g->snapshot, why, why_size))
+		return snapshot_fault(g);
 	if (g->snapshot->regexes.n == 0)
 		return 0;
-	g->regexes = regex_set_create(at, why, why_size);
-	if (g->regexes)
-		return 0;
-	munmap(at, (size_t)sb.st_size);
-	*g = (struct generation){.fd = -1};
-	return -EINVAL;
+	g->regexes = regex_set_create(g->snapshot, why, why_size);
+	return g->regexes ? 0 : snapshot_fault(g);
 }
 
 int generation_open(struct generation *g, int fd, char *why, size_t why_size)
@@ -60,7 +89,7 @@ void generation_close(struct generation *g)
 	if (!g->snapshot)
 		return;
 	regex_set_free(g->regexes);
-	munmap((void *)(uintptr_t)g->snapshot, g->snapshot->size);
+	munmap(g->map, g->map_size);
 	close(g->fd);
 	*g = (struct generation){.fd = -1};
 }

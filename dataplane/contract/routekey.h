@@ -51,10 +51,17 @@ static inline struct routekey routekey_segment(struct slice s)
 	return k;
 }
 
-// The segment's place under a node.
-static inline uint64_t routekey_edge(uint64_t segment_hash, uint32_t parent)
+// The place of a segment under a node, from the node's own (a root's is its host's hash): so that of a whole
+// path follows from host and path alone. Never 0.
+static inline uint64_t routekey_edge(uint64_t segment_hash, uint64_t parent)
 {
-	return hash_mix(segment_hash, parent);
+	return hash_mix(segment_hash, parent) | 1ull << 63;
+}
+
+// That of its "{name}".
+static inline uint64_t routekey_param(uint64_t parent)
+{
+	return routekey_edge(0x7b7d7b7d7b7d7b7dull, parent);
 }
 
 // Eight bytes in ASCII lower case.

@@ -661,7 +661,7 @@ static bool routes(struct check *c)
 			return check_fail(
 				c, "route %u: statistics slot %u, %u attempts or host %u is out of range", i,
 				r[i].stat_slot, r[i].attempts, r[i].host);
-		if (!in_flight_ok(r[i].credits, r[i].max_in_flight) || r[i].pad2)
+		if (!in_flight_ok(r[i].credits, r[i].max_in_flight) || r[i].pad)
 			return check_fail(c, "route %u: %u requests in flight, slot %u", i, r[i].max_in_flight,
 					  r[i].credits);
 		if (r[i].upgrade >> UPGRADES || r[i].connect > 1 ||
@@ -736,6 +736,6 @@ bool snapshot_verify(const void *s, size_t size, char *why, size_t why_size)
 	// whoever comes later in this list finds them checked, or only compares with their numbers.
 	return header(&c) && system_part(&c) && check_text(&c, c.s->source, 0, SNAP_TEXT_MAX, "source") &&
 	       check_bytes(&c, c.s->text, UINT32_MAX, "configuration text") && ports(&c) && limits(&c) &&
-	       listeners(&c) && upstreams(&c) && apis(&c) && regexes(&c) && routes(&c) && check_hosts(&c) &&
-	       check_tries(&c);
+	       listeners(&c) && upstreams(&c) && apis(&c) && regexes(&c) && routes(&c) && check_nodes(&c) &&
+	       check_hosts(&c) && check_tries(&c);
 }

@@ -277,22 +277,23 @@ struct snap_target {
 };
 
 struct snap_route {
-	struct snap_ref name;
+	// What every request reads stands in the first 64 bytes, a cache line; what one that is forwarded reads
+	// beside it in the second.
 	uint32_t methods;
-	uint32_t action;    // enum snap_action
 	uint32_t stat_slot; // in the statistics region
 	uint32_t stages;    // bit 1 << enum stage: those that have a configuration here
-
-	struct snap_ref targets; // ACTION_TO: snap_target, at least 1
-
-	uint32_t status;  // ACTION_RESPOND, ACTION_REDIRECT: 200..599
-	uint8_t upgrade;  // ACTION_TO: bits of 1 << enum snap_upgrade, protocols that may be switched to
-	uint8_t connect;  // ACTION_TO: 1: CONNECT opens a tunnel to an endpoint
-	uint8_t rewrites; // ACTION_TO: 1: rewrite_path or rewrite_host is there
-	uint8_t sticky;   // ACTION_TO: enum snap_sticky
-	struct snap_ref content_type; // ACTION_RESPOND; text
-	struct snap_ref body;         // ACTION_RESPOND; bytes, at most SNAP_BODY_MAX
-	struct snap_ref location;     // ACTION_REDIRECT; text, unless location_pieces are there
+	uint16_t action;    // enum snap_action
+	// Requests in flight: the region's slot of its credits (0: there is none), and SNAP_LIMITED where the
+	// configuration has a limit. One that was set by hand wins over it.
+	uint16_t credits;
+	uint16_t status;       // ACTION_RESPOND, ACTION_REDIRECT: 200..599
+	uint8_t attempts;      // at most, 1..8; attempts after the first only where no byte was sent (connect
+			       // failures)
+	uint8_t sticky_secure; // 1: the cookie is for https alone
+	uint8_t upgrade;       // ACTION_TO: bits of 1 << enum snap_upgrade, protocols that may be switched to
+	uint8_t connect;       // ACTION_TO: 1: CONNECT opens a tunnel to an endpoint
+	uint8_t rewrites;      // ACTION_TO: 1: rewrite_path or rewrite_host is there
+	uint8_t sticky;        // ACTION_TO: enum snap_sticky
 	// ACTION_RESPOND without a stage that edits the response: the whole answer to a GET of
 	// HTTP/1.1, but for the values of Date and X-Request-Id; n = 0: it is put together
 	// anew each time.
@@ -302,30 +303,31 @@ struct snap_route {
 	uint16_t answer_id;        // where the SNAP_ID bytes of the request id belong
 	uint8_t trailers_request;  // ACTION_TO: enum snap_trailers, but ACCEPTED: those of requests
 	uint8_t trailers_response; // ACTION_TO: enum snap_trailers
-	// Requests in flight: the region's slot of its credits (0: there is none), and SNAP_LIMITED where the
-	// configuration has a limit. One that was set by hand wins over it.
-	uint16_t credits;
+	struct snap_path path;     // beside the listener's: of what it has left
+	struct snap_ref targets;   // ACTION_TO: snap_target, at least 1
+	uint32_t host;             // index of its host pattern in snapshot order, for listings
+	uint32_t max_in_flight;    // at most CREDITS_MAX; 0: no limit
 
-	uint64_t timeout;  // ns, whole request: first byte of the head to last byte of the answer; 0: none
-	uint64_t per_try;  // ns, one attempt, from the end of the request to the response head; 0: none
-	uint32_t attempts; // at most, 1..8; attempts after the first only where no byte was sent (connect
-			   // failures)
-	uint32_t host;     // index of its host pattern in snapshot order, for listings
-	struct snap_ref host_text, path_text; // as written, for listings and route test
-
-	struct snap_ref stage_conf[8]; // by enum stage: bytes of the stage's conf.h record, 8-aligned
-	struct snap_ref conditions;    // snap_condition, by kind
-	uint64_t tunnel_idle;          // ns without a byte either way, until a tunnel ends; 0: never
-	struct snap_path path;         // beside the listener's: of what it has left
+	uint64_t timeout;     // ns, whole request: first byte of the head to last byte of the answer; 0: none
+	uint64_t per_try;     // ns, one attempt, from the end of the request to the response head; 0: none
+	uint64_t tunnel_idle; // ns without a byte either way, until a tunnel ends; 0: never
 	// snap_piece; n = 0: none. What is forwarded in place of path and host (a path without a query keeps
-	// the request's), and where a redirect leads.
-	struct snap_ref rewrite_path, rewrite_host, location_pieces;
+	// the request's).
+	struct snap_ref rewrite_path, rewrite_host;
 	struct snap_ref sticky_name; // STICKY_COOKIE, STICKY_HEADER: of the cookie, of the field; a token
 	uint32_t sticky_age;         // seconds that the cookie lives; 0: as long as the browser
-	uint32_t sticky_secure;      // 1: the cookie is for https alone
-	struct snap_ref pages;       // snap_page, looked at before those of the listener
-	uint32_t max_in_flight;      // at most CREDITS_MAX; 0: no limit
-	uint32_t pad2;
+	uint32_t pad;
+	struct snap_ref conditions; // snap_condition, by kind
+
+	struct snap_ref stage_conf[8]; // by enum stage: bytes of the stage's conf.h record, 8-aligned
+
+	struct snap_ref content_type;    // ACTION_RESPOND; text
+	struct snap_ref body;            // ACTION_RESPOND; bytes, at most SNAP_BODY_MAX
+	struct snap_ref location;        // ACTION_REDIRECT; text, unless location_pieces are there
+	struct snap_ref location_pieces; // snap_piece; where a redirect leads
+	struct snap_ref pages;           // snap_page, looked at before those of the listener
+	struct snap_ref name;
+	struct snap_ref path_text, host_text; // as written, for listings and route test
 };
 #define SNAP_LIMITED    0x8000u // beside a slot of credits
 #define SNAP_BODY_MAX   65536
@@ -365,8 +367,9 @@ struct snap_upstream {
 };
 
 // Route tables. Hosts are found by hash; for each host (and each suffix and "any") there is a trie of path
-// segments. Children of all nodes of all tries stand in one hash table keyed by (node, segment). Texts of usual
-// length stand in the tables themselves: a step of the walk touches one cache line of each table.
+// segments. The nodes of all tries but the roots stand in one hash table, at what routekey_edge() says of their
+// way from the host on. Texts of usual length and single routes stand in the nodes themselves: a step of the
+// walk touches one cache line, and where it is follows from the request alone.
 //
 // host kinds: exact "api.example.com"; suffix "*.example.com" is keyed by ".example.com"; any is keyed by "".
 struct snap_host {
@@ -378,30 +381,34 @@ struct snap_host {
 	char text[40]; // the key in lower case
 };
 
-struct snap_node {
-	uint32_t param;         // child for "{name}", 0: none (0 is never a child: it is the first root)
-	uint32_t best;          // lowest route index in this subtree, UINT32_MAX: none
-	struct snap_ref exact;  // snap_take, routes rising, of those whose path ends here
-	struct snap_ref prefix; // the same, whose path is a prefix that ends here
-	struct snap_ref rest;   // the same, whose path goes on with "{name...}"
-};
-
 struct snap_take {
 	uint32_t route;   // index
 	uint32_t methods; // the route's, and SNAP_TAKE_CONDITIONS where it has conditions
 };
 #define SNAP_TAKE_CONDITIONS 0x80000000u
+#define SNAP_TAKE_ONE        0x40000000u // in methods: this is all there is
+#define SNAP_TAKE_FLAGS      (SNAP_TAKE_CONDITIONS | SNAP_TAKE_ONE)
 
-struct snap_edge {
-	uint32_t parent;
-	uint32_t child; // 0: empty slot of the table
-	uint32_t tag;   // upper half of the hash; home slot is (lower half & (edges.n - 1))
-	uint32_t n;     // bytes of the segment, between slashes
+union snap_takes {
+	struct snap_ref list; // snap_take, routes rising
+	struct snap_take one; // where SNAP_TAKE_ONE is set
+};
+
+struct snap_node {
+	uint64_t hash;   // of its way; 0: empty slot of the table. Home slot is (hash & (edges.n - 1))
+	uint32_t parent; // node; a root has none
+	uint32_t n; // bytes of its segment, between slashes; SNAP_PARAM: it stands for any that is not empty
 	union {
 		uint64_t w[2]; // the segment, zeroes behind it
 		uint32_t off;  // of the segment, where it is longer than ROUTEKEY_INLINE
 	};
+	uint32_t param;          // child for "{name}", 0: none (0 is never a child: it is a root)
+	uint32_t best;           // lowest route index in this subtree, UINT32_MAX: none
+	union snap_takes exact;  // routes whose path ends here
+	union snap_takes prefix; // the same, whose path is a prefix that ends here
+	union snap_takes rest;   // the same, whose path goes on with "{name...}"
 };
+#define SNAP_PARAM UINT32_MAX
 
 // What a route asks of a request beside host, path and method. All of a route's must hold. Those from
 // CONDITION_VERSION on are negotiated: see route/negotiate.h.
@@ -455,8 +462,8 @@ struct snapshot {
 	struct snap_ref ports, listeners, routes, upstreams;
 	struct snap_ref
 		hosts; // snap_host, open addressing, linear probing; n a power of two, at least one empty
-	struct snap_ref nodes;   // snap_node
-	struct snap_ref edges;   // snap_edge, like hosts
+	struct snap_ref nodes;   // snap_node: roots (host i's is i where control has its way), then the table
+	struct snap_ref edges;   // that table, the last of nodes: like hosts
 	uint32_t host_any;       // 1 where a host with an empty key is in the table
 	uint32_t host_suffixes;  // 1 where any key begins with '.'
 	struct snap_ref limits;  // snap_limit
@@ -476,9 +483,15 @@ static inline struct slice snap_host_text(const struct snapshot *s, const struct
 {
 	return (struct slice){h->n > sizeof(h->text) ? (const char *)s + h->off : h->text, h->n};
 }
-static inline struct slice snap_edge_text(const struct snapshot *s, const struct snap_edge *e)
+static inline struct slice snap_node_text(const struct snapshot *s, const struct snap_node *v)
 {
-	return (struct slice){e->n > sizeof(e->w) ? (const char *)s + e->off : (const char *)e->w, e->n};
+	return (struct slice){v->n > sizeof(v->w) ? (const char *)s + v->off : (const char *)v->w, v->n};
+}
+static inline const struct snap_take *snap_takes(const struct snapshot *s, const union snap_takes *t,
+						 uint32_t *n)
+{
+	*n = t->one.methods & SNAP_TAKE_ONE ? 1 : t->list.n;
+	return t->one.methods & SNAP_TAKE_ONE ? &t->one : snap_at(s, t->list);
 }
 
 // Complete check of size bytes at s: ranges, alignment, cross references, enums, tables that end. The stages'

@@ -21,5 +21,6 @@ bool check_text(struct check *c, struct snap_ref r, uint32_t min, uint32_t max, 
 bool check_name(struct check *c, struct snap_ref r, const char *what);
 
 // snapshot_tables.c
+bool check_nodes(struct check *c); // where they are; the next two rely on it
 bool check_hosts(struct check *c);
 bool check_tries(struct check *c);

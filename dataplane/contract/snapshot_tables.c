@@ -51,6 +51,7 @@ static bool key_text(struct check *c, uint32_t off, uint32_t n, const char *own,
 
 bool check_hosts(struct check *c)
 {
+	const struct snap_node *nodes = snap_at(c->s, c->s->nodes);
 	const struct snap_host *h;
 	uint32_t any = 0, suffixes = 0;
 	struct probing p = {.n = c->s->hosts.n};
@@ -69,8 +70,9 @@ bool check_hosts(struct check *c)
 			p.since = 0;
 			continue;
 		}
-		if (h[at].used != 1 || h[at].root >= c->s->nodes.n)
-			return check_fail(c, "host %u: root %u is out of range", at, h[at].root);
+		if (h[at].used != 1 || h[at].root >= c->s->nodes.n - c->s->edges.n ||
+		    nodes[h[at].root].hash != h[at].hash)
+			return check_fail(c, "host %u: root %u is none, or another's", at, h[at].root);
 		if (!key_text(c, h[at].off, h[at].n, h[at].text, sizeof(h[at].text), "host") ||
 		    !host_key(c, &h[at], at))
 			return false;
@@ -85,120 +87,126 @@ bool check_hosts(struct check *c)
 	return true;
 }
 
-// What the tries' nodes are checked against.
-struct trie {
-	uint32_t *best;     // of each node: lowest route of itself and its children, as they say
-	unsigned char *has; // a parent
-};
-
-static bool node_routes(struct check *c, struct snap_ref r, uint32_t at, uint32_t *best)
+static bool node_takes(struct check *c, const union snap_takes *t, uint32_t at, uint32_t *best)
 {
 	const struct snap_route *routes = snap_at(c->s, c->s->routes);
 	const struct snap_take *v;
+	uint32_t n;
 
-	if (!check_records(c, r, sizeof *v, "node routes"))
+	if (!(t->one.methods & SNAP_TAKE_ONE) && !check_records(c, t->list, sizeof *v, "node routes"))
 		return false;
-	v = snap_at(c->s, r);
-	for (uint32_t k = 0; k < r.n; k++) {
+	v = snap_takes(c->s, t, &n);
+	for (uint32_t k = 0; k < n; k++) {
 		const struct snap_route *route = &routes[v[k].route];
+		uint32_t one = t->one.methods & SNAP_TAKE_ONE;
 
 		if (v[k].route >= c->s->routes.n || (k && v[k].route <= v[k - 1].route))
 			return check_fail(c, "node %u: route %u is out of range or out of order", at,
 					  v[k].route);
-		if (v[k].methods != (route->methods | (route->conditions.n ? SNAP_TAKE_CONDITIONS : 0)))
+		if (v[k].methods != (route->methods | (route->conditions.n ? SNAP_TAKE_CONDITIONS : 0) | one))
 			return check_fail(c, "node %u: route %u has other methods or conditions", at,
 					  v[k].route);
 	}
-	if (r.n && v[0].route < *best)
+	if (n && v[0].route < *best)
 		*best = v[0].route;
 	return true;
 }
 
-static bool adopt(struct check *c, struct trie *t, uint32_t parent, uint32_t child)
+// A node of the table: how it hangs on its parent.
+static bool node_way(struct check *c, const struct snap_node *nodes, uint32_t i)
 {
-	const struct snap_node *n = snap_at(c->s, c->s->nodes);
-
-	if (child >= c->s->nodes.n || parent >= c->s->nodes.n)
-		return check_fail(c, "node %u: child %u is out of range", parent, child);
-	if (t->has[child])
-		return check_fail(c, "node %u has two parents", child);
-	t->has[child] = 1;
-	if (n[child].best < t->best[parent])
-		t->best[parent] = n[child].best;
-	return true;
-}
-
-static bool edge_text(struct check *c, const struct snap_edge *e)
-{
-	return key_text(c, e->off, e->n, (const char *)e->w, sizeof(e->w), "edge");
-}
-
-static bool edges(struct check *c, struct trie *t)
-{
-	const struct snap_edge *e;
+	const struct snap_node *v = &nodes[i], *parent = &nodes[v->parent];
 	uint64_t hash;
+
+	if (v->parent >= c->s->nodes.n || parent->hash == 0)
+		return check_fail(c, "node %u: parent %u is none", i, v->parent);
+	if (v->n == SNAP_PARAM) {
+		if (parent->param != i || v->w[0] || v->w[1])
+			return check_fail(c, "node %u: node %u has another child for any segment", i,
+					  v->parent);
+		hash = routekey_param(parent->hash);
+	} else {
+		if (!key_text(c, v->off, v->n, (const char *)v->w, sizeof(v->w), "node"))
+			return false;
+		hash = routekey_edge(routekey_segment(snap_node_text(c->s, v)).hash, parent->hash);
+	}
+	return v->hash == hash || check_fail(c, "node %u: hash wrong", i);
+}
+
+static bool table(struct check *c, const struct snap_node *nodes)
+{
+	const uint32_t first = c->s->nodes.n - c->s->edges.n;
 	struct probing p = {.n = c->s->edges.n};
 
-	if (!probing_table(c, c->s->edges, sizeof *e, "edges"))
-		return false;
-	e = snap_at(c->s, c->s->edges);
-	while (p.begin < p.n && e[p.begin].child)
+	while (p.begin < p.n && nodes[first + p.begin].hash)
 		p.begin++;
 	if (p.begin == p.n)
-		return check_fail(c, "edges: no slot of the table is empty");
+		return check_fail(c, "nodes: no slot of the table is empty");
 	for (uint32_t i = 0; i < p.n; i++) {
 		uint32_t at = (p.begin + i) & (p.n - 1);
 
-		if (!e[at].child) {
+		if (!nodes[first + at].hash) {
 			p.since = 0;
 			continue;
 		}
-		if (!edge_text(c, &e[at]) || !adopt(c, t, e[at].parent, e[at].child))
+		if (!node_way(c, nodes, first + at))
 			return false;
-		hash = routekey_edge(routekey_segment(snap_edge_text(c->s, &e[at])).hash, e[at].parent);
-		if (e[at].tag != hash >> 32)
-			return check_fail(c, "edge %u: hash wrong", at);
-		if (!probing_reaches(&p, at, hash))
-			return check_fail(c, "edge %u: stands where it is not found", at);
+		if (!probing_reaches(&p, at, nodes[first + at].hash))
+			return check_fail(c, "node %u: stands where it is not found", first + at);
 		p.since++;
 	}
 	return true;
 }
 
-static bool nodes(struct check *c, struct trie *t)
+// best: room for the lowest route of each node and its children.
+static bool tries(struct check *c, uint32_t *best)
 {
 	const struct snap_node *n = snap_at(c->s, c->s->nodes);
-	uint32_t count = c->s->nodes.n;
+	const uint32_t count = c->s->nodes.n, first = count - c->s->edges.n;
 
+	if (!table(c, n))
+		return false;
 	for (uint32_t i = 0; i < count; i++) {
-		t->best[i] = UINT32_MAX;
-		if (!node_routes(c, n[i].exact, i, &t->best[i]) ||
-		    !node_routes(c, n[i].prefix, i, &t->best[i]) || !node_routes(c, n[i].rest, i, &t->best[i]))
+		best[i] = UINT32_MAX;
+		if (n[i].hash == 0)
+			continue;
+		if (i < first && (n[i].parent || n[i].n || n[i].w[0] || n[i].w[1]))
+			return check_fail(c, "node %u: a root with a parent or a segment", i);
+		if (n[i].param && (n[i].param < first || n[i].param >= count || n[n[i].param].n != SNAP_PARAM ||
+				   n[n[i].param].parent != i || n[n[i].param].hash == 0))
+			return check_fail(c, "node %u: child %u is none of its", i, n[i].param);
+		if (!node_takes(c, &n[i].exact, i, &best[i]) || !node_takes(c, &n[i].prefix, i, &best[i]) ||
+		    !node_takes(c, &n[i].rest, i, &best[i]))
 			return false;
 	}
+	for (uint32_t i = first; i < count; i++)
+		if (n[i].hash && n[i].best < best[n[i].parent])
+			best[n[i].parent] = n[i].best;
 	for (uint32_t i = 0; i < count; i++)
-		if (n[i].param && !adopt(c, t, i, n[i].param))
-			return false;
-	if (!edges(c, t))
-		return false;
-	for (uint32_t i = 0; i < count; i++)
-		if (n[i].best != t->best[i])
+		if (n[i].hash && n[i].best != best[i])
 			return check_fail(c, "node %u: its lowest route is said to be %u, but is %u", i,
-					  n[i].best, t->best[i]);
+					  n[i].best, best[i]);
+	return true;
+}
+
+bool check_nodes(struct check *c)
+{
+	const struct snap_ref all = c->s->nodes, table = c->s->edges;
+
+	if (!check_records(c, all, sizeof(struct snap_node), "nodes"))
+		return false;
+	if (table.n == 0 || (table.n & (table.n - 1)) != 0 || table.n > all.n)
+		return check_fail(c, "nodes: a table of %u slots, which is not a power of two", table.n);
+	if (table.off != all.off + (uint64_t)(all.n - table.n) * sizeof(struct snap_node))
+		return check_fail(c, "nodes: the table is not the last of them");
 	return true;
 }
 
 bool check_tries(struct check *c)
 {
-	struct trie t;
-	bool ok;
+	uint32_t *best = calloc((size_t)c->s->nodes.n + 1, sizeof(*best));
+	bool ok = best ? tries(c, best) : check_fail(c, "snapshot: no memory to check it");
 
-	if (!check_records(c, c->s->nodes, sizeof(struct snap_node), "nodes"))
-		return false;
-	t.best = calloc((size_t)c->s->nodes.n + 1, sizeof *t.best);
-	t.has = calloc((size_t)c->s->nodes.n + 1, 1);
-	ok = t.best && t.has ? nodes(c, &t) : check_fail(c, "snapshot: no memory to check it");
-	free(t.best);
-	free(t.has);
+	free(best);
 	return ok;
 }

@@ -15,7 +15,6 @@ void burst_configure(struct gateway *g, const struct snapshot *s)
 {
 	uint64_t tables = (uint64_t)s->hosts.n * sizeof(struct snap_host) +
 			  (uint64_t)s->nodes.n * sizeof(struct snap_node) +
-			  (uint64_t)s->edges.n * sizeof(struct snap_edge) +
 			  (uint64_t)s->routes.n * (sizeof(struct snap_route) + sizeof(struct route_stats));
 
 	g->bursts = g->conf.bursts || tables > CACHED ||
@@ -114,10 +113,12 @@ static void limits_ask(struct gateway *g)
 		limit_table_prefetch(&cell[i]);
 }
 
+// The lines that every request reads, and that one which is forwarded or limited does.
 static void route_ask(const struct snap_route *r)
 {
-	for (unsigned i = 0; i < sizeof(*r); i += 64)
-		__builtin_prefetch((const char *)r + i);
+	__builtin_prefetch(r);
+	__builtin_prefetch(&r->timeout);
+	__builtin_prefetch(r->stage_conf);
 }
 
 static void records_ask(struct gateway *g)

@@ -412,7 +412,8 @@ void exchange_route(struct exchange *x, uint32_t head_length)
 	g->found = ROUTE_UNKNOWN;
 	g->peer_trusted = x->listener->trusted.n && forwarded_client(x);
 
-	struct route_query query = client_query(x, h);
+	struct route_query query;
+	bool known = found != ROUTE_UNKNOWN; // then its query is needed for a path in another form alone
 	// The listener's limits hold for what no route takes, too.
 	uint32_t stages = x->listener->limits.n ? 1u << STAGE_ratelimit : 0;
 	enum hops hops = HOPS_MORE;
@@ -425,16 +426,20 @@ void exchange_route(struct exchange *x, uint32_t head_length)
 			path_refuse(x, head_length);
 			return;
 		}
-		query.path = h->path;
-		query.query = h->query;
 	}
-	if (h->method == METHOD_OPTIONS && preflight_route(x, &query))
-		found = ROUTE_FOUND;
-	else if (found == ROUTE_UNKNOWN)
-		found = route_find(x->snapshot, &query, &g->match);
-	if (found == ROUTE_FOUND && http_path_due(&g->match.route->path, h) && !path_of_route(x, &query)) {
-		path_refuse(x, head_length);
-		return;
+	if (!known) {
+		query = client_query(x, h);
+		found = h->method == METHOD_OPTIONS && preflight_route(x, &query)
+				? ROUTE_FOUND
+				: route_find(x->snapshot, &query, &g->match);
+	}
+	if (found == ROUTE_FOUND && http_path_due(&g->match.route->path, h)) {
+		if (known)
+			query = client_query(x, h);
+		if (!path_of_route(x, &query)) {
+			path_refuse(x, head_length);
+			return;
+		}
 	}
 	if (connect) {
 		x->keep_alive = false; // what comes behind it is meant for a tunnel, be there one or none

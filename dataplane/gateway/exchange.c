@@ -10,7 +10,7 @@ void exchange_unpin(struct exchange *x)
 
 	if (!x->snapshot)
 		return;
-	if (x->route && !x->route->timeout) // what was left to bound is over
+	if (x->deadline && x->route && !x->route->timeout) // what was left to bound is over
 		x->deadline = 0;
 	x->snapshot = NULL;
 	x->route = NULL;

@@ -7,9 +7,9 @@
 // (control/routetable.h), so that longer paths can match nothing but prefixes on the way. Subtrees whose best
 // route comes after the one already found are not entered. A host has at most LABELS_MAX suffixes looked up.
 //
-// Of a burst all hosts are looked up first, each step for all of them before the next one. Then each request
-// walks alone: the walks of neighbours do not depend on each other, so that the processor has several of them
-// under way.
+// Of a burst all that follows from the requests alone is asked for first: their hosts, and the nodes of the
+// first segments. Then each request walks alone: the walks of neighbours do not depend on each other, so that
+// the processor has several of them under way.
 #include "route/route.h"
 #include "base/hash.h"
 #include "route/condition.h"
@@ -19,14 +19,12 @@
 #define SEGMENTS_MAX 64
 #define LABELS_MAX   16
 #define HOST_MAX     255
-#define UNKNOWN      UINT32_MAX
-#define NO_HOST      (UINT32_MAX - 1)
+#define AHEAD        2 // segments of a path whose nodes are asked for before the walk
 
 // A request's host, before its walk.
 struct host_key {
 	struct slice host; // without a trailing dot
 	uint64_t hash;
-	uint32_t root; // where its exact routes begin; UNKNOWN: not looked up; NO_HOST: it has none
 };
 
 struct walk {
@@ -44,23 +42,22 @@ struct walk {
 	struct route_match *m;
 };
 
-static uint32_t edge_find(const struct snapshot *s, uint32_t parent, struct slice text,
-			  const struct routekey *key)
+// The child that a segment leads to; 0: none.
+static uint32_t child_find(const struct walk *w, uint32_t parent, struct slice text, const struct routekey *key)
 {
-	const struct snap_edge *edges = snap_at(s, s->edges);
-	uint32_t mask = s->edges.n - 1;
-	uint64_t hash = routekey_edge(key->hash, parent);
+	uint32_t mask = w->s->edges.n - 1, first = w->s->nodes.n - w->s->edges.n;
+	uint64_t hash = routekey_edge(key->hash, w->nodes[parent].hash);
 
 	for (uint32_t i = (uint32_t)hash & mask;; i = (i + 1) & mask) {
-		const struct snap_edge *e = &edges[i];
+		const struct snap_node *v = &w->nodes[first + i];
 
-		if (e->child == 0)
+		if (v->hash == 0)
 			return 0;
-		if (e->tag != hash >> 32 || e->parent != parent || e->n != text.n)
+		if (v->hash != hash || v->parent != parent || v->n != text.n)
 			continue;
-		if (text.n <= ROUTEKEY_INLINE ? e->w[0] == key->w[0] && e->w[1] == key->w[1]
-					      : slice_eq(snap_edge_text(s, e), text))
-			return e->child;
+		if (text.n <= ROUTEKEY_INLINE ? v->w[0] == key->w[0] && v->w[1] == key->w[1]
+					      : slice_eq(snap_node_text(w->s, v), text))
+			return first + i;
 	}
 }
 
@@ -97,7 +94,7 @@ __attribute__((noinline, cold)) static bool disabled(const struct walk *w, const
 
 static bool fits(const struct walk *w, const struct snap_take *t)
 {
-	uint32_t methods = t->methods & ~SNAP_TAKE_CONDITIONS;
+	uint32_t methods = t->methods & ~SNAP_TAKE_FLAGS;
 
 	return (!methods || (methods & w->method_bit)) && conditions_hold(w->s, &w->routes[t->route], w->q);
 }
@@ -124,14 +121,14 @@ static uint32_t variant_best(const struct walk *w, const struct snap_take *t, ui
 }
 
 // The routes that match here, in the order of the file, as far as they come before what was found.
-static void routes_take(struct walk *w, struct snap_ref list, bool rest, struct slice left)
+static void routes_take(struct walk *w, const union snap_takes *list, bool rest, struct slice left)
 {
-	const struct snap_take *t = snap_at(w->s, list);
-	uint32_t variant = 0;
+	uint32_t variant = 0, n;
+	const struct snap_take *t = snap_takes(w->s, list, &n);
 	bool chosen = false;
 
-	for (uint32_t i = 0; i < list.n && t[i].route < w->best; i++) {
-		uint32_t methods = t[i].methods & ~SNAP_TAKE_CONDITIONS;
+	for (uint32_t i = 0; i < n && t[i].route < w->best; i++) {
+		uint32_t methods = t[i].methods & ~SNAP_TAKE_FLAGS;
 		const struct snap_route *r = &w->routes[t[i].route];
 		bool conditions = t[i].methods & SNAP_TAKE_CONDITIONS;
 
@@ -145,7 +142,7 @@ static void routes_take(struct walk *w, struct snap_ref list, bool rest, struct 
 		}
 		if (conditions && negotiate_is_variant(w->s, r)) {
 			if (!chosen)
-				variant = variant_best(w, t, i, list.n);
+				variant = variant_best(w, t, i, n);
 			chosen = true;
 			if (variant != t[i].route) {
 				if (variant == UINT32_MAX && w->m->n_offers < ROUTE_OFFERS)
@@ -198,20 +195,20 @@ static void node_visit(struct walk *w, uint32_t index, const char *p)
 
 		if (node->best >= w->best)
 			break;
-		if (node->prefix.n)
-			routes_take(w, node->prefix, false,
+		if (node->prefix.list.n)
+			routes_take(w, &node->prefix, false,
 				    p ? slice_of(p - 1, (size_t)(w->end - p) + 1) : slice_of("", 0));
 		if (!p) {
-			if (node->exact.n)
-				routes_take(w, node->exact, false, slice_of("", 0));
+			if (node->exact.list.n)
+				routes_take(w, &node->exact, false, slice_of("", 0));
 			break;
 		}
-		if (node->rest.n && p < w->end)
-			routes_take(w, node->rest, true, slice_of(p, (size_t)(w->end - p)));
+		if (node->rest.list.n && p < w->end)
+			routes_take(w, &node->rest, true, slice_of(p, (size_t)(w->end - p)));
 		if (w->depth == SEGMENTS_MAX)
 			break;
 		segment = segment_take(p, w->end, &next, &key);
-		child = edge_find(w->s, index, segment, &key);
+		child = child_find(w, index, segment, &key);
 		w->depth++;
 		p = next;
 		if (node->param && segment.n) {
@@ -267,22 +264,13 @@ static struct slice host_plain(struct slice host)
 	return host.n > HOST_MAX ? slice_of(host.p, 0) : host;
 }
 
-// A host that begins with a dot is none, and must not meet the key of a suffix.
-static uint32_t exact_root(const struct snapshot *s, const struct host_key *key)
-{
-	const struct snap_host *h =
-		key->host.n && key->host.p[0] != '.' ? host_find(s, key->host, key->hash) : NULL;
-
-	return h ? h->root : NO_HOST;
-}
-
 static void hosts_visit(struct walk *w, const char *p)
 {
 	struct slice host = w->key->host;
-	uint32_t root = w->key->root == UNKNOWN ? exact_root(w->s, w->key) : w->key->root;
 
-	if (root != NO_HOST)
-		node_visit(w, root, p);
+	// A host that begins with a dot is none, and must not meet the key of a suffix.
+	if (host.n && host.p[0] != '.')
+		host_visit(w, host, w->key->hash, p);
 	if (host.n && w->s->host_suffixes) {
 		for (size_t i = suffixes_begin(host); i < host.n; i++)
 			if (host.p[i] == '.' && i > 0) {
@@ -299,7 +287,7 @@ static struct host_key host_key(const struct route_query *q)
 {
 	struct slice host = host_plain(q->host);
 
-	return (struct host_key){host, routekey_host(host), UNKNOWN};
+	return (struct host_key){host, routekey_host(host)};
 }
 
 static enum route_result find(const struct snapshot *s, const struct route_query *q, const struct host_key *key,
@@ -343,24 +331,48 @@ enum route_result route_find(const struct snapshot *s, const struct route_query 
 	return find(s, q, &key, m);
 }
 
+// Asks for what a walk will touch as far as its way is known beforehand: as if its path were of literal
+// segments, and the one behind those that are asked for, a "{name}". Where there are no exact hosts it begins
+// at "any".
+static void walk_ask(const struct snapshot *s, const struct route_query *q, const struct host_key *key)
+{
+	const struct snap_host *hosts = snap_at(s, s->hosts);
+	const struct snap_node *nodes = snap_at(s, s->nodes), *table = snap_at(s, s->edges);
+	uint32_t home = (uint32_t)key->hash & (s->hosts.n - 1), mask = s->edges.n - 1;
+	const char *p = q->path.p + 1, *end = q->path.p + q->path.n;
+	uint64_t hash = s->hosts.n == 2 && s->host_any ? routekey_host(slice_of("", 0)) : key->hash;
+
+	if (s->nodes.n == 0 || q->path.n == 0)
+		return;
+	__builtin_prefetch(&hosts[home]);
+	__builtin_prefetch(&nodes[home]);
+	for (unsigned i = 0; i < AHEAD && p && p <= end; i++) {
+		struct routekey segment;
+
+		segment_take(p, end, &p, &segment);
+		hash = routekey_edge(segment.hash, hash);
+		__builtin_prefetch(&table[(uint32_t)hash & mask]);
+	}
+	if (p)
+		__builtin_prefetch(&table[(uint32_t)routekey_param(hash) & mask]);
+}
+
 void route_find_burst(const struct snapshot *s, const struct route_query *const *q,
 		      struct route_match *const *m, enum route_result *result, unsigned n)
 {
-	const struct snap_host *hosts = snap_at(s, s->hosts);
-	const struct snap_node *nodes = snap_at(s, s->nodes);
 	struct host_key key[ROUTE_BURST];
 
 	for (unsigned i = 0; i < n; i++) {
 		key[i] = host_key(q[i]);
-		__builtin_prefetch(&hosts[(uint32_t)key[i].hash & (s->hosts.n - 1)]);
+		walk_ask(s, q[i], &key[i]);
 	}
 	for (unsigned i = 0; i < n; i++) {
-		key[i].root = exact_root(s, &key[i]);
-		if (key[i].root != NO_HOST)
-			__builtin_prefetch(&nodes[key[i].root]);
-	}
-	for (unsigned i = 0; i < n; i++)
 		result[i] = find(s, q[i], &key[i], m[i]);
+		if (m[i]->route) {
+			__builtin_prefetch(m[i]->route);
+			__builtin_prefetch(&m[i]->route->timeout);
+		}
+	}
 }
 
 int route_allow(char *dst, size_t room, uint32_t methods)

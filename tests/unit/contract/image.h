@@ -92,16 +92,27 @@ static struct snap_host *image_host(struct image *m, const char *key)
 	return h;
 }
 
-static struct snap_edge *image_edge(struct image *m, const char *segment)
+// The node that a segment leads to; NULL: a "{name}".
+static uint32_t image_edge_at(struct image *m, const char *segment)
 {
-	struct snap_edge *e = image_at(m, image_header(m)->edges);
+	const struct snapshot *s = image_header(m);
+	uint32_t at = s->nodes.n - s->edges.n;
 
-	while (!e->child || e->n != strlen(segment) || memcmp(e->w, segment, e->n) != 0)
-		e++;
-	return e;
+	for (;; at++) {
+		const struct snap_node *v = image_node(m, at);
+
+		if (v->hash && (segment ? v->n == strlen(segment) && memcmp(v->w, segment, v->n) == 0
+					: v->n == SNAP_PARAM))
+			return at;
+	}
 }
 
-static void image_put_host(struct image *m, const char *key, uint32_t root)
+static struct snap_node *image_edge(struct image *m, const char *segment)
+{
+	return image_node(m, image_edge_at(m, segment));
+}
+
+static void image_put_host(struct image *m, const char *key, uint32_t root, uint32_t best)
 {
 	struct snap_ref table = image_header(m)->hosts;
 	struct snap_host *h = image_at(m, table);
@@ -112,22 +123,32 @@ static void image_put_host(struct image *m, const char *key, uint32_t root)
 		at = (at + 1) & (table.n - 1);
 	h[at] = (struct snap_host){.hash = hash, .root = root, .used = 1, .n = (uint32_t)strlen(key)};
 	memcpy(h[at].text, key, h[at].n);
+	*image_node(m, root) = (struct snap_node){.hash = hash, .best = best};
 }
 
-static void image_put_edge(struct image *m, uint32_t parent, const char *segment, uint32_t child)
+// segment: NULL: a "{name}". Returns its node.
+static uint32_t image_put_edge(struct image *m, uint32_t parent, const char *segment, uint32_t best)
 {
-	struct snap_ref table = image_header(m)->edges;
-	struct snap_edge *e = image_at(m, table);
-	uint64_t hash = routekey_edge(routekey_segment(slice_of(segment, strlen(segment))).hash, parent);
-	uint32_t at = (uint32_t)hash & (table.n - 1);
+	const struct snapshot *s = image_header(m);
+	struct snap_node *e = image_at(m, s->edges);
+	uint64_t above = image_node(m, parent)->hash;
+	uint64_t hash =
+		segment ? routekey_edge(routekey_segment(slice_of(segment, strlen(segment))).hash, above)
+			: routekey_param(above);
+	uint32_t at = (uint32_t)hash & (s->edges.n - 1);
 
-	while (e[at].child)
-		at = (at + 1) & (table.n - 1);
-	e[at] = (struct snap_edge){.parent = parent,
-				   .child = child,
-				   .tag = (uint32_t)(hash >> 32),
-				   .n = (uint32_t)strlen(segment)};
-	memcpy(e[at].w, segment, e[at].n);
+	while (e[at].hash)
+		at = (at + 1) & (s->edges.n - 1);
+	e[at] = (struct snap_node){.hash = hash,
+				   .parent = parent,
+				   .n = segment ? (uint32_t)strlen(segment) : SNAP_PARAM,
+				   .best = best};
+	if (segment)
+		memcpy(e[at].w, segment, e[at].n);
+	at += s->nodes.n - s->edges.n;
+	if (!segment)
+		image_node(m, parent)->param = at;
+	return at;
 }
 
 static struct snap_ref image_take(struct image *m, uint32_t route)
@@ -295,7 +316,7 @@ static void image_routes(struct image *m)
 		r->name = image_text(m, i == 0 ? "to" : i == 1 ? "answer" : "moved");
 		r->host_text = image_text(m, "api.example.com");
 		r->path_text = image_text(m, "/v2/orders");
-		r->action = i;
+		r->action = (uint16_t)i;
 		r->stat_slot = i + 1;
 		r->timeout = 5000000000;
 	}
@@ -336,22 +357,21 @@ static void image_routes(struct image *m)
 static void image_tries(struct image *m)
 {
 	struct snapshot *s = image_header(m);
+	uint32_t at;
 
-	s->nodes = image_records(m, 7, sizeof(struct snap_node));
+	s->nodes = image_records(m, 3 + 8, sizeof(struct snap_node));
 	s->hosts = image_records(m, 8, sizeof(struct snap_host));
-	s->edges = image_records(m, 8, sizeof(struct snap_edge));
-	image_put_host(m, "api.example.com", 0);
-	image_put_host(m, ".example.com", 4);
-	image_put_host(m, "", 6);
-	image_put_edge(m, 0, "v2", 1);
-	image_put_edge(m, 1, "orders", 2);
-	image_put_edge(m, 4, "hello", 5);
-	for (unsigned i = 0; i < 7; i++)
-		image_node(m, i)->best = i < 4 ? 0 : i < 6 ? 1 : 2;
-	image_node(m, 2)->param = 3;
-	image_node(m, 3)->exact = image_take(m, 0);
-	image_node(m, 5)->exact = image_take(m, 1);
-	image_node(m, 6)->prefix = image_take(m, 2);
+	s->edges = (struct snap_ref){s->nodes.off + 3 * (uint32_t)sizeof(struct snap_node), 8};
+	image_put_host(m, "api.example.com", 0, 0);
+	image_put_host(m, ".example.com", 1, 1);
+	image_put_host(m, "", 2, 2);
+	at = image_put_edge(m, image_put_edge(m, image_put_edge(m, 0, "v2", 0), "orders", 0), NULL, 0);
+	image_node(m, at)->exact.list = image_take(m, 0);
+	at = image_put_edge(m, 1, "hello", 1);
+	image_node(m, at)->exact.one =
+		(struct snap_take){1, image_route(m, 1)->methods | SNAP_TAKE_ONE |
+					      (image_route(m, 1)->conditions.n ? SNAP_TAKE_CONDITIONS : 0)};
+	image_node(m, 2)->prefix.list = image_take(m, 2);
 	s->host_any = 1;
 	s->host_suffixes = 1;
 }

@@ -45,7 +45,7 @@ static void a_snapshot_without_routes_and_upstreams_passes(void **state)
 	image_sum(&m);
 	assert_false(passes(&m)); // a table has at least its one empty slot
 	s->hosts = image_records(&m, 1, sizeof(struct snap_host));
-	s->edges = image_records(&m, 1, sizeof(struct snap_edge));
+	s->nodes = s->edges = image_records(&m, 1, sizeof(struct snap_node));
 	s->size = m.used;
 	image_sum(&m);
 	if (!passes(&m))
@@ -96,7 +96,7 @@ static void a_wrong_size_is_refused(void **state)
 #define E  image_endpoint(m, 0, 1)
 #define H  image_host(m, "api.example.com")
 #define D  image_edge(m, "orders")
-#define N  image_node(m, 3)
+#define N  image_edge(m, NULL)
 
 static void damage_field(struct image *m, unsigned which)
 {
@@ -138,14 +138,15 @@ static void every_field_out_of_range_is_refused(void **state)
 static unsigned references(struct image *m, struct snap_ref **ref)
 {
 	struct snapshot *s = image_header(m);
-	struct snap_ref *all[] = {&s->source,        &s->ports,     &s->listeners, &s->routes,
-				  &s->upstreams,     &s->hosts,     &s->nodes,     &s->edges,
-				  &P->name,          &P->device,    &P->addresses, &P->routes,
-				  &L->name,          &R->name,      &R->targets,   &R1->body,
-				  &R1->content_type, &R2->location, &R->host_text, &R->path_text,
-				  &U->name,          &U->endpoints, &E->name,      &C[4].value,
-				  &C[2].name,        &C[0].value,   &N->exact,     &image_node(m, 6)->prefix,
-				  &R->stage_conf[0]};
+	struct snap_ref *all[] = {
+		&s->source,        &s->ports,     &s->listeners,  &s->routes,
+		&s->upstreams,     &s->hosts,     &s->nodes,      &s->edges,
+		&P->name,          &P->device,    &P->addresses,  &P->routes,
+		&L->name,          &R->name,      &R->targets,    &R1->body,
+		&R1->content_type, &R2->location, &R->host_text,  &R->path_text,
+		&U->name,          &U->endpoints, &E->name,       &C[4].value,
+		&C[2].name,        &C[0].value,   &N->exact.list, &image_node(m, 2)->prefix.list,
+		&R->stage_conf[0]};
 
 	memcpy(ref, all, sizeof all);
 	return sizeof all / sizeof all[0];
@@ -198,8 +199,8 @@ static void records_that_lie_on_each_other_are_refused_when_they_cost_more_than_
 	(void)state;
 	image_build(&m);
 	// Every node claims the whole second half as its list of routes.
-	for (unsigned i = 0; i < 7; i++)
-		image_node(&m, i)->exact = (struct snap_ref){m.used / 2 & ~7u, m.used / 2 / 8};
+	for (unsigned i = 0; i < 3; i++)
+		image_node(&m, i)->exact.list = (struct snap_ref){m.used / 2 & ~7u, m.used / 2 / 8};
 	image_sum(&m);
 	assert_false(passes(&m));
 }
@@ -230,6 +231,19 @@ static uint64_t read_conditions(const struct snapshot *s, const struct snap_rout
 	return t;
 }
 
+static uint64_t read_takes(const struct snapshot *s, const union snap_takes *list)
+{
+	const struct snap_route *r = snap_at(s, s->routes);
+	const struct snap_take *v;
+	uint64_t t = 0;
+	uint32_t n;
+
+	v = snap_takes(s, list, &n);
+	for (uint32_t i = 0; i < n; i++)
+		t += r[v[i].route].stages + v[i].methods;
+	return t;
+}
+
 // Reads all that is referred to, as those do who trust it.
 static uint64_t read_all(const struct snapshot *s)
 {
@@ -239,7 +253,6 @@ static uint64_t read_all(const struct snapshot *s)
 	const struct snap_upstream *u = snap_at(s, s->upstreams);
 	const struct snap_host *h = snap_at(s, s->hosts);
 	const struct snap_node *n = snap_at(s, s->nodes);
-	const struct snap_edge *e = snap_at(s, s->edges);
 	uint64_t t = sum(s, s->source, 1);
 
 	for (uint32_t i = 0; i < s->ports.n; i++)
@@ -273,15 +286,17 @@ static uint64_t read_all(const struct snapshot *s)
 						   h[i].n},
 				 1) +
 			     n[h[i].root].best;
-	for (uint32_t i = 0; i < s->nodes.n; i++)
-		t += sum(s, n[i].exact, 8) + sum(s, n[i].prefix, 8) + sum(s, n[i].rest, 8) + n[n[i].param].best;
-	for (uint32_t i = 0; i < s->edges.n; i++)
-		if (e[i].child)
+	for (uint32_t i = 0; i < s->nodes.n; i++) {
+		if (!n[i].hash)
+			continue;
+		t += read_takes(s, &n[i].exact) + read_takes(s, &n[i].prefix) + read_takes(s, &n[i].rest) +
+		     n[n[i].param].best + n[n[i].parent].best;
+		if (n[i].n != SNAP_PARAM && i >= s->nodes.n - s->edges.n)
 			t += sum(s,
-				 (struct snap_ref){(uint32_t)(snap_edge_text(s, &e[i]).p - (const char *)s),
-						   e[i].n},
-				 1) +
-			     n[e[i].child].best + n[e[i].parent].best;
+				 (struct snap_ref){(uint32_t)(snap_node_text(s, &n[i]).p - (const char *)s),
+						   n[i].n},
+				 1);
+	}
 	return t;
 }
 

@@ -12,9 +12,8 @@ static _Alignas(8) struct {
 	struct snapshot s;
 	struct snap_route routes[3];
 	struct snap_host hosts[4];
-	struct snap_node nodes[4];
-	struct snap_edge edges[2];
-	struct snap_take lists[4]; // one route each
+	struct snap_node nodes[4 + 4]; // roots where their hosts stand, then a table of four
+	struct snap_take lists[4];     // one route each
 } t;
 
 #define REF(member, count) ((struct snap_ref){(uint32_t)((char *)(member) - (char *)&t), count})
@@ -23,28 +22,34 @@ static int lay_down(void **state)
 {
 	uint64_t any = routekey_host(SLICE("")), suffix = routekey_host(SLICE(".t"));
 	struct routekey key = routekey_segment(SLICE("a"));
-	uint64_t a = routekey_edge(key.hash, 0);
-	uint32_t slot;
+	uint64_t a = routekey_edge(key.hash, any), x = routekey_param(suffix);
+	uint32_t slot, at_a = 4 + (a & 3), at_x = 4 + (x & 3);
 
 	(void)state;
 	memset(&t, 0, sizeof(t));
 	for (uint32_t i = 0; i < 3; i++)
 		t.lists[i].route = i;
 	t.routes[2].methods = t.lists[2].methods = 1u << METHOD_GET;
-	t.nodes[0] = (struct snap_node){.best = 1, .prefix = REF(&t.lists[2], 1)};
-	t.nodes[1] = (struct snap_node){.best = 1, .exact = REF(&t.lists[1], 1)};
-	t.nodes[2] = (struct snap_node){.param = 3};
-	t.nodes[3] = (struct snap_node){.exact = REF(&t.lists[0], 1)};
-	t.edges[a & 1] = (struct snap_edge){
-		.parent = 0, .child = 1, .tag = (uint32_t)(a >> 32), .n = 1, .w = {key.w[0], key.w[1]}};
-	t.hosts[any & 3] = (struct snap_host){.hash = any, .root = 0, .used = 1};
+	if (at_x == at_a)
+		at_x = 4 + ((at_x + 1) & 3);
+	t.hosts[any & 3] = (struct snap_host){.hash = any, .root = any & 3, .used = 1};
 	for (slot = suffix & 3; t.hosts[slot].used;)
 		slot = (slot + 1) & 3;
-	t.hosts[slot] = (struct snap_host){.hash = suffix, .root = 2, .used = 1, .n = 2, .text = ".t"};
+	t.hosts[slot] = (struct snap_host){.hash = suffix, .root = slot, .used = 1, .n = 2, .text = ".t"};
+	t.nodes[any & 3] = (struct snap_node){.hash = any, .best = 1, .prefix.list = REF(&t.lists[2], 1)};
+	t.nodes[slot] = (struct snap_node){.hash = suffix, .param = at_x};
+	t.nodes[at_a] = (struct snap_node){.hash = a,
+					   .parent = any & 3,
+					   .n = 1,
+					   .w = {key.w[0], key.w[1]},
+					   .best = 1,
+					   .exact.one = {.route = 1, .methods = SNAP_TAKE_ONE}};
+	t.nodes[at_x] = (struct snap_node){
+		.hash = x, .parent = slot, .n = SNAP_PARAM, .exact.list = REF(&t.lists[0], 1)};
 	t.s.routes = REF(t.routes, 3);
 	t.s.hosts = REF(t.hosts, 4);
-	t.s.nodes = REF(t.nodes, 4);
-	t.s.edges = REF(t.edges, 2);
+	t.s.nodes = REF(t.nodes, 8);
+	t.s.edges = REF(&t.nodes[4], 4);
 	t.s.host_any = t.s.host_suffixes = 1;
 	return 0;
 }
