@@ -7,7 +7,6 @@
 // It pays where tables are larger than the processor's caches; elsewhere, and where a request is alone in its
 // burst, each goes its way as soon as it is parsed. Nothing but time depends on it.
 #include "gateway/exchange.h"
-#include "policy/ratelimit/ratelimit.h"
 
 #define CACHED (256u << 10) // bytes of tables and records that are taken to stay in the cache
 
@@ -40,6 +39,7 @@ bool burst_note(struct exchange *x, uint32_t head_length)
 	n->x = x;
 	n->head_length = head_length;
 	n->found = ROUTE_UNKNOWN;
+	n->prepared = false;
 	x->noted = (uint8_t)++g->n_noted;
 	return true;
 }
@@ -77,19 +77,24 @@ static void routes_find(struct gateway *g)
 		of[i]->found = result[i];
 }
 
-// The cells of what the listener and the route limit. The keys are made again when it is decided: a field may
-// be dropped before, and this is a guess alone. All keys first, then the cells one right after the other.
+// Whether nothing that comes before the limits can change what they are under: the path is as it was matched,
+// and no field that a key is of is dropped or added (exchange_route()).
+static bool lasts(const struct noted *d, const struct snap_route *r)
+{
+	return !d->checks.fragile && !http_has(&d->head, HDR_connection) && d->head.method != METHOD_CONNECT &&
+	       !(r && http_path_due(&r->path, &d->head));
+}
+
+// The cells of what the listener and the route limit: all keys first, then the cells one right after the other.
+// Where a key may yet become another one it is made again when it is decided, and this is a guess.
 static void limits_ask(struct gateway *g)
 {
-	struct limit_table_key cell[2 * NOTED_MAX];
-	struct ratelimit_checks checks;
-	unsigned n = 0;
-
 	for (unsigned i = 0; i < g->n_noted; i++) {
 		struct noted *d = &g->noted[i];
 		const struct snap_route *r = d->found == ROUTE_FOUND ? d->match.route : NULL;
 		bool of_route = r && r->stages & 1u << STAGE_ratelimit;
 
+		d->checks.n = 0;
 		if (!d->x || d->found == ROUTE_UNKNOWN || !(of_route || d->x->listener->limits.n))
 			continue;
 		ratelimit_prepare(
@@ -105,12 +110,12 @@ static void limits_ask(struct gateway *g)
 				.capture = d->match.param,
 				.n_captures = d->match.n_params,
 				.ratelimit = g->ratelimit},
-			&checks);
-		for (unsigned k = 0; k < checks.n && n < 2 * NOTED_MAX; k++)
-			cell[n++] = checks.v[k].key;
+			&d->checks);
+		d->prepared = lasts(d, r);
 	}
-	for (unsigned i = 0; i < n; i++)
-		limit_table_prefetch(&cell[i]);
+	for (unsigned i = 0; i < g->n_noted; i++)
+		for (unsigned k = 0; k < g->noted[i].checks.n; k++)
+			limit_table_prefetch(&g->noted[i].checks.v[k].key);
 }
 
 // The lines that every request reads, and that one which is forwarded or limited does.
@@ -160,6 +165,7 @@ static void decide(struct gateway *g, struct noted *d)
 	if (g->found != ROUTE_UNKNOWN)
 		match_copy(&g->match, &d->match);
 	x->noted = 0;
+	g->prepared = d->prepared ? &d->checks : NULL;
 	g->running = c;
 	g->again = false;
 	exchange_route(x, d->head_length);

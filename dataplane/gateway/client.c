@@ -309,7 +309,8 @@ static void exchange_park(struct exchange *x, const struct stage_ctx *ctx, enum 
 }
 
 // What policy says of the request; true where it may go on.
-static bool exchange_stages(struct exchange *x, uint32_t stages, uint32_t head_length)
+static bool exchange_stages(struct exchange *x, uint32_t stages, uint32_t head_length,
+			    struct ratelimit_checks *prepared)
 {
 	static const struct snap_ref none[8];
 	struct gateway *g = x->g;
@@ -322,6 +323,7 @@ static bool exchange_stages(struct exchange *x, uint32_t stages, uint32_t head_l
 				.capture = g->match.param,
 				.n_captures = g->match.n_params,
 				.ratelimit = g->ratelimit,
+				.prepared = prepared,
 				.cors = x->cors,
 				.scratch = g->path_next,
 				.scratch_room = sizeof(g->path_next),
@@ -407,13 +409,16 @@ void exchange_route(struct exchange *x, uint32_t head_length)
 	struct gateway *g = x->g;
 	struct http_head *h = &g->head;
 	enum route_result found = g->found;
+	struct ratelimit_checks *prepared = g->prepared;
 	bool connect = h->method == METHOD_CONNECT;
 
 	g->found = ROUTE_UNKNOWN;
+	g->prepared = NULL;
 	g->peer_trusted = x->listener->trusted.n && forwarded_client(x);
 
 	struct route_query query;
-	bool known = found != ROUTE_UNKNOWN; // then its query is needed for a path in another form alone
+	bool known =
+		found != ROUTE_UNKNOWN; // as it is known, its query is needed for a path in another form alone
 	// The listener's limits hold for what no route takes, too.
 	uint32_t stages = x->listener->limits.n ? 1u << STAGE_ratelimit : 0;
 	enum hops hops = HOPS_MORE;
@@ -475,7 +480,7 @@ void exchange_route(struct exchange *x, uint32_t head_length)
 		reply_error(x, 431, "the request cannot be forwarded", 0);
 		return;
 	}
-	if (stages && !exchange_stages(x, stages, head_length))
+	if (stages && !exchange_stages(x, stages, head_length, prepared))
 		return;
 	if (found != ROUTE_FOUND) {
 		tcp_recv_skip(x->client, head_length);

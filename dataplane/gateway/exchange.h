@@ -23,6 +23,7 @@
 #include "http/path.h"
 #include "http/proxy_protocol.h"
 #include "http/write.h"
+#include "policy/ratelimit/ratelimit.h"
 #include "policy/stage.h"
 #include "route/route.h"
 #include "upstream/upstream.h"
@@ -149,8 +150,10 @@ struct noted {
 	struct exchange *x; // NULL: it has ended meanwhile
 	uint32_t head_length;
 	enum route_result found; // ROUTE_UNKNOWN: not looked up
+	bool prepared;           // checks are what they will be when it is decided
 	struct route_match match;
 	struct http_head head;
+	struct ratelimit_checks checks;
 };
 #define ROUTE_UNKNOWN ((enum route_result)(ROUTE_NOT_ACCEPTABLE + 1))
 
@@ -203,6 +206,7 @@ struct gateway {
 	struct http_head head;
 	struct route_match match;
 	enum route_result found;                // in match, ahead of its time; ROUTE_UNKNOWN: nothing yet
+	struct ratelimit_checks *prepared;      // its limits, likewise; NULL: nothing yet
 	struct forwarded forwarded;             // what was said of the client
 	const struct forwarded_hop *client_hop; // the part of it that names it; NULL: none
 	bool peer_trusted;                      // who holds the connection is believed

@@ -16,6 +16,7 @@ enum verdict {
 
 #define STAGE_KEPT_MAX 1024 // bytes of values for a response
 
+struct ratelimit_checks;
 struct ratelimit; // what the stage of that name keeps for one worker (ratelimit/ratelimit.h)
 
 // What a stage sees of an exchange.
@@ -31,6 +32,8 @@ struct stage_ctx {
 	const struct slice *capture;          // of the route's path
 	uint32_t n_captures;
 	struct ratelimit *ratelimit;
+	// Made before its time, and still what ratelimit_prepare() would make; NULL: not.
+	struct ratelimit_checks *prepared;
 	// HOOK_HEAD: what texts are filled with, room for what comes out, and for what the response wants of
 	// it.
 	const struct template_values *values;

@@ -21,7 +21,8 @@ struct ratelimit *ratelimit_create(struct arena *a, const struct ratelimit_confi
 
 // So that the checks of a burst overlap: for each request ratelimit_prepare(), which makes its keys; then for
 // each ratelimit_prefetch(), which asks for the lines of the table, with nothing else in between; then for each
-// ratelimit_decide(). ratelimit_run() is all of them, one after the other.
+// ratelimit_decide(). ratelimit_run() is all of them, one after the other, or the last alone where the first
+// were done before.
 #define RATELIMIT_CHECKS_MAX (2 * SNAP_LIMIT_USES_MAX)
 struct ratelimit_check {
 	const struct snap_limit *limit;
@@ -31,6 +32,8 @@ struct ratelimit_check {
 };
 struct ratelimit_checks {
 	unsigned n;
+	bool fragile; // a key is of a field that what comes before this stage may add or drop without being
+		      // asked
 	struct ratelimit_check v[RATELIMIT_CHECKS_MAX];
 };
 void ratelimit_prepare(const struct stage_ctx *ctx, struct ratelimit_checks *checks);

@@ -16,6 +16,7 @@ struct ratelimit {
 	struct region_limit_key *keys;
 	struct rec_ring *blocks; // to control
 	struct limit_key key;    // scratch
+	bool fragile;            // see struct ratelimit_checks
 	char value[KEY_VALUE_MAX];
 	char fields[2048];
 };
@@ -101,6 +102,7 @@ static struct slice part_value(struct ratelimit *r, const struct stage_ctx *ctx,
 	switch ((enum snap_limit_part_kind)p->kind) {
 	case LIMIT_PART_HEADER:
 		f = http_find(ctx->head, name);
+		r->fragile |= !f || f->id != HDR_OTHER;
 		return f ? f->value : slice_of("", 0);
 	case LIMIT_PART_COOKIE:
 		return cookie(r, ctx->head, name);
@@ -169,6 +171,7 @@ void ratelimit_prepare(const struct stage_ctx *ctx, struct ratelimit_checks *che
 	uint32_t n;
 
 	checks->n = 0;
+	ctx->ratelimit->fragile = false;
 	if (ctx->listener) {
 		use = snap_at(ctx->snapshot, ctx->listener->limits);
 		for (uint32_t i = 0; i < ctx->listener->limits.n; i++)
@@ -178,6 +181,7 @@ void ratelimit_prepare(const struct stage_ctx *ctx, struct ratelimit_checks *che
 	n = ctx->conf_size / (uint32_t)sizeof(*use);
 	for (uint32_t i = 0; i < n; i++)
 		prepare_one(ctx, &use[i], &checks->v[checks->n++]);
+	checks->fragile = ctx->ratelimit->fragile;
 }
 
 void ratelimit_prefetch(const struct stage_ctx *ctx, const struct ratelimit_checks *checks)
@@ -527,6 +531,8 @@ enum verdict ratelimit_run(enum stage_hook hook, struct stage_ctx *ctx)
 	(void)hook;
 	if (ctx->resumed)
 		return resume(ctx);
+	if (ctx->prepared)
+		return ratelimit_decide(ctx, ctx->prepared);
 	ratelimit_prepare(ctx, &checks);
 	if (checks.n > 1) // one alone is waited for anyway
 		ratelimit_prefetch(ctx, &checks);
