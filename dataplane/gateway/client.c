@@ -404,6 +404,24 @@ struct route_query client_query(const struct exchange *x, const struct http_head
 	return client_asks(x->g, x->generation, x->listener, x->remote, h);
 }
 
+// With the head in x->head.
+static void exchange_forward(struct exchange *x, uint32_t head_length)
+{
+	struct gateway *g = x->g;
+
+	if (g->spare) // of a client in whose turn this one had its own
+		pkt_free(g->spare);
+	g->spare = head_take(x->client, head_length);
+	// Where there is none, what is armed next makes the other one count.
+	x->deadline = x->started + (x->route->timeout ? x->route->timeout : PIN_MAX);
+	if (x->route->timeout)
+		exchange_arm(x);
+	attempt_start(x, NULL);
+	if (g->spare)
+		pkt_free(g->spare);
+	g->spare = NULL;
+}
+
 void exchange_route(struct exchange *x, uint32_t head_length)
 {
 	struct gateway *g = x->g;
@@ -472,6 +490,11 @@ void exchange_route(struct exchange *x, uint32_t head_length)
 			return;
 		}
 	}
+	if (x->route && x->route->action == ACTION_TO && !stages && !connect && hops == HOPS_MORE &&
+	    !h->upgrade && plain_request(x, head_length)) {
+		exchange_forward(x, head_length);
+		return;
+	}
 	// Before policy, so that a client cannot name a field in Connection that a stage is about to set.
 	http_drop_hop_by_hop(h);
 	g->text_used = 0;
@@ -522,21 +545,12 @@ void exchange_route(struct exchange *x, uint32_t head_length)
 		return;
 	}
 	status = forward_request(x);
-	if (g->spare) // of a client in whose turn this one had its own
-		pkt_free(g->spare);
-	g->spare = head_take(x->client, head_length);
 	if (status) {
+		tcp_recv_skip(x->client, head_length);
 		reply_error(x, status, "the request cannot be forwarded", 0);
-	} else {
-		// Where there is none, what is armed next makes the other one count.
-		x->deadline = x->started + (x->route->timeout ? x->route->timeout : PIN_MAX);
-		if (x->route->timeout)
-			exchange_arm(x);
-		attempt_start(x, NULL);
+		return;
 	}
-	if (g->spare)
-		pkt_free(g->spare);
-	g->spare = NULL;
+	exchange_forward(x, head_length);
 }
 
 void client_resume(struct exchange *x)

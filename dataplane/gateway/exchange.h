@@ -465,6 +465,8 @@ forward_line(struct gateway *g, struct http_head *h, enum http_header id, struct
 	g->text_used += (uint32_t)n;
 	return http_add_line(h, id, line, name.n, n);
 }
+// A fresh buffer, all of it open for writing; what is not used is trimmed by the caller. NULL: there is none.
+struct pkt *buffer_open(struct gateway *g, uint32_t *room);
 // Puts the response head in g->head together, in x->head. 0, or -ENOBUFS.
 int forward_response(struct exchange *x, enum http_framing out, uint64_t length);
 int forward_interim(struct exchange *x); // 1xx
@@ -474,6 +476,13 @@ struct pkt *pkts_from(struct gateway *g, const char *p, size_t n);
 void send_chain(struct tcp_conn *c, struct pkt *p);
 struct slice text_printf(struct gateway *g, const char *format, ...) __attribute__((format(printf, 2, 3)));
 struct slice gateway_date(struct gateway *g);
+
+// plain.c: heads that pass nearly as they came
+// What forward_request() does, of a request as it came whose route has no stages; false: it is none of these,
+// or there is no buffer, and nothing has changed.
+bool plain_request(struct exchange *x, uint32_t head_length);
+// The same for forward_response(); x->head is another attempt's or nobody's then.
+bool plain_response(struct exchange *x, enum http_framing out);
 
 // relay.c
 enum relay {

@@ -122,8 +122,7 @@ bool forward_append(struct gateway *g, struct http_head *h, enum http_header id,
 	return http_add_line(h, id, line, name.n, (size_t)(at - line));
 }
 
-// A fresh buffer, all of it open for writing; what is not used is trimmed by the caller.
-static struct pkt *buffer_open(struct gateway *g, uint32_t *room)
+struct pkt *buffer_open(struct gateway *g, uint32_t *room)
 {
 	struct pkt *p = pkt_alloc(g->conf.pool);
 
@@ -287,6 +286,8 @@ int forward_response(struct exchange *x, enum http_framing out, uint64_t length)
 	unsigned level = 0;
 	bool ok;
 
+	if (plain_response(x, out))
+		return 0;
 	g->text_used = 0;
 	if (keep_length) {
 		struct http_field *f = http_find_id(h, HDR_content_length);

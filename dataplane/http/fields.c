@@ -270,6 +270,7 @@ static INLINE int fields_parse(struct lex *l, struct http_head *h, struct fields
 	struct scanner s;
 	int step;
 
+	h->odd_lines = false;
 	scanner_init(&s, begin, p, limit);
 	for (;; f++) {
 		const char *name = p, *colon, *value, *end;
@@ -300,6 +301,7 @@ static INLINE int fields_parse(struct lex *l, struct http_head *h, struct fields
 			value = odd.value;
 			end = odd.value_end;
 			f->line = odd.crlf ? (uint32_t)(p - name) : 0;
+			h->odd_lines = true;
 		}
 		f->name = slice_of(name, (size_t)(colon - name));
 		f->value = slice_of(value, (size_t)(end - value));

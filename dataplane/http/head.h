@@ -67,6 +67,7 @@ struct http_head {
 	struct slice path, query;
 	struct slice reason; // responses
 	uint32_t have;       // bits of enum http_header: of one that is not set there is no field
+	bool odd_lines;      // a field was received in another form than "name: value" CR LF
 	uint16_t n;
 	struct http_field field[HTTP_FIELDS_ROOM];
 };

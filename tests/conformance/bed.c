@@ -98,6 +98,7 @@ static struct snapshot *snapshot_make(void)
 						     .max_uri = limits.uri,
 						     .max_fields = limits.fields,
 						     .lenient_lf = limits.lenient_lf,
+						     .forwarded = 1u << FORWARDED_FOR | 1u << FORWARDED_PROTO,
 						     .max_body = limits.body == UINT64_MAX ? 0 : limits.body};
 	}
 	h.listeners = blob_add(&b, listener, LISTENERS, sizeof(listener[0]));

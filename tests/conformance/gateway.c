@@ -454,6 +454,7 @@ int main(int argc, char **argv)
 	}
 	tell(&tally, "a pipeline is served in turns", pipeline_run(&bed));
 	tell(&tally, "a request gets the same on each way", ways_run(&bed));
+	tell(&tally, "a head that passes is the same on each way", passed_run(&bed));
 	bed_fini(&bed);
 	if (pkt_pool_used(pool)) {
 		printf("packet buffers are left\n");
