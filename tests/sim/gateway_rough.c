@@ -114,7 +114,7 @@ static struct snapshot *snapshot_make(struct sim *s, uint64_t generation)
 	for (uint32_t i = 0; i < 2; i++)
 		route[i] = (struct snap_route){.action = ACTION_TO,
 					       .stat_slot = i + 1,
-					       .attempts = 1 + random_below(r, 3),
+					       .attempts = (uint8_t)(1 + random_below(r, 3)),
 					       .per_try = i ? 2 * SEC : 60 * SEC,
 					       .timeout = i && random_below(r, 2) ? 8 * SEC : 0,
 					       .credits = i ? ROUGH_CREDITS | SNAP_LIMITED : 0,
