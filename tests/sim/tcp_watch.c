@@ -220,6 +220,9 @@ static void backoff_check(struct sim *s, struct dir *d, unsigned side, const str
 // as a lossy wire ends what it began, in how often they take turns.
 static void bare_check(struct sim *s, struct flow *f, unsigned side, const struct seen *t)
 {
+	bool owes = f->dir[side].owes;
+
+	f->dir[side].owes = false;
 	if (t->end != t->seq || s->now - f->quiet_from > BARE_TIME) {
 		f->quiet_from = f->turns_from = s->now;
 		f->bare = f->turns = 0;
@@ -233,6 +236,8 @@ static void bare_check(struct sim *s, struct flow *f, unsigned side, const struc
 		f->turns = 0;
 	}
 	if (t->flags & TCP_RST) // each segment under way to a connection that is gone gets one
+		return;
+	if (owes) // over a slow path, what both have sent arrives for long
 		return;
 	f->turns += side != f->bare_side;
 	f->bare_side = (uint8_t)side;
@@ -341,6 +346,8 @@ void watch_arrived(struct sim *s, unsigned side, const struct frame *frame)
 	if (!f)
 		return;
 	f->dir[side].again = 0;
-	if (t.end != t.seq)
+	if (t.end != t.seq) {
 		f->bare = 0;
+		f->dir[side].owes = true;
+	}
 }
