@@ -2,7 +2,8 @@
 // connection is told of it; then the routes of all are looked up side by side; then what the decisions will
 // touch is asked for (the route's record, its statistics and its answer, cells of rate limits); then each goes
 // its way, in the order in which they came. What one waits for comes while others are worked on. A connection
-// has one request among the noted, and what it has sent behind it follows when that is decided.
+// has one request among the noted, which stays in its queue, and what it has sent behind it follows when that
+// is decided.
 //
 // It pays where tables are larger than the processor's caches; elsewhere, and where a request is alone in its
 // burst, each goes its way as soon as it is parsed. Nothing but time depends on it.
@@ -26,29 +27,41 @@ static void head_copy(struct http_head *to, const struct http_head *from)
 	memcpy(to, from, offsetof(struct http_head, field) + from->n * sizeof(from->field[0]));
 }
 
-bool burst_note(struct exchange *x, uint32_t head_length)
+bool burst_note(struct gateway *g, struct tcp_conn *c, const struct snap_listener *l, uint32_t head_length,
+		uint32_t served, uint32_t flags)
 {
-	struct gateway *g = x->g;
 	struct noted *n = &g->noted[g->n_noted];
 
-	// One that came in several buffers was copied to where the next such one will be.
-	if (head_length > pkt_len(tcp_recv_peek(x->client))) {
+	// One that came in several buffers was copied to where the next such one will be; what the PROXY
+	// protocol said of a client is known to its exchange.
+	if (flags || head_length > pkt_len(tcp_recv_peek(c))) {
 		head_copy(&g->head, &n->head);
 		return false;
 	}
-	n->x = x;
+	n->c = c;
+	n->listener = l;
 	n->head_length = head_length;
+	n->served = served;
 	n->found = ROUTE_UNKNOWN;
 	n->prepared = false;
-	x->noted = (uint8_t)++g->n_noted;
+	g->n_noted++;
 	return true;
+}
+
+void burst_forget(struct gateway *g, const struct tcp_conn *c)
+{
+	for (unsigned i = 0; i < g->n_noted; i++)
+		if (g->noted[i].c == c)
+			g->noted[i].c = NULL;
 }
 
 // Whether the route follows from the head as it is: not from who the client is, nor from a path in another
 // form.
-static bool plain(const struct exchange *x, const struct http_head *h)
+static bool plain(const struct noted *d)
 {
-	return !x->listener->trusted.n && h->method != METHOD_OPTIONS && !http_path_due(&x->listener->path, h);
+	const struct snap_listener *l = d->listener;
+
+	return !l->trusted.n && d->head.method != METHOD_OPTIONS && !http_path_due(&l->path, &d->head);
 }
 
 static void routes_find(struct gateway *g)
@@ -63,9 +76,9 @@ static void routes_find(struct gateway *g)
 	for (unsigned i = 0; i < g->n_noted; i++) {
 		struct noted *d = &g->noted[i];
 
-		if (!d->x || !plain(d->x, &d->head))
+		if (!d->c || !plain(d))
 			continue;
-		query[n] = client_query(d->x, &d->head);
+		query[n] = client_asks(g, g->current, d->listener, tcp_remote(d->c), &d->head);
 		q[n] = &query[n];
 		m[n] = &d->match;
 		of[n++] = d;
@@ -95,18 +108,18 @@ static void limits_ask(struct gateway *g)
 		bool of_route = r && r->stages & 1u << STAGE_ratelimit;
 
 		d->checks.n = 0;
-		if (!d->x || d->found == ROUTE_UNKNOWN || !(of_route || d->x->listener->limits.n))
+		if (!d->c || d->found == ROUTE_UNKNOWN || !(of_route || d->listener->limits.n))
 			continue;
 		ratelimit_prepare(
 			&(struct stage_ctx){
-				.snapshot = d->x->snapshot,
+				.snapshot = gateway_snapshot(g),
 				.head = &d->head,
-				.client = d->x->remote,
-				.conf = of_route ? snap_at(d->x->snapshot, r->stage_conf[STAGE_ratelimit])
+				.client = tcp_remote(d->c),
+				.conf = of_route ? snap_at(gateway_snapshot(g), r->stage_conf[STAGE_ratelimit])
 						 : NULL,
 				.conf_size = of_route ? r->stage_conf[STAGE_ratelimit].n : 0,
 				.route = r,
-				.listener = d->x->listener,
+				.listener = d->listener,
 				.capture = d->match.param,
 				.n_captures = d->match.n_params,
 				.ratelimit = g->ratelimit},
@@ -129,19 +142,19 @@ static void route_ask(const struct snap_route *r)
 static void records_ask(struct gateway *g)
 {
 	for (unsigned i = 0; i < g->n_noted; i++)
-		if (g->noted[i].x && g->noted[i].found == ROUTE_FOUND)
+		if (g->noted[i].c && g->noted[i].found == ROUTE_FOUND)
 			route_ask(g->noted[i].match.route);
 	for (unsigned i = 0; i < g->n_noted; i++) {
 		const struct noted *d = &g->noted[i];
 		const struct snap_route *r = d->match.route;
 		const char *stats, *answer;
 
-		if (!d->x || d->found != ROUTE_FOUND)
+		if (!d->c || d->found != ROUTE_FOUND)
 			continue;
 		stats = (const char *)&g->conf.route_stats[r->stat_slot];
 		__builtin_prefetch(stats, 1);
 		__builtin_prefetch(stats + 64, 1);
-		answer = snap_at(d->x->snapshot, r->answer);
+		answer = snap_at(gateway_snapshot(g), r->answer);
 		for (unsigned k = 0; k < r->answer.n && k < 256; k += 64)
 			__builtin_prefetch(answer + k);
 	}
@@ -157,22 +170,12 @@ static void match_copy(struct route_match *to, const struct route_match *from)
 
 static void decide(struct gateway *g, struct noted *d)
 {
-	struct exchange *x = d->x;
-	struct tcp_conn *c = x->client;
-
 	head_copy(&g->head, &d->head);
 	g->found = d->found;
 	if (g->found != ROUTE_UNKNOWN)
 		match_copy(&g->match, &d->match);
-	x->noted = 0;
 	g->prepared = d->prepared ? &d->checks : NULL;
-	g->running = c;
-	g->again = false;
-	exchange_route(x, d->head_length);
-	if (g->again)
-		client_requests(g, c);
-	g->running = NULL;
-	g->again = false;
+	client_decided(g, d->c, d->listener, d->head_length, d->served);
 }
 
 void gateway_decide(struct gateway *g)
@@ -185,7 +188,7 @@ void gateway_decide(struct gateway *g)
 	if (g->conf.limits && gateway_snapshot(g)->limits.n)
 		limits_ask(g);
 	for (unsigned i = 0; i < g->n_noted; i++)
-		if (g->noted[i].x)
+		if (g->noted[i].c)
 			decide(g, &g->noted[i]);
 	g->n_noted = 0;
 	g->deciding = false;

@@ -8,7 +8,8 @@
 //   bit 3       one came: g->proxied knows the client
 //   bit 4       reading: its time is up, but it is still taking what it was sent
 //   bit 5       its share of a turn is used up: requests stand in its queue, and its timer brings the next turn
-//   bits 6..31  how many bytes of an unfinished head were looked at (lingering: bytes dropped; reading: those
+//   bit 6       noted: its request is to be decided with others of its burst (burst.c), and stays in its queue
+//   bits 7..31  how many bytes of an unfinished head were looked at (lingering: bytes dropped; reading: those
 //               not acknowledged when that was last looked at)
 //   bits 32..63 requests served on this connection (lingering: the bytes not acknowledged)
 #include "gateway/rewrite.h"
@@ -22,7 +23,8 @@
 #define PROXIED_BIT 8u
 #define READING_BIT 16u
 #define TURN_BIT    32u
-#define SCANNED_BIT 6 // where the number begins
+#define NOTED_BIT   64u
+#define SCANNED_BIT 7 // where the number begins
 #define SCANNED_MAX (UINT32_MAX >> SCANNED_BIT)
 #define TURN_MAX    64    // requests of one connection that are begun in a turn, so that all others have theirs
 #define SLOW_READ   4096u // bytes that a client must take in response_idle, so that it counts as reading
@@ -609,6 +611,44 @@ static bool client_preface(struct gateway *g, struct tcp_conn *c, const struct s
 	return true;
 }
 
+// The request in g->head. g->again says afterwards whether the next one may follow.
+static inline __attribute__((always_inline)) void request_begin(struct gateway *g, struct tcp_conn *c,
+								const struct snap_listener *l,
+								uint32_t head_length, uint32_t served,
+								uint32_t flags)
+{
+	struct http_head *h = &g->head;
+	struct exchange *x;
+
+	if (!flags) {
+		enum prompt prompt = prompt_reply(g, c, l, head_length, served);
+
+		if (prompt == PROMPT_CLOSE) {
+			client_end(g, c);
+			return;
+		}
+		if (prompt == PROMPT_OPEN) {
+			tcp_set_user(c, idle_pack(served + 1, 0, 0));
+			tcp_set_timer(c, g->now + l->idle_timeout);
+			g->again = tcp_recv_len(c) || tcp_recv_eof(c);
+			return;
+		}
+	}
+	x = exchange_begin(g, c, h, l, served, flags & PROXIED_BIT);
+	if (!x) {
+		g->found = ROUTE_UNKNOWN;
+		g->prepared = NULL;
+		count(g, CTR_http_overload);
+		reply_bare(g, c, 503, "the gateway is overloaded", h->method == METHOD_HEAD);
+		client_end(g, c);
+		return;
+	}
+	tcp_set_timer(c, 0);
+	if (!http_body_done(&x->request))
+		client_watch(x);
+	exchange_route(x, head_length);
+}
+
 // Takes requests from the front of the queue until one stays in work, or no whole head is there. Requests that
 // are answered at once come back here through client_continue(), which then only asks for another turn, so that
 // a queue full of them does not nest.
@@ -623,7 +663,6 @@ void client_requests(struct gateway *g, struct tcp_conn *c)
 		const struct snap_listener *l = gateway_listener(g, tcp_conn_tag(c));
 		uint32_t served = idle_served(tcp_user(c)), scanned = idle_scanned(tcp_user(c));
 		uint32_t flags = (uint32_t)(uintptr_t)tcp_user(c) & (PREFACE_BIT | PROXIED_BIT);
-		struct exchange *x;
 		int n;
 
 		if (tcp_recv_len(c) == 0) {
@@ -662,37 +701,26 @@ void client_requests(struct gateway *g, struct tcp_conn *c)
 			client_end(g, c);
 			return;
 		}
-		if (h == &g->head && !flags) {
-			enum prompt prompt = prompt_reply(g, c, l, (uint32_t)n, served);
-
-			if (prompt == PROMPT_CLOSE) {
-				client_end(g, c);
-				return;
-			}
-			if (prompt == PROMPT_OPEN) {
-				begun++;
-				tcp_set_user(c, idle_pack(served + 1, 0, 0));
-				tcp_set_timer(c, g->now + l->idle_timeout);
-				g->again = tcp_recv_len(c) || tcp_recv_eof(c);
-				continue;
-			}
-		}
-		x = exchange_begin(g, c, h, l, served, flags & PROXIED_BIT);
-		if (!x) {
-			g->found = ROUTE_UNKNOWN;
-			count(g, CTR_http_overload);
-			reply_bare(g, c, 503, "the gateway is overloaded", h->method == METHOD_HEAD);
-			client_end(g, c);
-			return;
-		}
 		begun++;
-		tcp_set_timer(c, 0);
-		if (!http_body_done(&x->request))
-			client_watch(x);
-		if (h != &g->head && burst_note(x, (uint32_t)n))
+		if (h != &g->head && burst_note(g, c, l, (uint32_t)n, served, flags)) {
+			tcp_set_user(c, idle_pack(served, 0, NOTED_BIT));
 			return;
-		exchange_route(x, (uint32_t)n);
+		}
+		request_begin(g, c, l, (uint32_t)n, served, flags);
 	} while (g->again);
+}
+
+void client_decided(struct gateway *g, struct tcp_conn *c, const struct snap_listener *l, uint32_t head_length,
+		    uint32_t served)
+{
+	g->running = c;
+	g->again = false;
+	tcp_set_user(c, idle_pack(served, 0, 0));
+	request_begin(g, c, l, head_length, served, 0);
+	if (g->again)
+		client_requests(g, c);
+	g->running = NULL;
+	g->again = false;
 }
 
 static void client_run(struct gateway *g, struct tcp_conn *c)
@@ -750,14 +778,17 @@ void client_drain(struct gateway *g, struct tcp_conn *c)
 		client_end(g, c);
 }
 
-void client_cut(struct tcp_conn *c)
+void client_cut(struct gateway *g, struct tcp_conn *c)
 {
 	void *user = tcp_user(c);
 
-	if (is_idle(user))
-		tcp_abort(c);
-	else
+	if (!is_idle(user)) {
 		exchange_abort(user);
+		return;
+	}
+	if ((uintptr_t)user & NOTED_BIT)
+		burst_forget(g, c);
+	tcp_abort(c);
 }
 
 static void client_idle_event(struct gateway *g, struct tcp_conn *c, unsigned events)
@@ -798,7 +829,7 @@ void client_event(void *ctx, struct tcp_conn *c, void *user, unsigned events)
 	struct gateway *g = ctx;
 	struct exchange *x;
 
-	if (g->n_noted == NOTED_MAX && is_idle(user))
+	if (g->n_noted == NOTED_MAX && is_idle(user) && !((uintptr_t)user & NOTED_BIT))
 		gateway_decide(g);
 	if (events & EV_OPEN) {
 		const struct snap_listener *l = gateway_listener(g, tcp_conn_tag(c));
@@ -814,6 +845,13 @@ void client_event(void *ctx, struct tcp_conn *c, void *user, unsigned events)
 		tcp_set_timer(c, g->now + l->head_timeout);
 	}
 	if (is_idle(user)) {
+		if ((uintptr_t)user & NOTED_BIT) {
+			if (!(events & EV_ERROR))
+				return; // what comes meanwhile stays in the queue, and the end of it shows
+					// later
+			count(g, CTR_http_client_gone);
+			burst_forget(g, c);
+		}
 		if (events & EV_ERROR)
 			client_close(g, c);
 		else if (events & ~(unsigned)EV_OPEN)
@@ -823,12 +861,10 @@ void client_event(void *ctx, struct tcp_conn *c, void *user, unsigned events)
 	x = user;
 	if (events & EV_ERROR) {
 		count(g, CTR_http_client_gone);
-		if (x->noted)
-			burst_forget(x);
 		exchange_abort(x);
 		return;
 	}
-	if (x->parked || x->noted)
+	if (x->parked)
 		return; // what comes meanwhile stays in the queue, and the end of it shows later
 	if (tunnel_is_open(x)) {
 		tunnel_pump(x);

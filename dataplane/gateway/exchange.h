@@ -120,7 +120,6 @@ struct exchange {
 	uint8_t cors;          // origin of the request, see policy/cors/cors.h
 	uint8_t trailers;      // which may pass, see trailers.h
 	uint8_t coding;        // enum coding: what its client would have the body in
-	uint8_t noted;         // 1 + its place among the noted; 0: it is none of them
 	uint32_t parked_with;  // what that stage wants to know again
 	uint16_t credit[2];    // slots of the listener's and the route's credit that it has; 0: none
 	char request_id[32];
@@ -145,10 +144,11 @@ struct listener_rules {
 };
 
 // A request that waits to be decided together with others of its burst (burst.c).
-#define NOTED_MAX 16u
+#define NOTED_MAX 8u // as many as a processor has lines under way for, and what is known of them stays in L1
 struct noted {
-	struct exchange *x; // NULL: it has ended meanwhile
-	uint32_t head_length;
+	struct tcp_conn *c; // NULL: it has ended meanwhile
+	const struct snap_listener *listener;
+	uint32_t head_length, served;
 	enum route_result found; // ROUTE_UNKNOWN: not looked up
 	bool prepared;           // checks are what they will be when it is decided
 	struct route_match match;
@@ -271,6 +271,9 @@ struct route_query client_asks(const struct gateway *g, uint32_t generation, con
 void exchange_route(struct exchange *x, uint32_t head_length);
 // Takes requests from the front of the queue, see client.c.
 void client_requests(struct gateway *g, struct tcp_conn *c);
+// Its first one, which was noted and is in g->head now, and what stands behind it.
+void client_decided(struct gateway *g, struct tcp_conn *c, const struct snap_listener *l, uint32_t head_length,
+		    uint32_t served);
 
 // Drops the head from the queue; its buffer where it holds nothing else and is nobody else's.
 struct pkt *head_take(struct tcp_conn *c, uint32_t n);
@@ -296,12 +299,10 @@ static inline struct http_head *burst_head(struct gateway *g)
 		       : &g->head;
 }
 // False: it goes its way at once, and its head is in g->head now.
-bool burst_note(struct exchange *x, uint32_t head_length);
-// A noted one has ended.
-static inline void burst_forget(struct exchange *x)
-{
-	x->g->noted[x->noted - 1].x = NULL;
-}
+bool burst_note(struct gateway *g, struct tcp_conn *c, const struct snap_listener *l, uint32_t head_length,
+		uint32_t served, uint32_t flags);
+// The connection of a noted one has ended.
+void burst_forget(struct gateway *g, const struct tcp_conn *c);
 // For a new generation: whether it pays.
 void burst_configure(struct gateway *g, const struct snapshot *s);
 // What the PROXY protocol said of it.
@@ -327,7 +328,7 @@ void client_resume(struct exchange *x);
 void client_continue(struct gateway *g, struct tcp_conn *c, uint32_t served, bool proxied, bool keep_alive);
 
 // Ends a connection at once, with whatever goes on in it.
-void client_cut(struct tcp_conn *c);
+void client_cut(struct gateway *g, struct tcp_conn *c);
 // Ends a connection that has served and now waits for its next request; others end after their answer.
 void client_drain(struct gateway *g, struct tcp_conn *c);
 // See gateway_client(), of a client's connection.

@@ -99,7 +99,7 @@ unsigned gateway_stop(struct gateway *g)
 	g->draining = true;
 	g->waking = true; // what one frees begins nothing new
 	while ((c = tcp_next(g->tcp, &cursor, client_event)))
-		client_cut(c);
+		client_cut(g, c);
 	cursor = 0;
 	while ((c = tcp_next(g->tcp, &cursor, upstream_event)))
 		upstream_close(&g->upstreams, tcp_user(c), true);
@@ -337,7 +337,7 @@ void gateway_denied(struct gateway *g)
 		if (!address_list_denied(l, tcp_remote(c), g->now))
 			continue;
 		count(g, CTR_tcp_denied_ended);
-		client_cut(c);
+		client_cut(g, c);
 	}
 }
 

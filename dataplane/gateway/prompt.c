@@ -43,9 +43,11 @@ enum prompt prompt_reply(struct gateway *g, struct tcp_conn *c, const struct sna
 
 	if (!plain(g, l, h))
 		return PROMPT_NOT;
-	struct route_query query = client_asks(g, g->current, l, tcp_remote(c), h);
+	if (g->found == ROUTE_UNKNOWN) {
+		struct route_query query = client_asks(g, g->current, l, tcp_remote(c), h);
 
-	g->found = route_find(gateway_snapshot(g), &query, &g->match);
+		g->found = route_find(gateway_snapshot(g), &query, &g->match);
+	}
 	r = g->match.route;
 	if (g->found != ROUTE_FOUND || !answers_at_once(g, r))
 		return PROMPT_NOT;
@@ -53,6 +55,7 @@ enum prompt prompt_reply(struct gateway *g, struct tcp_conn *c, const struct sna
 	if (!p)
 		return PROMPT_NOT;
 	g->found = ROUTE_UNKNOWN;
+	g->prepared = NULL;
 	keep_alive = h->keep_alive && !g->draining && (l->max_requests == 0 || served + 1 < l->max_requests);
 	request_id_make(g, id);
 	prepared_put(g, gateway_snapshot(g), r, id, h->method == METHOD_HEAD, keep_alive, p);

@@ -71,8 +71,10 @@ static void *cells(size_t n)
 	return memset(p, 0, n);
 }
 
+// In large pages, as the data plane has it.
 static struct snapshot *snapshot_read(const char *path)
 {
+	const size_t page = 2ul << 20;
 	static char why[200];
 	FILE *f = fopen(path, "rb");
 	long n;
@@ -80,7 +82,10 @@ static struct snapshot *snapshot_read(const char *path)
 
 	if (!f || fseek(f, 0, SEEK_END) || (n = ftell(f)) <= 0 || fseek(f, 0, SEEK_SET))
 		fail("the snapshot cannot be read");
-	p = cells((size_t)n);
+	p = aligned_alloc(page, ((size_t)n + page - 1) / page * page);
+	if (!p)
+		fail("no memory");
+	madvise(p, (size_t)n, MADV_HUGEPAGE);
 	if (fread(p, 1, (size_t)n, f) != (size_t)n || !snapshot_verify(p, (size_t)n, why, sizeof(why)))
 		fail("not a snapshot");
 	fclose(f);
