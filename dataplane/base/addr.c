@@ -51,19 +51,23 @@ static char *octet_text(char *at, uint8_t v)
 	return at + 1 + (v >= 10) + (v >= 100);
 }
 
+char *addr_v4_put(char *to, struct addr a)
+{
+	to = octet_text(to, a.b[12]);
+	for (unsigned i = 13; i < 16; i++) {
+		*to++ = '.';
+		to = octet_text(to, a.b[i]);
+	}
+	return to;
+}
+
 const char *addr_text(struct addr a, char buf[static ADDR_TEXT_MAX])
 {
 	uint16_t g[8];
 	unsigned at = 0, run, run_n;
 
 	if (addr_is_v4(a)) {
-		char *end = octet_text(buf, a.b[12]);
-
-		for (unsigned i = 13; i < 16; i++) {
-			*end++ = '.';
-			end = octet_text(end, a.b[i]);
-		}
-		*end = '\0';
+		*addr_v4_put(buf, a) = '\0';
 		return buf;
 	}
 	for (unsigned i = 0; i < 8; i++)

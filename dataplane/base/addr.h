@@ -59,5 +59,8 @@ static inline bool addr_in_prefix(struct addr a, struct addr net, unsigned prefi
 // Text as in RFC 5952 (IPv6) or dotted quad; returns buf.
 const char *addr_text(struct addr a, char buf[static ADDR_TEXT_MAX]);
 
+// An IPv4 address as dotted quad; returns what is behind it. Up to 16 bytes are written.
+char *addr_v4_put(char *to, struct addr a);
+
 // Parses one IPv4 or IPv6 address of n bytes; 0, or -1 where it is none.
 int addr_parse(const char *s, unsigned long n, struct addr *out);

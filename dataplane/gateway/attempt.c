@@ -434,7 +434,8 @@ static void attempt_lost(struct attempt *a)
 	exchange_fail(x, 502, "the upstream closed the connection without an answer");
 }
 
-enum head { HEAD_DONE, HEAD_MORE, HEAD_BLOCKED, HEAD_TUNNEL, HEAD_OVER }; // OVER: the exchange has ended
+// WHOLE: all of the response is with the client's TCP. OVER: the exchange has ended.
+enum head { HEAD_DONE, HEAD_WHOLE, HEAD_MORE, HEAD_BLOCKED, HEAD_TUNNEL, HEAD_OVER };
 
 // A 101, to a request that asked for it: it is passed on, and all behind it is a tunnel's.
 static enum head switch_protocols(struct attempt *a, uint32_t n)
@@ -514,11 +515,13 @@ static enum head response_head(struct attempt *a)
 		exchange_fail(x, 502, "the upstream's answer cannot be forwarded");
 		return HEAD_OVER;
 	}
-	tcp_recv_skip(t, (uint32_t)n);
 	x->response_started = true;
 	a->state = ATTEMPT_RESPONDING;
 	a->deadline = 0;
 	exchange_unpin(x);
+	if (relay_whole(x, t, (uint32_t)n, in == FRAMING_LENGTH ? length : 0))
+		return HEAD_WHOLE;
+	tcp_recv_skip(t, (uint32_t)n);
 	return HEAD_DONE;
 }
 
@@ -540,6 +543,9 @@ bool attempt_pump(struct attempt *a)
 			if (!a->eof && !a->dead)
 				return true;
 			attempt_lost(a);
+			return false;
+		case HEAD_WHOLE:
+			attempt_complete(a);
 			return false;
 		case HEAD_DONE:
 			break;

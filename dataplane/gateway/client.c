@@ -216,7 +216,8 @@ static int head_parse(struct gateway *g, struct tcp_conn *c, uint32_t *scanned,
 
 int response_head_parse(struct gateway *g, struct tcp_conn *c, uint32_t *scanned)
 {
-	const struct http_limits limits = http_limits_of(SNAP_HEAD_MAX);
+	static const struct http_limits limits = {SNAP_HEAD_MAX, UINT32_MAX, UINT32_MAX, HTTP_FIELDS_MAX,
+						  false,         false,      UINT64_MAX};
 
 	return head_parse(g, c, scanned, &limits, PARSED_RESPONSE, &g->head);
 }

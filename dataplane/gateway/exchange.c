@@ -61,6 +61,19 @@ static void access_log(struct exchange *x)
 		count(g, CTR_log_lost);
 }
 
+// What few exchanges have.
+static __attribute__((noinline)) void rest_free(struct exchange *x)
+{
+	if (x->tunnel)
+		tunnel_free(x);
+	if (x->encoding)
+		encode_end(x->encoding);
+	if (x->kept)
+		pkt_free_chain(x->kept);
+	if (x->withheld)
+		pkt_free_chain(x->withheld);
+}
+
 // Accounts and frees; the client's connection is left as it is.
 static void exchange_end(struct exchange *x)
 {
@@ -78,16 +91,10 @@ static void exchange_end(struct exchange *x)
 	if (x->credit[0] | x->credit[1])
 		in_flight_end(x);
 	exchange_unpin(x);
-	if (x->tunnel)
-		tunnel_free(x);
-	if (x->encoding)
-		encode_end(x->encoding);
 	if (x->head)
 		pkt_free_chain(x->head);
-	if (x->kept)
-		pkt_free_chain(x->kept);
-	if (x->withheld)
-		pkt_free_chain(x->withheld);
+	if ((uintptr_t)x->tunnel | (uintptr_t)x->encoding | (uintptr_t)x->kept | (uintptr_t)x->withheld)
+		rest_free(x);
 	slab_put(&g->exchanges, x);
 }
 

@@ -110,8 +110,12 @@ bool plain_request(struct exchange *x, uint32_t head_length)
 		return false;
 	at = lines_put(pkt_data(p), h->method_text.p, h, &length);
 	at = PUT(at, "X-Forwarded-For: ");
-	addr_text(x->remote, text);
-	at = put(at, text, strlen(text));
+	if (addr_is_v4(x->remote)) {
+		at = addr_v4_put(at, x->remote);
+	} else {
+		addr_text(x->remote, text);
+		at = put(at, text, strlen(text));
+	}
 	at = PUT(at, "\r\nX-Forwarded-Proto: http\r\nVia: 1.1 churchgate\r\nX-Request-Id: ");
 	memcpy(at, x->request_id, 32);
 	at = PUT(at + 32, "\r\n");
@@ -133,7 +137,7 @@ static inline bool response_is_plain(const struct exchange *x, const struct http
 	       !x->route->stages && x->route->sticky != STICKY_COOKIE && !x->tunnel && !x->trailers;
 }
 
-bool plain_response(struct exchange *x, enum http_framing out)
+__attribute__((noinline)) bool plain_response(struct exchange *x, enum http_framing out)
 {
 	struct gateway *g = x->g;
 	const struct http_head *h = &g->head;

@@ -115,6 +115,23 @@ enum relay relay_body(struct gateway *g, struct tcp_conn *from, struct http_body
 	return result;
 }
 
+bool relay_whole(struct exchange *x, struct tcp_conn *from, uint32_t head_length, uint64_t length)
+{
+	struct pkt *p = tcp_recv_peek(from), *head = x->head;
+	uint32_t n = pkt_len(p) - head_length;
+
+	if (pkt_len(p) <= head_length || n != length || x->encoding || !head || pkt_next(head) ||
+	    pkt_tailroom(head) < n + 2 || (n >= 512 && pkt_len(head) + n > tcp_mss(x->client)))
+		return false;
+	x->head = NULL;
+	memcpy(pkt_append(head, n), pkt_data(p) + head_length, n);
+	tcp_recv_skip(from, head_length + n);
+	http_body_init(&x->response, FRAMING_NONE, 0);
+	x->bytes_out += n;
+	tcp_send(x->client, head);
+	return true;
+}
+
 static void retry_later(struct exchange *x)
 {
 	count(x->g, CTR_tcp_no_buffer);

@@ -84,6 +84,13 @@ static enum http_fault connection_parse(struct slice v, struct fields_seen *seen
 {
 	struct slice option;
 
+	// What most say, alone.
+	if (!seen->options && (FOLDED(v, "keep-alive") || FOLDED(v, "close"))) {
+		seen->options = 1;
+		seen->keep_alive = v.n > 5;
+		seen->close = v.n == 5;
+		return FAULT_NONE;
+	}
 	while (http_list_next(&v, &option)) {
 		if (++seen->options > CONNECTION_OPTIONS_MAX)
 			return FAULT_too_many_fields;

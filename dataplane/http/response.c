@@ -58,7 +58,8 @@ static INLINE bool status_line_take(struct lex *l, struct http_head *h)
 	ones = (unsigned)p[11] - '0';
 	if (hundreds - 2 > 3 || tens > 9 || ones > 9)
 		return false;
-	end = scan_bytes(p + 13, l->end, SCAN_VALUE);
+	end = l->end - p >= 17 && memcmp(p + 13, "OK\r\n", 4) == 0 ? p + 15
+								   : scan_bytes(p + 13, l->end, SCAN_VALUE);
 	if (!line_ends(end, l->end))
 		return false;
 	h->minor = 1;

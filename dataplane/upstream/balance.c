@@ -13,7 +13,7 @@ struct candidate {
 	bool full;
 };
 
-static bool usable(struct candidate *k, uint32_t i)
+static inline bool usable(struct candidate *k, uint32_t i)
 {
 	const struct snap_endpoint *e = &k->e[i];
 	const struct upstream_endpoint *rt = &k->p->endpoint[e->slot];
@@ -61,7 +61,7 @@ static int rotate(struct candidate *k, uint32_t n)
 	bool known = r->upstream == k->u && r->weight;
 
 	for (uint32_t tried = 0; tried < n; tried++) {
-		uint32_t i = r->turn % n;
+		uint32_t i = r->turn < n ? r->turn : 0; // it may have had more of them
 
 		if (!known || weight_of(k, i) != r->weight) {
 			r->upstream = k->u;
@@ -70,7 +70,7 @@ static int rotate(struct candidate *k, uint32_t n)
 				return -2;
 			known = true;
 		}
-		r->turn++;
+		r->turn = i + 1;
 		if (usable(k, i))
 			return (int)i;
 	}

@@ -40,7 +40,11 @@ int upstream_init(struct upstream_pool *p, struct arena *a, uint32_t max_conns, 
 
 uint32_t upstream_share(const struct upstream_pool *p, uint32_t limit)
 {
-	uint32_t share = limit / p->workers + (p->worker < limit % p->workers);
+	uint32_t share;
+
+	if (p->workers == 1)
+		return limit;
+	share = limit / p->workers + (p->worker < limit % p->workers);
 
 	return share || !limit ? share : 1;
 }
