@@ -29,6 +29,16 @@ static uint32_t send_limit(const struct tcp_conn *c)
 	return size < share ? (uint32_t)size : share;
 }
 
+// Whether it holds as much as it may; mostly that is known before the limit is.
+static inline bool reached(const struct tcp_conn *c)
+{
+	uint32_t held = c->snd_held;
+
+	if (held < SEND_FLOOR || (held < SEND_BEGIN && held < c->tcp->conf.snd_buf && held < tcp_share(c->tcp)))
+		return false;
+	return held >= send_limit(c);
+}
+
 struct pkt *sendq_find(struct tcp_conn *c, uint32_t seq)
 {
 	struct pkt *p = c->snd_cur && seq_le(sendq_item(c->snd_cur)->seq, seq) ? c->snd_cur : c->snd_head;
@@ -257,7 +267,7 @@ static bool may_send(const struct tcp_conn *c)
 
 static void sent(struct tcp_conn *c)
 {
-	if (c->snd_held >= SEND_FLOOR && c->snd_held >= send_limit(c))
+	if (reached(c))
 		c->flags |= CONN_SND_FULL;
 	if (c->flags & CONN_OPENED)
 		conn_dirty(c);
@@ -350,7 +360,7 @@ uint32_t tcp_send_space(struct tcp_conn *c)
 
 bool tcp_send_full(struct tcp_conn *c)
 {
-	return !(may_send(c) && c->snd_held < SEND_FLOOR) && tcp_send_space(c) == 0;
+	return !(may_send(c) && !reached(c)) && tcp_send_space(c) == 0;
 }
 
 uint32_t tcp_send_queued(const struct tcp_conn *c)

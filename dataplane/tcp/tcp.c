@@ -183,6 +183,20 @@ static void segment_input(struct tcp *t, struct segment *s, uint32_t guess)
 		pkt_free_chain(s->pkt);
 }
 
+#define LINE  64u
+#define AHEAD 2 // segments
+// Of a connection, by nearly every segment: all but what is for losses. TIME_WAIT records are shorter.
+#define TOUCHED offsetof(struct tcp_conn, dsack)
+
+// Payload that is about to be summed; its first line has come with the frame's headers.
+static inline void payload_prefetch(const struct pkt *p)
+{
+	const char *data = pkt_data(p);
+
+	for (uint32_t at = LINE, n = pkt_len(p); at < n; at += LINE)
+		__builtin_prefetch(data + at);
+}
+
 void tcp_input(void *tcp, struct net_seg *v, unsigned n)
 {
 	struct segment seg[NET_BURST];
@@ -192,7 +206,11 @@ void tcp_input(void *tcp, struct net_seg *v, unsigned n)
 
 	// The burst goes through three passes, so that table and connections are on their way into the cache
 	// before they are needed.
+	for (unsigned i = 0; i < n && i < AHEAD; i++)
+		payload_prefetch(v[i].pkt);
 	for (unsigned i = 0; i < n; i++) {
+		if (i + AHEAD < n)
+			payload_prefetch(v[i + AHEAD].pkt);
 		if (segment_parse(t, &v[i], &seg[i]))
 			flow_prefetch(&t->flows, seg[i].hash);
 		else
@@ -204,10 +222,11 @@ void tcp_input(void *tcp, struct net_seg *v, unsigned n)
 		guess[i] = flow_guess(&t->flows, seg[i].hash);
 		if (guess[i] != FLOW_NONE) {
 			const char *object = flow_object(t, guess[i]);
-			__builtin_prefetch(object);
-			__builtin_prefetch(object + 64);
-			__builtin_prefetch(object + 128);
+#pragma GCC unroll 8
+			for (unsigned at = 0; at < TOUCHED; at += LINE)
+				__builtin_prefetch(object + at);
 		}
+		__builtin_prefetch(pkt_priv(seg[i].pkt), 1);
 	}
 	for (unsigned i = 0; i < n; i++)
 		if (seg[i].pkt)

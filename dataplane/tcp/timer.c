@@ -87,20 +87,21 @@ void conn_arm(struct tcp *t, struct tcp_conn *c)
 		timer_arm(t->wheel, &c->timer, at);
 }
 
-// For a deadline that was just set: the timer is armed for the others already, or before them.
-static void arm_for(struct tcp *t, struct tcp_conn *c, uint32_t due)
+// A deadline that was just set, and its tick: the timer is armed for the others already, or before them.
+static uint32_t arm_for(struct tcp *t, struct tcp_conn *c, uint64_t ns)
 {
-	int64_t least = (int32_t)(due - tick_now(t));
-	uint64_t at = (uint64_t)((int64_t)(t->now >> TICK_SHIFT) + least) << TICK_SHIFT;
+	uint64_t tick = (ns + (1u << TICK_SHIFT) - 1) >> TICK_SHIFT, at;
 
+	tick += (uint32_t)tick == 0; // which is none
+	at = tick << TICK_SHIFT;
 	if (!timer_armed(&c->timer) || at < c->timer.at)
 		timer_arm(t->wheel, &c->timer, at);
+	return (uint32_t)tick;
 }
 
 void conn_set_user(struct tcp *t, struct tcp_conn *c, uint64_t at)
 {
-	c->due_user = tick_at(at);
-	arm_for(t, c, c->due_user);
+	c->due_user = arm_for(t, c, at);
 }
 
 void conn_set_rexmt(struct tcp *t, struct tcp_conn *c, uint64_t delay)
@@ -113,8 +114,7 @@ void conn_set_rexmt(struct tcp *t, struct tcp_conn *c, uint64_t delay)
 		left += 1ull << PROGRESS_SHIFT; // so that it has surely ended
 		delay = delay < left ? delay : left;
 	}
-	c->due_rexmt = tick_at(t->now + delay);
-	arm_for(t, c, c->due_rexmt);
+	c->due_rexmt = arm_for(t, c, t->now + delay);
 }
 
 void conn_set_rto(struct tcp *t, struct tcp_conn *c)
@@ -129,8 +129,7 @@ void conn_set_rto(struct tcp *t, struct tcp_conn *c)
 
 void conn_set_delack(struct tcp *t, struct tcp_conn *c, uint64_t delay)
 {
-	c->due_delack = tick_at(t->now + delay);
-	arm_for(t, c, c->due_delack);
+	c->due_delack = arm_for(t, c, t->now + delay);
 }
 
 static void give_up(struct tcp *t, struct tcp_conn *c)
