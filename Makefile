@@ -241,6 +241,9 @@ $(B)/perf/micro/route: $(patsubst %,$(B)/control/%.o,blob routetable) $(call lib
 $(B)/perf/micro/parse: $(call libs,http)
 $(B)/perf/micro/flow: $(call libs,tcp)
 $(B)/perf/micro/compress: $(call libs,policy)
+$(B)/perf/micro/send: perf/micro/send.c $(B)/tests/nic/nic.o $(STACK_LIB)
+	@mkdir -p $(@D)
+	$(say)$(CC) $(CPPFLAGS) $(CFLAGS) $(DPDK_CFLAGS) $(LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) $(DPDK_LIBS)
 $(B)/perf/micro/%: perf/micro/%.c $(call libs,contract base)
 	@mkdir -p $(@D)
 	$(say)$(CC) $(CPPFLAGS) $(CFLAGS) -march=$(MARCH) $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(filter-out %/libcontract.a %/libbase.a,$(filter %.a,$^)) $(call libs,contract base) $(ROUTE_LIBS) $(COMPRESS_LIBS) -lm
@@ -419,7 +422,7 @@ bench-this: all $(B)/perf/loadgen/loadgen $(B)/perf/virtual/loadgen
 	@BENCH_BUILD=$(B) perf/run $(SCENARIO)
 
 # What single operations cost, in cycles of the time-stamp counter: a line for each case.
-MICRO := parse flow route ratelimit wheel checksum compress
+MICRO := parse flow send route ratelimit wheel checksum compress
 micro: $(MICRO:%=$(B)/perf/micro/%)
 	@for each in $^; do HUGE=1 $$each || exit 1; done
 
