@@ -1,10 +1,14 @@
 """What RFC 9110 asks of a proxy, a test for each section."""
 import contextlib
+import queue
 import socket
+import struct
 import threading
 
 from http1 import Closed, Conn, head
+from lab.space import wait_for
 from test_30_routing import ask, own_error
+from test_70_tunnels import Raw, counted, read_head
 
 
 def seen(answer):
@@ -162,12 +166,33 @@ def test_the_backend_answers_and_closes_at_once(gw):
 
 
 def test_the_client_that_closes_first_ends_the_request_upstream(gw):
-    with scripted(gw, b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345"):
+    begun, ends = queue.Queue(), queue.Queue()
+
+    def serve(conn):
+        request, _, _ = read_head(conn)
+        begun.put(request)
+        try:
+            while conn.recv(65536):
+                pass
+        except ConnectionResetError:
+            pass
+        ends.put(request.split()[0])  # a timeout is no end
+
+    before = counted(gw, "http_client_gone")
+    with Raw(gw, serve):
         conn = Conn(gw.address)
-        conn.send(head("POST", "/", "scripted.test", [("Content-Length", "100")]) + b"x" * 10)
-        conn.close()
-    before = ask(gw, "python.test", "/whoami")
-    assert before.body == b"python\n"
+        conn.send(head("POST", "/", "raw.test", [("Content-Length", "100")]) + b"x" * 10)
+        begun.get(timeout=8)
+        conn.close()  # within its body
+        assert ends.get(timeout=8) == b"POST"
+        conn = Conn(gw.address)
+        conn.send(head("GET", "/", "raw.test"))
+        begun.get(timeout=8)
+        conn.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        conn.close()  # with a reset, which takes no answer any more
+        assert ends.get(timeout=8) == b"GET"
+    wait_for(lambda: counted(gw, "http_client_gone") >= before + 2, 5, "both to be counted")
+    assert ask(gw, "python.test", "/whoami").body == b"python\n"
 
 
 def test_9_3_6_connect_is_refused_where_no_route_allows_it(gw):

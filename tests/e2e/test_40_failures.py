@@ -3,7 +3,9 @@ import threading
 import time
 
 from http1 import Closed, Conn, head
+from lab.space import wait_for
 from test_30_routing import ask, own_error
+from test_70_tunnels import counted
 
 
 def test_refused_connection_is_a_503_or_502_in_json(gw):
@@ -41,7 +43,9 @@ def test_absent_neighbour_is_a_503_or_504(gw):
 
 
 def test_whole_request_timeout_is_a_504_in_json(gw):
+    before = counted(gw, "http_request_timeout")
     own_error(ask(gw, "timeout.test", "/slow?ms=3000"), 504)
+    wait_for(lambda: counted(gw, "http_request_timeout") == before + 1, 5, "the count")
     assert ask(gw, "timeout.test", "/whoami").status == 200
 
 
