@@ -76,6 +76,22 @@ static void fill_prefixes(struct random *r)
 	}
 }
 
+// Trees of all kinds as large as they get, and hardly a match that is worth it.
+static void fill_mixed(struct random *r)
+{
+	while (body_n < BODY) {
+		put("abc");
+		for (unsigned i = 0; i < 2 && body_n < BODY; i++)
+			body[body_n++] = (char)random_below(r, 150);
+	}
+}
+
+static void fill_bytes(struct random *r)
+{
+	while (body_n < BODY)
+		body[body_n++] = (char)random_below(r, 150);
+}
+
 static size_t run(struct encoders *pool, enum coding coding, unsigned level, double us, unsigned *turns)
 {
 	struct encoder *e = encoder_take(pool, coding, level);
@@ -139,8 +155,9 @@ static void rows(struct encoders *pool, const char *what, double us)
 
 int main(int argc, char **argv)
 {
-	static void (*const fills[])(struct random *) = {fill_json, fill_noise, fill_pairs, fill_prefixes};
-	static const char *const names[] = {"json", "noise", "pairs", "prefixes"};
+	static void (*const fills[])(struct random *) = {fill_json,     fill_noise, fill_pairs,
+							 fill_prefixes, fill_bytes, fill_mixed};
+	static const char *const names[] = {"json", "noise", "pairs", "prefixes", "150 bytes", "mixed"};
 	struct arena arena;
 	struct encoders *pool;
 	double us = cycles_in_us();
@@ -149,7 +166,7 @@ int main(int argc, char **argv)
 		return 1;
 	pool = encoders_create(&arena, 1);
 	encoders_touch(pool);
-	for (unsigned i = 0; i < 4 && argc == 1; i++) {
+	for (unsigned i = 0; i < 6 && argc == 1; i++) {
 		struct random r;
 
 		random_seed(&r, 1);

@@ -8,7 +8,13 @@
 #define HEAP        (512u << 10)
 #define GZIP_WINDOW (15 + 16) // 32 KiB; and a gzip header
 #define BR_WINDOW   16
-#define ROOM_LEAST  16u // bytes of output that zlib needs for not saying twice that it flushes
+#define ROOM_LEAST  16u  // bytes of output that zlib needs for not saying twice that it flushes
+#define AHEAD       262u // bytes of input that zlib keeps back, to find matches in, until its block is ended
+// Writing a block costs what its trees cost: with many different bytes in it twice as much as with text. So one
+// with so many different bytes ends after so many bytes, all of which may be symbols: beyond what is below,
+// ending one could write two.
+#define MANY_VALUES 112u
+#define MANY_BYTES  448u
 
 // The library's own quality, and bytes of a body in a turn. They are chosen so that a turn keeps below 50 us:
 // perf/micro/compress shows what it takes.
@@ -22,13 +28,23 @@ static const struct {
 	[CODING_BR] = {{0}, {2, 0, 2048}, {2, 0, 3072}, {3, 0, 2048}, {3, 0, 2304}},
 };
 
+// How long zlib searches for matches: its own numbers for the qualities above, and less.
+struct effort {
+	uint16_t good, lazy, nice, chain;
+};
+static const struct effort effort_of[COMPRESS_LEVELS + 1] = {
+	{0}, {4, 4, 8, 4}, {4, 5, 16, 8}, {4, 4, 16, 16}, {8, 16, 32, 32}};
+static const struct effort little = {4, 4, 8, 4};
+
 struct encoder {
 	struct heap heap;
 	uint8_t coding, level;
-	bool ready;     // its library has begun
-	uint8_t open;   // enum encode_op: what was begun, and is not all written; ENCODE_MORE: nothing
-	uint32_t share; // bytes that this turn may still take
-	uint32_t held;  // br: bytes taken since the last flush
+	bool ready;        // its library has begun
+	bool begun;        // gzip: its header is written
+	uint8_t open;      // enum encode_op: what was begun, and is not all written; ENCODE_MORE: nothing
+	uint32_t share;    // bytes that this turn may still take
+	uint32_t held;     // br: bytes taken since the last flush; gzip: since the last block
+	uint8_t seen[256]; // by its value: whether such a byte came since then
 	z_stream z;
 	BrotliEncoderState *br;
 };
@@ -141,10 +157,53 @@ static bool deflate_some(struct encoder *e, int flush, const char *in, size_t *n
 	return *err == Z_OK || *err == Z_STREAM_END || *err == Z_BUF_ERROR; // the last: there was nothing to do
 }
 
+static bool many_values(const struct encoder *e)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < 256; i++)
+		n += e->seen[i];
+	return n >= MANY_VALUES;
+}
+
+static void values_note(struct encoder *e, const char *in, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		e->seen[(unsigned char)in[i]] = 1;
+}
+
+// ahead: bytes of it that zlib has already.
+static void block_begin(struct encoder *e, uint32_t ahead)
+{
+	e->held = ahead;
+	memset(e->seen, 0, sizeof(e->seen));
+}
+
+static void search(struct encoder *e, const struct effort *f)
+{
+	deflateTune(&e->z, f->good, f->lazy, f->nice, f->chain);
+}
+
+// Ends the block. Among many different bytes there is little to find in what zlib has kept back: little is
+// searched, as the block is to be written in the same turn.
+static bool block_end(struct encoder *e, int flush, char *out, size_t *room, int *err)
+{
+	bool many = many_values(e), ok;
+	size_t none = 0;
+
+	if (many)
+		search(e, &little);
+	ok = deflate_some(e, flush, NULL, &none, out, room, err);
+	if (many)
+		search(e, &effort_of[e->level]);
+	block_begin(e, 0);
+	return ok;
+}
+
 static enum encoded run_gzip(struct encoder *e, enum encode_op op, const char *in, size_t *n, char *out,
 			     size_t *room)
 {
-	size_t given = *n, has = *room, left = has, rest = given < e->share ? given : e->share, none = 0;
+	size_t given = *n, has = *room, left = has, rest = given < e->share ? given : e->share;
 	enum encode_op now = e->open ? (enum encode_op)e->open : op;
 	int err;
 
@@ -154,11 +213,26 @@ static enum encoded run_gzip(struct encoder *e, enum encode_op op, const char *i
 	if (!e->open) {
 		if (e->share == 0)
 			return ENCODED_SPENT;
+		values_note(e, in, rest);
+		if (many_values(e) && e->held + rest > MANY_BYTES) {
+			if (e->held >= MANY_BYTES) {
+				e->share = 0;
+				if (!block_end(e, Z_BLOCK, out, &left, &err))
+					return ENCODED_FAILED;
+				*room = has - left;
+				return left < ROOM_LEAST ? ENCODED_FULL : ENCODED_SPENT;
+			}
+			rest = MANY_BYTES - e->held;
+		}
 		*n = rest;
 		if (rest && !deflate_some(e, Z_NO_FLUSH, in, &rest, out, &left, &err))
 			return ENCODED_FAILED;
 		*n -= rest;
 		*room = has - left;
+		if (*room && e->begun) // it has ended a block by itself
+			block_begin(e, AHEAD);
+		e->begun = true;
+		e->held += (uint32_t)*n;
 		e->share -= (uint32_t)*n;
 		if (rest || left < ROOM_LEAST)
 			return ENCODED_FULL;
@@ -169,8 +243,7 @@ static enum encoded run_gzip(struct encoder *e, enum encode_op op, const char *i
 			return ENCODED_ALL;
 	}
 	e->share = 0;
-	if (!deflate_some(e, now == ENCODE_FINISH ? Z_FINISH : Z_SYNC_FLUSH, NULL, &none, out + *room, &left,
-			  &err))
+	if (!block_end(e, now == ENCODE_FINISH ? Z_FINISH : Z_SYNC_FLUSH, out + *room, &left, &err))
 		return ENCODED_FAILED;
 	*room = has - left;
 	e->open = now == ENCODE_FINISH ? err != Z_STREAM_END : left == 0;
@@ -184,7 +257,8 @@ static enum encoded run_br(struct encoder *e, enum encode_op op, const char *in,
 	static const BrotliEncoderOperation operation_of[] = {[ENCODE_MORE] = BROTLI_OPERATION_PROCESS,
 							      [ENCODE_FLUSH] = BROTLI_OPERATION_FLUSH,
 							      [ENCODE_FINISH] = BROTLI_OPERATION_FINISH};
-	size_t given = *n, has = *room, left = level_of[CODING_BR][e->level].slice - e->held, take = 0;
+	size_t given = *n, has = *room, most = level_of[CODING_BR][e->level].slice, left = most - e->held,
+	       take = 0;
 	enum encode_op now = (enum encode_op)e->open;
 	const uint8_t *from = (const uint8_t *)in;
 	uint8_t *to = (uint8_t *)out;
@@ -195,11 +269,17 @@ static enum encoded run_br(struct encoder *e, enum encode_op op, const char *in,
 			return ENCODED_SPENT;
 		left = left < e->share ? left : e->share;
 		take = given < left ? given : left;
+		values_note(e, in, take);
+		if (many_values(e)) { // the same with its meta-blocks
+			most -= most / 4;
+			left = e->held < most ? most - e->held : 0;
+			take = take < left ? take : left;
+		}
 		if (take == given)
 			now = op;
 		if (now == ENCODE_FLUSH && e->held + take == 0)
 			return ENCODED_ALL;
-		if (now == ENCODE_MORE && e->held + take == level_of[CODING_BR][e->level].slice)
+		if (now == ENCODE_MORE && e->held + take >= most)
 			now = ENCODE_FLUSH;
 	}
 	*n = take;
@@ -211,7 +291,8 @@ static enum encoded run_br(struct encoder *e, enum encode_op op, const char *in,
 	e->share -= (uint32_t)*n;
 	if (now == ENCODE_MORE)
 		return *n == given ? ENCODED_ALL : ENCODED_SPENT;
-	e->share = e->held = 0;
+	e->share = 0;
+	block_begin(e, 0);
 	e->open = (uint8_t)now;
 	if (now == ENCODE_FINISH ? !BrotliEncoderIsFinished(e->br) : BrotliEncoderHasMoreOutput(e->br))
 		return ENCODED_FULL;
