@@ -53,12 +53,12 @@ static char *octet_text(char *at, uint8_t v)
 
 char *addr_v4_put(char *to, struct addr a)
 {
-	to = octet_text(to, a.b[12]);
-	for (unsigned i = 13; i < 16; i++) {
-		*to++ = '.';
+#pragma GCC unroll 4
+	for (unsigned i = 12; i < 15; i++) {
 		to = octet_text(to, a.b[i]);
+		*to++ = '.';
 	}
-	return to;
+	return octet_text(to, a.b[15]);
 }
 
 const char *addr_text(struct addr a, char buf[static ADDR_TEXT_MAX])

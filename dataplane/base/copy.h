@@ -9,6 +9,7 @@ static inline __attribute__((always_inline)) void copy_short(char *to, const cha
 	struct {
 		uint64_t w[2];
 	} a, b;
+	uint32_t c[2];
 
 	if (__builtin_constant_p(n) || n > 32) {
 		memcpy(to, from, n);
@@ -22,8 +23,16 @@ static inline __attribute__((always_inline)) void copy_short(char *to, const cha
 		memcpy(b.w, from + n - 8, 8);
 		memcpy(to, a.w, 8);
 		memcpy(to + n - 8, b.w, 8);
-	} else {
-		for (size_t i = 0; i < n; i++)
-			to[i] = from[i];
+	} else if (n >= 4) {
+		memcpy(c, from, 4);
+		memcpy(c + 1, from + n - 4, 4);
+		memcpy(to, c, 4);
+		memcpy(to + n - 4, c + 1, 4);
+	} else if (n) {
+		char first = from[0], middle = from[n / 2], last = from[n - 1];
+
+		to[0] = first;
+		to[n / 2] = middle;
+		to[n - 1] = last;
 	}
 }

@@ -148,9 +148,9 @@ static bool attempt_send(struct attempt *a)
 	return relay_request(x);
 }
 
-static void attempt_place(struct attempt *a, bool fresh);
+static inline void attempt_place(struct attempt *a, bool fresh);
 
-static bool attempt_pick(struct attempt *a)
+static inline __attribute__((always_inline)) bool attempt_pick(struct attempt *a)
 {
 	struct gateway *g = a->x->g;
 	bool full;
@@ -186,7 +186,7 @@ static void attempt_connect(struct attempt *a, bool fresh)
 }
 
 // With the endpoint that was picked, if there is one.
-static void attempt_place(struct attempt *a, bool fresh)
+static inline __attribute__((always_inline)) void attempt_place(struct attempt *a, bool fresh)
 {
 	struct exchange *x = a->x;
 	struct gateway *g = x->g;

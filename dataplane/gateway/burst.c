@@ -175,7 +175,7 @@ static void decide(struct gateway *g, struct noted *d)
 	if (g->found != ROUTE_UNKNOWN)
 		match_copy(&g->match, &d->match);
 	g->prepared = d->prepared ? &d->checks : NULL;
-	client_decided(g, d->c, d->listener, d->head_length, d->served);
+	client_decided(g, d->c, d->head_length, d->served);
 }
 
 void gateway_decide(struct gateway *g)

@@ -172,7 +172,8 @@ static struct slice head_bytes(struct gateway *g, struct tcp_conn *c)
 
 enum parsed { PARSED_REQUEST, PARSED_RESPONSE, PARSED_TRAILERS };
 
-static int parse(struct slice s, const struct http_limits *limits, enum parsed what, struct http_head *h)
+static inline __attribute__((always_inline)) int parse(struct slice s, const struct http_limits *limits,
+						       enum parsed what, struct http_head *h)
 {
 	switch (what) {
 	case PARSED_REQUEST:
@@ -185,10 +186,10 @@ static int parse(struct slice s, const struct http_limits *limits, enum parsed w
 	return http_parse_trailers(s.p, s.n, limits, h);
 }
 
-// Looks for a whole head, or trailer section, at the front of the receive queue. As a parser's result; *scanned
-// makes sure that each byte is looked at a bounded number of times, however small the pieces it comes in.
-static int head_parse(struct gateway *g, struct tcp_conn *c, uint32_t *scanned,
-		      const struct http_limits *limits, enum parsed what, struct http_head *h)
+// What is not as mostly: a head in pieces, or one that is not whole.
+static __attribute__((noinline)) int head_parse_rest(struct gateway *g, struct tcp_conn *c, uint32_t *scanned,
+						     const struct http_limits *limits, enum parsed what,
+						     struct http_head *h)
 {
 	uint32_t have = tcp_recv_len(c), max = (uint32_t)limits->head;
 	struct slice s;
@@ -199,8 +200,6 @@ static int head_parse(struct gateway *g, struct tcp_conn *c, uint32_t *scanned,
 		tcp_recv_await(c, max);
 		return HTTP_MORE;
 	}
-	// Nearly always the first buffer has it all, whatever stands behind it: only else it is copied
-	// together.
 	s = tcp_recv_peek(c) ? pkt_slice(tcp_recv_peek(c)) : (struct slice){"", 0};
 	n = parse(s, limits, what, h);
 	if (n == HTTP_MORE && s.n < have)
@@ -212,6 +211,25 @@ static int head_parse(struct gateway *g, struct tcp_conn *c, uint32_t *scanned,
 		tcp_recv_await(c, max);
 	}
 	return n;
+}
+
+// Looks for a whole head, or trailer section, at the front of the receive queue. As a parser's result; *scanned
+// makes sure that each byte is looked at a bounded number of times, however small the pieces it comes in.
+static inline __attribute__((always_inline)) int head_parse(struct gateway *g, struct tcp_conn *c,
+							    uint32_t *scanned, const struct http_limits *limits,
+							    enum parsed what, struct http_head *h)
+{
+	const struct pkt *p = tcp_recv_peek(c);
+	int n;
+
+	// Nearly always the first buffer has it all, whatever stands behind it: only else it is copied
+	// together.
+	if (__builtin_expect(!*scanned && p, 1)) {
+		n = parse(pkt_slice(p), limits, what, h);
+		if (__builtin_expect(n != HTTP_MORE, 1))
+			return n;
+	}
+	return head_parse_rest(g, c, scanned, limits, what, h);
 }
 
 int response_head_parse(struct gateway *g, struct tcp_conn *c, uint32_t *scanned)
@@ -245,6 +263,18 @@ void request_id_make(struct gateway *g, char id[static 32])
 	memcpy(id, digit, 32);
 }
 
+// What is behind the request's id is read only where it was written.
+static inline void exchange_clear(struct exchange *x)
+{
+	typedef uint64_t block __attribute__((vector_size(32), may_alias));
+	block *v = (block *)(void *)x;
+
+	_Static_assert(offsetof(struct exchange, request_id) % sizeof(*v) == 0, "whole blocks");
+#pragma GCC unroll 32
+	for (unsigned i = 0; i < offsetof(struct exchange, request_id) / sizeof(*v); i++)
+		v[i] = (block){0};
+}
+
 static struct exchange *exchange_begin(struct gateway *g, struct tcp_conn *c, const struct http_head *h,
 				       const struct snap_listener *l, uint32_t served, bool proxied)
 {
@@ -252,8 +282,7 @@ static struct exchange *exchange_begin(struct gateway *g, struct tcp_conn *c, co
 
 	if (!x)
 		return NULL;
-	memset(x, 0,
-	       offsetof(struct exchange, request_id)); // what is behind it is read only where it was written
+	exchange_clear(x);
 	x->g = g;
 	x->timer = &g->timers[x - (struct exchange *)g->exchanges.mem];
 	x->timer->x = x;
@@ -407,8 +436,7 @@ struct route_query client_query(const struct exchange *x, const struct http_head
 	return client_asks(x->g, x->generation, x->listener, x->remote, h);
 }
 
-// With the head in x->head.
-static void exchange_forward(struct exchange *x, uint32_t head_length)
+void exchange_forward(struct exchange *x, uint32_t head_length)
 {
 	struct gateway *g = x->g;
 
@@ -614,16 +642,17 @@ static bool client_preface(struct gateway *g, struct tcp_conn *c, const struct s
 
 // The request in g->head. g->again says afterwards whether the next one may follow.
 static inline __attribute__((always_inline)) void request_begin(struct gateway *g, struct tcp_conn *c,
-								const struct snap_listener *l,
+								const struct listener_rules *rules,
 								uint32_t head_length, uint32_t served,
 								uint32_t flags)
 {
+	const struct snap_listener *l = rules->listener;
+	enum prompt prompt = PROMPT_NOT;
 	struct http_head *h = &g->head;
 	struct exchange *x;
 
 	if (!flags) {
-		enum prompt prompt = prompt_reply(g, c, l, head_length, served);
-
+		prompt = prompt_reply(g, c, rules, head_length, served);
 		if (prompt == PROMPT_CLOSE) {
 			client_end(g, c);
 			return;
@@ -647,7 +676,10 @@ static inline __attribute__((always_inline)) void request_begin(struct gateway *
 	tcp_set_timer(c, 0);
 	if (!http_body_done(&x->request))
 		client_watch(x);
-	exchange_route(x, head_length);
+	if (prompt == PROMPT_PASS)
+		exchange_pass(x, head_length);
+	else
+		exchange_route(x, head_length);
 }
 
 // Takes requests from the front of the queue until one stays in work, or no whole head is there. Requests that
@@ -661,7 +693,8 @@ void client_requests(struct gateway *g, struct tcp_conn *c)
 		struct http_head *h = burst_head(g);
 
 		g->again = false;
-		const struct snap_listener *l = gateway_listener(g, tcp_conn_tag(c));
+		const struct listener_rules *rules = listener_rules(g, tcp_conn_tag(c));
+		const struct snap_listener *l = rules->listener;
 		uint32_t served = idle_served(tcp_user(c)), scanned = idle_scanned(tcp_user(c));
 		uint32_t flags = (uint32_t)(uintptr_t)tcp_user(c) & (PREFACE_BIT | PROXIED_BIT);
 		int n;
@@ -684,7 +717,7 @@ void client_requests(struct gateway *g, struct tcp_conn *c)
 			tcp_set_timer(c, g->now + 1);
 			return;
 		}
-		n = head_parse(g, c, &scanned, &listener_rules(g, l)->limits, PARSED_REQUEST, h);
+		n = head_parse(g, c, &scanned, &rules->limits, PARSED_REQUEST, h);
 		if (n == HTTP_MORE) {
 			if (conn_ended(c)) {
 				client_end(g, c);
@@ -707,17 +740,16 @@ void client_requests(struct gateway *g, struct tcp_conn *c)
 			tcp_set_user(c, idle_pack(served, 0, NOTED_BIT));
 			return;
 		}
-		request_begin(g, c, l, (uint32_t)n, served, flags);
+		request_begin(g, c, rules, (uint32_t)n, served, flags);
 	} while (g->again);
 }
 
-void client_decided(struct gateway *g, struct tcp_conn *c, const struct snap_listener *l, uint32_t head_length,
-		    uint32_t served)
+void client_decided(struct gateway *g, struct tcp_conn *c, uint32_t head_length, uint32_t served)
 {
 	g->running = c;
 	g->again = false;
 	tcp_set_user(c, idle_pack(served, 0, 0));
-	request_begin(g, c, l, head_length, served, 0);
+	request_begin(g, c, listener_rules(g, tcp_conn_tag(c)), head_length, served, 0);
 	if (g->again)
 		client_requests(g, c);
 	g->running = NULL;

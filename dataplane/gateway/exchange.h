@@ -122,7 +122,7 @@ struct exchange {
 	uint8_t coding;        // enum coding: what its client would have the body in
 	uint32_t parked_with;  // what that stage wants to know again
 	uint16_t credit[2];    // slots of the listener's and the route's credit that it has; 0: none
-	char request_id[32];
+	_Alignas(32) char request_id[32];
 	char text[160]; // method and path for the log, only when requests are logged
 };
 
@@ -138,6 +138,7 @@ struct generation {
 
 // What each request asks of its listener, made once for a generation.
 struct listener_rules {
+	const struct snap_listener *listener;
 	struct http_limits limits;
 	bool plain; // nothing stands between its requests and their routes: nobody is trusted, no limit, no
 		    // policy of paths
@@ -239,14 +240,13 @@ static inline void count(struct gateway *g, enum counter c)
 
 // The listener (of the current generation) that took a connection.
 const struct snap_listener *gateway_listener(const struct gateway *g, uint32_t tag);
-
-static inline const struct listener_rules *listener_rules(const struct gateway *g,
-							  const struct snap_listener *l)
+// The same with what requests ask of it.
+static inline const struct listener_rules *listener_rules(const struct gateway *g, uint32_t tag)
 {
-	const struct snapshot *s = gateway_snapshot(g);
-	const struct snap_listener *first = snap_at(s, s->listeners);
-
-	return &g->rules[s->listeners.n ? l - first : 0];
+	for (uint32_t i = 0; i < g->n_listener_tags; i++)
+		if (g->listener_tag[i] == tag)
+			return &g->rules[i];
+	return &g->rules[0]; // its listener is gone: it ends under the rules of the first
 }
 
 // What was wrong with a message, a request or a response: its counter.
@@ -269,11 +269,12 @@ struct route_query client_asks(const struct gateway *g, uint32_t generation, con
 			       struct addr client, const struct http_head *h);
 // Route, policy, action. The head in g->head is used up afterwards.
 void exchange_route(struct exchange *x, uint32_t head_length);
+// With the head as it goes upstream in x->head: an attempt begins.
+void exchange_forward(struct exchange *x, uint32_t head_length);
 // Takes requests from the front of the queue, see client.c.
 void client_requests(struct gateway *g, struct tcp_conn *c);
 // Its first one, which was noted and is in g->head now, and what stands behind it.
-void client_decided(struct gateway *g, struct tcp_conn *c, const struct snap_listener *l, uint32_t head_length,
-		    uint32_t served);
+void client_decided(struct gateway *g, struct tcp_conn *c, uint32_t head_length, uint32_t served);
 
 // Drops the head from the queue; its buffer where it holds nothing else and is nobody else's.
 struct pkt *head_take(struct tcp_conn *c, uint32_t n);
@@ -283,12 +284,15 @@ static inline bool logs_requests(const struct gateway *g)
 	return atomic_load_explicit(&g->conf.region->log_level, memory_order_relaxed) >= LOG_INFO;
 }
 
-// prompt.c: requests that need no exchange
-enum prompt { PROMPT_NOT, PROMPT_OPEN, PROMPT_CLOSE };
+// prompt.c: requests whose route follows from their head alone
+enum prompt { PROMPT_NOT, PROMPT_OPEN, PROMPT_CLOSE, PROMPT_PASS };
 // Answers the request in g->head at once where that is all there is to it: OPEN, and the connection stays open;
-// CLOSE, and it is to end. NOT: it goes the usual way; g->found and g->match may know its route.
-enum prompt prompt_reply(struct gateway *g, struct tcp_conn *c, const struct snap_listener *l,
+// CLOSE, and it is to end. PASS: its route, which g->match knows, takes it to an upstream as it came; it may go
+// by exchange_pass(). NOT: it goes the usual way; g->found and g->match may know its route.
+enum prompt prompt_reply(struct gateway *g, struct tcp_conn *c, const struct listener_rules *rules,
 			 uint32_t head_length, uint32_t served);
+// exchange_route() for what may PASS.
+void exchange_pass(struct exchange *x, uint32_t head_length);
 
 // burst.c
 // Where the head of the next request goes: it is noted then, or it goes its way at once.

@@ -146,7 +146,8 @@ static const struct snap_listener last = {.head_timeout = 1000000000ull,
 
 static struct listener_rules rules_make(const struct snap_listener *l)
 {
-	return (struct listener_rules){.limits = {.head = l->max_head,
+	return (struct listener_rules){.listener = l,
+				       .limits = {.head = l->max_head,
 						  .line = l->max_line,
 						  .uri = l->max_uri,
 						  .fields = l->max_fields,
@@ -159,14 +160,7 @@ static struct listener_rules rules_make(const struct snap_listener *l)
 
 const struct snap_listener *gateway_listener(const struct gateway *g, uint32_t tag)
 {
-	const struct snapshot *s = gateway_snapshot(g);
-	const struct snap_listener *l = snap_at(s, s->listeners);
-
-	for (uint32_t i = 0; i < g->n_listener_tags; i++)
-		if (g->listener_tag[i] == tag)
-			return &l[i];
-	// Its listener is gone: it ends under the rules of the first.
-	return s->listeners.n ? &l[0] : &last;
+	return listener_rules(g, tag)->listener;
 }
 
 _Static_assert((int)SYN_COOKIES_PRESSURE == TCP_COOKIES_PRESSURE &&

@@ -1,20 +1,28 @@
-// Requests that need no exchange: their whole head is there, they have no body, and their route has an answer
-// that control has prepared. All that sets others apart is asked for here, once; what does not fit goes the
-// usual way, and nothing but time depends on which way it went.
+// Requests whose route follows from their head, and from who holds the connection: nobody is trusted, nothing
+// is limited, no path is to be brought into another form. They need no exchange where there is no body, and
+// their route has an answer that control has prepared; and little more than one where they pass to an upstream
+// as they came. All that sets others apart is asked for here, once; what does not fit goes the usual way, and
+// nothing but time depends on which way it went.
 #include "gateway/exchange.h"
 
-// Its route follows from its head, and from who holds the connection.
-static inline bool plain(const struct gateway *g, const struct snap_listener *l, const struct http_head *h)
+#define USUAL_METHODS (1u << METHOD_CONNECT | 1u << METHOD_OPTIONS | 1u << METHOD_TRACE)
+
+static inline bool plain(const struct gateway *g, const struct listener_rules *rules, const struct http_head *h)
 {
-	return listener_rules(g, l)->plain && (h->method == METHOD_GET || h->method == METHOD_HEAD) &&
-	       h->minor >= 1 && h->framing == FRAMING_NONE && !h->path_encoded &&
-	       !in_flight_maybe(g, l->credits) && !logs_requests(g);
+	return rules->plain && !(USUAL_METHODS >> h->method & 1) && h->minor >= 1 && !h->path_encoded &&
+	       !in_flight_maybe(g, rules->listener->credits);
 }
 
-static inline bool answers_at_once(const struct gateway *g, const struct snap_route *r)
+static inline bool route_plain(const struct gateway *g, const struct snap_route *r)
 {
-	return r->action == ACTION_RESPOND && r->answer.n && !r->stages && !r->path.slashes &&
-	       !r->path.dot_segments && !in_flight_maybe(g, r->credits);
+	return !r->stages && !r->path.slashes && !r->path.dot_segments && !in_flight_maybe(g, r->credits);
+}
+
+static inline bool answers_at_once(const struct gateway *g, const struct snap_route *r,
+				   const struct http_head *h)
+{
+	return r->action == ACTION_RESPOND && r->answer.n && h->framing == FRAMING_NONE &&
+	       (h->method == METHOD_GET || h->method == METHOD_HEAD) && !logs_requests(g);
 }
 
 // The head's buffer to write to, or a fresh one where that holds more or is somebody else's. The head is
@@ -31,9 +39,10 @@ static inline struct pkt *buffer_take(struct gateway *g, struct tcp_conn *c, uin
 	return p;
 }
 
-enum prompt prompt_reply(struct gateway *g, struct tcp_conn *c, const struct snap_listener *l,
+enum prompt prompt_reply(struct gateway *g, struct tcp_conn *c, const struct listener_rules *rules,
 			 uint32_t head_length, uint32_t served)
 {
+	const struct snap_listener *l = rules->listener;
 	struct http_head *h = &g->head;
 	const struct snap_route *r;
 	struct route_stats *stats;
@@ -41,7 +50,7 @@ enum prompt prompt_reply(struct gateway *g, struct tcp_conn *c, const struct sna
 	char id[32];
 	bool keep_alive;
 
-	if (!plain(g, l, h))
+	if (!plain(g, rules, h))
 		return PROMPT_NOT;
 	if (g->found == ROUTE_UNKNOWN) {
 		struct route_query query = client_asks(g, g->current, l, tcp_remote(c), h);
@@ -49,8 +58,10 @@ enum prompt prompt_reply(struct gateway *g, struct tcp_conn *c, const struct sna
 		g->found = route_find(gateway_snapshot(g), &query, &g->match);
 	}
 	r = g->match.route;
-	if (g->found != ROUTE_FOUND || !answers_at_once(g, r))
+	if (g->found != ROUTE_FOUND || !route_plain(g, r))
 		return PROMPT_NOT;
+	if (!answers_at_once(g, r, h))
+		return r->action == ACTION_TO ? PROMPT_PASS : PROMPT_NOT;
 	p = buffer_take(g, c, head_length);
 	if (!p)
 		return PROMPT_NOT;
@@ -67,4 +78,21 @@ enum prompt prompt_reply(struct gateway *g, struct tcp_conn *c, const struct sna
 	stat_add(&stats->finished, 1);
 	stat_add(&stats->duration[0], 1); // it began in this turn
 	return keep_alive ? PROMPT_OPEN : PROMPT_CLOSE;
+}
+
+void exchange_pass(struct exchange *x, uint32_t head_length)
+{
+	struct gateway *g = x->g;
+
+	x->route = g->match.route;
+	g->peer_trusted = false;
+	if (!plain_request(x, head_length)) {
+		exchange_route(x, head_length);
+		return;
+	}
+	g->found = ROUTE_UNKNOWN;
+	g->prepared = NULL;
+	x->route_slot = x->route->stat_slot;
+	stat_add(&g->conf.route_stats[x->route_slot].started, 1);
+	exchange_forward(x, head_length);
 }
