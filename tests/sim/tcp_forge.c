@@ -78,7 +78,7 @@ static void build(struct frame *f, const struct sim *s, const struct flow *flow,
 void forge(struct side *h)
 {
 	struct sim *s = h->sim;
-	const struct flow *flow = &s->flow[s->next_flow ? random_below(&s->r, s->next_flow) % 64 : 0];
+	struct flow *flow = &s->flow[s->next_flow ? random_below(&s->r, s->next_flow) % 64 : 0];
 	const struct dir *d = &flow->dir[h->id], *peer = &flow->dir[1 - h->id];
 	// What the peer has not sent yet, but may.
 	uint32_t next = seq_max(peer->max, d->ack) + 1, room = seq_gt(d->edge, next) ? d->edge - next : 0;
@@ -114,6 +114,7 @@ void forge(struct side *h)
 		break;
 	}
 	s->total.forged++;
+	flow->dir[h->id].forged++;
 	build(&f, s, flow, h->id, &t);
 	side_arrive(h, &f);
 }
