@@ -117,6 +117,7 @@ static struct snapshot *snapshot_make(void)
 		abort();
 	h.size = b.n;
 	memcpy(b.p, &h, sizeof(h));
+	free(b.texts); // the bytes are the caller's
 	return (struct snapshot *)(void *)b.p;
 }
 

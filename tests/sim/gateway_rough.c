@@ -125,6 +125,7 @@ static struct snapshot *snapshot_make(struct sim *s, uint64_t generation)
 		abort();
 	h.size = b.n;
 	memcpy(b.p, &h, sizeof(h));
+	free(b.texts); // the bytes are the caller's
 	return (struct snapshot *)(void *)b.p;
 }
 

@@ -478,6 +478,7 @@ static struct snapshot *snapshot_make(unsigned workers)
 		abort();
 	h.size = b.n;
 	memcpy(b.p, &h, sizeof(h));
+	free(b.texts); // the bytes are the caller's
 	return (struct snapshot *)(void *)b.p;
 }
 

@@ -28,6 +28,7 @@ static struct snapshot *host_config(const char *address, unsigned prefix, const 
 	port.routes = blob_add(&b, &r, 1, sizeof(r));
 	head.ports = blob_add(&b, &port, 1, sizeof(port));
 	memcpy(b.p, &head, sizeof(head));
+	free(b.texts); // the bytes are the caller's
 	return (struct snapshot *)(void *)b.p;
 }
 
