@@ -82,13 +82,15 @@ static void window_law(struct sim *s, struct end *e, const struct tcp_info *now,
 	e->sample.timeout_acked = una;
 }
 
-// RFC 4821 7.6.1: segments become larger when one of that size has arrived.
+// RFC 4821 7.6.1: segments become larger when one of that size has arrived. (The next one, larger still, may
+// have gone out and got lost since.)
 static void size_law(struct sim *s, const struct pair *p, struct end *e, const struct tcp_info *now)
 {
 	const struct dir *d = watch_find(s, p, e->side);
 	uint64_t raised = cg_counter(s->side[e->side].cpu[e->cpu].stack, CTR_tcp_mtu_raised);
 
-	if (raised != e->sample.raised && now->mss > e->sample.info.mss && d && d->large_lost)
+	if (raised != e->sample.raised && now->mss > e->sample.info.mss && d && d->large_lost &&
+	    now->mss >= d->large_len)
 		sim_violation(s, "side %u: segments of %u bytes, although the first such got lost", e->side,
 			      now->mss);
 	e->sample.raised = raised;

@@ -118,8 +118,9 @@ struct dir {
 	unsigned again;
 	uint64_t told_at; // that it does not fit
 	unsigned too_big; // sent all the same
-	// The last segment that was larger than the others (RFC 4821): where it ends, and whether it got lost.
-	uint32_t large_end;
+	// The last segment that was larger than the others (RFC 4821): where it ends, its payload, and whether
+	// it got lost.
+	uint32_t large_end, large_len;
 	bool large, large_lost;
 };
 struct flow {

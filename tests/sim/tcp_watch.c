@@ -300,6 +300,7 @@ static void large_check(struct sim *s, struct flow *f, unsigned side, const stru
 			sim_violation(s, "side %u: a large segment beside another one", side);
 		d->large = true;
 		d->large_end = t->seq + t->len;
+		d->large_len = t->len;
 		d->large_lost = fate != WIRE_SENT;
 	}
 }
