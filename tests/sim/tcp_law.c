@@ -59,7 +59,8 @@ static void window_law(struct sim *s, struct end *e, const struct tcp_info *now,
 	if (!now->recovery && now->cwnd > base + bytes + 1)
 		sim_violation(s, "side %u: the congestion window grew from %u to %u for %llu bytes", e->side,
 			      was->cwnd, now->cwnd, (unsigned long long)bytes);
-	half = (uint32_t)((uint64_t)was->flight * (cubic ? 7 : 5) / 10);
+	// What was written in the same turn may have gone out before the loss was found.
+	half = (uint32_t)((was->flight + now->bytes_out - was->bytes_out) * (cubic ? 7 : 5) / 10);
 	if (now->ssthresh < was->ssthresh && (now->ssthresh > max32(half, 2 * mss) ||
 					      now->ssthresh < 2 * (now->mss < was->mss ? now->mss : was->mss)))
 		sim_violation(s, "side %u: threshold %u after a loss with %u bytes under way", e->side,

@@ -102,6 +102,7 @@ static void play(struct sim *s, uint64_t seed)
 	random_seed(&s->r, seed);
 	memset(s->link, 0, sizeof(s->link));
 	memset(s->flow, 0, sizeof(s->flow));
+	memset(s->heard_at, 0, sizeof(s->heard_at));
 	s->next_flow = 0;
 	wire_init(&s->wire, random_next(&s->r));
 	plan(s);

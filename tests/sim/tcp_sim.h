@@ -147,9 +147,10 @@ struct sim {
 	bool gentle;  // nothing is lost, and reordering stays within a quarter of min_rtt
 	bool doomed;  // not everything can go through
 	bool trace;
-	bool no_tso;     // whatever the plan says
-	bool long_way;   // of the stacks: no short cut for the common case
-	uint64_t digest; // of all that the sides have sent
+	bool no_tso;          // whatever the plan says
+	uint64_t heard_at[2]; // by either side: the last frame without TCP in it, perhaps from its next hop
+	bool long_way;        // of the stacks: no short cut for the common case
+	uint64_t digest;      // of all that the sides have sent
 	uint64_t violations, begun_with;
 	struct totals {
 		uint64_t schedules, pairs, bytes, packets, lost, reordered, duplicated, corrupted, too_big,

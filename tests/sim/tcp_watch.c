@@ -284,6 +284,9 @@ static void large_check(struct sim *s, struct flow *f, unsigned side, const stru
 	struct dir *d = &f->dir[side], *peer = &f->dir[1 - side];
 	struct tcp_info info;
 
+	// What has waited for its next hop, and goes out now, was cut long ago.
+	if (s->heard_at[side] == s->now)
+		return;
 	for (unsigned i = 0; i < s->n_pairs; i++) {
 		const struct pair *p = &s->pair[i];
 		unsigned k = p->end[0].side == side ? 0 : 1;
@@ -345,8 +348,10 @@ void watch_arrived(struct sim *s, unsigned side, const struct frame *frame)
 	struct seen t;
 	struct flow *f;
 
-	if (!parse(&t, frame->data, frame->n))
+	if (!parse(&t, frame->data, frame->n)) {
+		s->heard_at[side] = s->now;
 		return;
+	}
 	f = flow_of(s, 1 - side, &t, false);
 	if (!f)
 		return;
