@@ -351,10 +351,10 @@ void rack_ack(struct tcp *t, struct tcp_conn *c, const struct segment *s)
 		c->cwnd = c->ssthresh > c->mss ? c->ssthresh : c->mss;
 		c->prr = (struct prr){0};
 		recovery_over(c);
-	} else if (d.bytes && (advances || (c->flags & CONN_REORDERED)) && !(c->flags & CONN_RECOVERY) &&
-		   !(c->more & MORE_ECN_ROUND)) {
+	} else if (d.bytes && (advances || ((c->flags & CONN_REORDERED) && !c->retries)) &&
+		   !(c->flags & CONN_RECOVERY) && !(c->more & MORE_ECN_ROUND)) {
 		// Where a path reorders, what has arrived counts when it does, as it may well be in order
-		// later.
+		// later. Behind a timeout it may have counted before, if the peer had taken it back.
 		conn_cc(c)->acked(c, d.bytes, flight, t->now);
 	}
 	if (!(c->flags & CONN_RECOVERY) && seq_gt(c->snd_una, c->recover))
