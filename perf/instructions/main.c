@@ -278,6 +278,7 @@ static void start(struct bench *b)
 	for (unsigned i = 0; i < 4; i++)
 		turn(b);
 	client_numbers(&b->client, b->o.numbers, false);
+	client_limit(&b->client, 0, 0);
 	client_rate(&b->client, 0, 0);
 	b->started = true;
 }

@@ -486,6 +486,13 @@ void client_rate(struct client *c, double rate, double think)
 	schedule_start(&c->due, c->now, c->conf.hz, rate / c->conf.pipeline);
 }
 
+void client_limit(struct client *c, uint32_t open, uint32_t active)
+{
+	c->open_max = open && open < c->conf.conns ? open : c->conf.conns;
+	c->active_max = active ? active : UINT32_MAX;
+	schedule_start(&c->opening, c->now, c->conf.hz, c->conf.open_rate);
+}
+
 // Takes a connection without a request.
 static struct client_conn *idle_pop(struct client *c)
 {
@@ -508,7 +515,7 @@ static struct client_conn *idle_pop(struct client *c)
 // In closed loop: whether a connection is to send its next request.
 static bool thought(const struct client *c)
 {
-	return c->idle_head != c->idle_tail &&
+	return c->idle_head != c->idle_tail && c->waiting < (uint64_t)c->active_max * c->conf.pipeline &&
 	       (!c->think || c->conn[c->idle[c->idle_head & (c->slots - 1)]].intended <= c->now);
 }
 
@@ -516,9 +523,7 @@ bool client_turn(struct client *c)
 {
 	unsigned sent = 0, n = 0;
 
-	if (c->opened_first == 0 && c->opening.step == 0)
-		schedule_start(&c->opening, c->now, c->conf.hz, c->conf.open_rate);
-	for (; c->opened_first < c->conf.conns && sent < OPEN_BATCH && schedule_due(&c->opening, c->now);
+	for (; c->opened_first < c->open_max && sent < OPEN_BATCH && schedule_due(&c->opening, c->now);
 	     c->opened_first++, sent++) {
 		struct client_conn *k = &c->conn[c->opened_first];
 

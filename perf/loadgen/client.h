@@ -70,6 +70,7 @@ struct client {
 	uint32_t isn, opened_first, sweep;
 	bool closed_loop; // set by client_rate()
 	uint64_t think;   // ticks
+	uint32_t open_max, active_max;
 	// Requests with a number in them: below `numbers`; a step to the next one in turn, 0: at random.
 	uint32_t numbers, number, number_step;
 	struct schedule due, opening;
@@ -93,6 +94,8 @@ void client_set_now(struct client *c, uint64_t tick, uint32_t ms);
 // Requests a second from now on; 0: closed loop, in which think (ms) go by before a connection's next request,
 // the first ones spread over that time; less: none.
 void client_rate(struct client *c, double rate, double think);
+// Connections that are opened, and that are in use at once in closed loop, from now on; 0: all.
+void client_limit(struct client *c, uint32_t open, uint32_t active);
 // Of requests that have a number (message.h): below n from now on, each in its turn (in a scattered order) or
 // drawn at random.
 void client_numbers(struct client *c, uint32_t n, bool each);

@@ -303,6 +303,7 @@ static uint64_t play(struct generator *g, const struct phase *p, uint64_t now)
 	wire_begin();
 	client_set_now(&g->client, now, g->client.now_ms);
 	client_numbers(&g->client, p->numbers, p->each);
+	client_limit(&g->client, p->open, p->active);
 	client_rate(&g->client, p->rate, p->think);
 	flood_start(&g->flood, now, p->flood, p->aim);
 	if (p->hostile != HOSTILE_NONE)

@@ -52,6 +52,10 @@ static bool take(struct phase *p, const char *key, const char *value)
 		return false;
 	if (strcmp(key, "think") == 0)
 		p->think = n;
+	else if (strcmp(key, "open") == 0)
+		p->open = (uint32_t)n;
+	else if (strcmp(key, "active") == 0)
+		p->active = (uint32_t)n;
 	else if (strcmp(key, "settle") == 0)
 		p->settle = n;
 	else if (strcmp(key, "seconds") == 0)

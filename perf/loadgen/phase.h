@@ -12,6 +12,7 @@ struct phase {
 	char name[PHASE_NAME];  // "main"
 	double rate;            // requests a second in open loop; "closed" (default): 0; "none": -1
 	double think;           // ms from an answer to the connection's next request, in closed loop: 0
+	uint32_t open, active;  // connections opened by now; and in use, in closed loop: 0, all
 	double settle, seconds; // 1 s that does not count, then 2 s that do
 	uint32_t numbers;       // requests that have a number have one below it: 1
 	bool each;              // in turn; else at random

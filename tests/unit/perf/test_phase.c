@@ -15,14 +15,14 @@ static void a_phase_says_its_rate_floods_and_times(void **state)
 	assert_true(phase_read(
 		&p,
 		"name=flood rate=50000 syn=1.2e6 udp=10 lossy=1 settle=0.5 seconds=3 runs=5 think=2.5 "
-		"numbers=1000 each=1",
+		"numbers=1000 each=1 open=256 active=16",
 		why, sizeof(why)));
 	assert_string_equal(p.name, "flood");
 	assert_true(p.rate == 50000 && p.settle == 0.5 && p.seconds == 3 && p.runs == 5 && p.lossy &&
 		    p.think == 2.5);
 	assert_true(p.flood[FLOOD_SYN] == 1.2e6 && p.flood[FLOOD_UDP] == 10 && p.flood[FLOOD_RST] == 0);
 	assert_int_equal(p.hostile, HOSTILE_NONE);
-	assert_true(p.numbers == 1000 && p.each);
+	assert_true(p.numbers == 1000 && p.each && p.open == 256 && p.active == 16);
 }
 
 static void an_empty_line_is_two_seconds_of_closed_loop(void **state)
