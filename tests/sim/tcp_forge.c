@@ -114,7 +114,7 @@ void forge(struct side *h)
 		break;
 	}
 	s->total.forged++;
-	flow->dir[h->id].forged++;
+	flow->dir[h->id].forged = true;
 	build(&f, s, flow, h->id, &t);
 	side_arrive(h, &f);
 }

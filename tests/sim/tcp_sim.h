@@ -109,8 +109,8 @@ struct pair {
 // What one has seen of a flow on the wire (tcp_watch.c). Members of `dir` are about what that side sent.
 struct dir {
 	bool syn, has_wscale, fin, acks;
-	bool owes;       // an acknowledgement, as payload has arrived
-	unsigned forged; // segments that it got from a forger and may answer
+	bool owes;   // an acknowledgement, as payload has arrived
+	bool forged; // it got a segment from a forger, and may answer it
 	uint8_t wscale;
 	uint16_t mss;
 	uint32_t isn, max, fin_at, ack, edge, tsval;

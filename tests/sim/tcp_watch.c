@@ -8,7 +8,7 @@
 #define TOO_BIG_MAX 4
 #define BARE_MAX    100 // bare acknowledgements in BARE_TIME while nothing else is said
 #define BARE_TIME   (10 * SEC)
-#define TURNS_MAX   20 // of them in TURNS_TIME that come from the other side than the one before
+#define TURNS_MAX   12 // of them in TURNS_TIME that come from the other side than the one before
 #define TURNS_TIME  (2 * SEC)
 
 struct seen {
@@ -229,7 +229,7 @@ static void bare_check(struct sim *s, struct flow *f, unsigned side, const struc
 		return;
 	}
 	if (f->dir[side].forged) { // what a forger wants answered is not the peer's
-		f->dir[side].forged--;
+		f->dir[side].forged = false;
 		return;
 	}
 	if (++f->bare == BARE_MAX)
