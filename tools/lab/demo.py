@@ -175,15 +175,15 @@ class Tour:
 
         def share():
             names = collections.Counter(self.gw.space.call(
-                "client", "sh", "-c", "for n in $(seq 20); do curl -s -H 'Host: canary.lab' "
+                "client", "sh", "-c", "for n in $(seq 100); do curl -s -H 'Host: canary.lab' "
                 f"http://{WAN}/whoami; done")[1].split())
-            print(f"  20 requests to canary.lab: {names['a']} to a, {names['b']} to b")
+            print(f"  100 requests to canary.lab: {names['a']} to a, {names['b']} to b")
             return names
         names = share()
-        self.expect(names["a"] >= 15 and names["a"] + names["b"] == 20, "the configuration says 90 to 10")
+        self.expect(names["a"] >= 70 and names["a"] + names["b"] == 100, "the configuration says 90 to 10")
         self.cgctl("set weight canary a 0")
         self.cgctl("set weight canary b 100")
-        self.expect(share()["b"] == 20, "all go to b now, from the next request on")
+        self.expect(share()["b"] == 100, "all go to b now, from the next request on")
         self.cgctl("set weight canary a auto", show=False)
         self.cgctl("set weight canary b auto", show=False)
 
