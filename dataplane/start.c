@@ -420,6 +420,8 @@ unsigned dataplane_stop(struct dataplane *d)
 
 	if (left)
 		log_print(LOG_ERROR, "leak: %u connections or exchanges", left);
+	for (unsigned i = 0; i < d->n_ports; i++)
+		port_drain(&d->port[i]);
 	while (d->n_ports)
 		port_stop(&d->port[--d->n_ports]);
 	left += pool_end(&d->pool, "packet buffers");

@@ -429,21 +429,31 @@ static void reap_sent(const struct port *p)
 	} while (used < before || waited <= patience);
 }
 
-// What a driver of this kind has put up for receiving, and never gives back, is known by being empty. What its
-// peer has not read of what was sent is missed like any other buffer; but where the peer has gone, it is lost.
-static void forget_held_late(const struct port *p)
+void port_drain(struct port *p)
 {
-	struct rte_eth_stats stats = {0};
 	struct pkt *v[PORT_BURST];
 	unsigned n;
 
-	if (p->held_max == 0 || (!port_link_up(p) && (rte_eth_stats_get(p->id, &stats) != 0 ||
-						      stats.ipackets + stats.opackets == 0)))
+	if (!p->started)
+		return;
+	reap_sent(p);
+	if (!p->held_max)
 		return;
 	for (uint16_t q = 0; q < p->caps.rx_queues; q++)
 		for (uint32_t most = 0; most < p->held_max && (n = port_rx(p, q, v, PORT_BURST)) > 0; most += n)
 			for (unsigned i = 0; i < n; i++)
 				pkt_free_chain(v[i]);
+}
+
+// What a driver of this kind has put up for receiving, and never gives back, is known by being empty. What its
+// peer has not read of what was sent is missed like any other buffer; but where the peer has gone, it is lost.
+static void forget_held_late(const struct port *p)
+{
+	struct rte_eth_stats stats = {0};
+
+	if (p->held_max == 0 || (!port_link_up(p) && (rte_eth_stats_get(p->id, &stats) != 0 ||
+						      stats.ipackets + stats.opackets == 0)))
+		return;
 	(void)pkt_pool_forget_blank(p->pool, p->held_max);
 	if (!port_link_up(p))
 		pkt_pool_forget(p->pool, least(p->held_max, pkt_pool_used(p->pool)));
@@ -456,7 +466,6 @@ void port_stop(struct port *p)
 	uint32_t used, returned;
 
 	if (p->started) {
-		reap_sent(p);
 		forget_held_late(p);
 		(void)rte_eth_dev_stop(p->id);
 	}
