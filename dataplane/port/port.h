@@ -39,9 +39,9 @@ struct port {
 // sentence in why.
 int port_start(struct port *p, const struct snapshot *s, const struct snap_port *conf, unsigned workers,
 	       struct pkt_pool *pool, char *why, size_t why_size);
-// After the workers have stopped, and have freed what they held: frees what has come and waits until what was sent
-// has been read. All ports of a pool before the first of them is stopped: what a zero-copy driver holds for receiving
-// is looked for in the whole pool then, and must not come to be received afterwards.
+// After the workers have stopped, and have freed what they held: frees what has come and waits until what was
+// sent has been read. All ports of a pool before the first of them is stopped: what a zero-copy driver holds
+// for receiving is looked for in the whole pool then, and must not come to be received afterwards.
 void port_drain(struct port *p);
 void port_stop(struct port *p);
 
