@@ -185,7 +185,7 @@ void conn_established(struct tcp_conn *c)
 	c->recover = c->fack = c->snd_una;
 	conn_cc(c)->init(c);
 	// RFC 5681 3.1: a lost SYN means a window of one segment to begin with.
-	if (c->flags & CONN_SYN_AGAIN)
+	if (c->more & MORE_SYN_LOST)
 		c->cwnd = c->mss;
 	tcp_count(t, c->flags & CONN_ACCEPTED ? CTR_tcp_accepted : CTR_tcp_connected);
 	if (c->more & MORE_ECN)

@@ -64,6 +64,8 @@
 
 #define MORE_RCV_AWAITED (1u << 8) // the owner waits for more of what stands in the queue: it is packed tightly
 
+#define MORE_SYN_LOST (1u << 9) // a timer ran out before the SYN was acknowledged (RFC 6298 5.7)
+
 #define MORE_SEARCH (1u << 10) // larger packets are searched for (mtusearch.c)
 #define MORE_TSO    (1u << 11) // the port's device cuts segments (port/tso.h)
 
@@ -462,6 +464,9 @@ void conn_set_delack(struct tcp *t, struct tcp_conn *c, uint64_t delay);
 void conn_arm(struct tcp *t, struct tcp_conn *c);
 void conn_set_user(struct tcp *t, struct tcp_conn *c, uint64_t at); // ns; EV_TIMER is told
 void conn_timer(struct tcp *t, struct tcp_conn *c);
+// The SYN that is answered already comes again, and is answered again. Soon after the answer it is a copy that
+// the path has made, which moves no timer (RFC 6298 5.1). Later the peer's timer has run out in place of ours.
+void conn_syn_again(struct tcp *t, struct tcp_conn *c);
 
 // loss.c: what was lost, and the window while that is mended.
 void loss_dupack(struct tcp *t, struct tcp_conn *c);

@@ -32,7 +32,8 @@ bool ecn_syn_refused(struct tcp *t, struct tcp_conn *c)
 	if (c->ecn != TCP_ECN_ACTIVE || (c->more & MORE_ECN_OFF) || !(c->flags & CONN_RTT))
 		return false;
 	c->more |= MORE_ECN_OFF;
-	c->flags |= CONN_SYN_DUE;
+	c->flags = (c->flags | CONN_SYN_DUE) & ~CONN_RTT; // another one is timed
+	c->due_rexmt = 0;
 	tcp_count(t, CTR_tcp_ecn_fallback);
 	conn_dirty(c);
 	return true;

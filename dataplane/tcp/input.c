@@ -173,9 +173,8 @@ static bool reset_and_syn_check(struct tcp *t, struct tcp_conn *c, const struct 
 	}
 	if (s->flags & TCP_SYN) {
 		if (c->state == TCP_SYN_RECEIVED && s->seq + 1 == c->rcv_nxt && !(s->flags & TCP_ACK)) {
-			c->flags |= CONN_SYN_DUE | CONN_SYN_AGAIN; // our SYN-ACK was lost
+			conn_syn_again(t, c);
 			ecn_syn_input(c, s);
-			conn_dirty(c);
 			return false;
 		}
 		// Both opened at once: the peer's SYN-ACK acknowledges our SYN.

@@ -167,18 +167,20 @@ static void syn_send(struct tcp *t, struct tcp_conn *c)
 		acked_by(c);
 	}
 	c->snd_nxt = c->snd_max = c->snd_una + 1;
-	c->flags &= ~(CONN_SYN_DUE | CONN_RTT);
+	c->flags &= ~CONN_SYN_DUE;
 	if (c->flags & CONN_SYN_AGAIN) {
+		c->flags &= ~CONN_RTT;
 		tcp_count(t, CTR_tcp_retransmit);
 		if (c->retransmits < UINT16_MAX)
 			c->retransmits++;
-	} else {
+	} else if (!(c->flags & CONN_RTT)) { // which a SYN that crosses the peer's has begun
 		c->flags |= CONN_RTT;
 		c->rtt_seq = c->snd_nxt;
 		c->rtt_at = (uint32_t)(t->now / 1000);
 	}
 	c->last_tx = tick_now(t);
-	conn_set_rexmt(t, c, conn_rto(c));
+	if (c->due_rexmt == 0) // RFC 6298 5.1
+		conn_set_rexmt(t, c, conn_rto(c));
 	tcp_count(t, CTR_tcp_tx);
 	net_output(t->net, &c->path, p, IPPROTO_TCP, 0);
 }

@@ -6,6 +6,7 @@
 #define MS            1000000ull
 #define RTO_INITIAL   (1000 * MS) // RFC 6298 2.1
 #define RTO_AFTER_SYN (3000 * MS) // RFC 6298 5.7
+#define SYN_LATE      (500 * MS)
 // RFC 6298 2.4 asks for a minimum of 1 s, against clocks of coarse granularity and long delayed ACKs; with
 // ours of 1 ms, and peers that delay 40 ms, 200 ms is what other stacks use.
 #define RTO_MIN   CONN_RTO_MIN
@@ -19,9 +20,7 @@ uint64_t conn_rto(const struct tcp_conn *c)
 	if (c->srtt && c->backoff == 0 && (uint64_t)c->srtt + RTO_GRAIN + 4ull * c->rttvar < RTO_MIN / 1000)
 		return RTO_MIN;
 	if (c->srtt == 0) {
-		rto = (c->flags & (CONN_OPENED | CONN_SYN_AGAIN)) == (CONN_OPENED | CONN_SYN_AGAIN)
-			      ? RTO_AFTER_SYN
-			      : RTO_INITIAL;
+		rto = (c->flags & CONN_OPENED) && (c->more & MORE_SYN_LOST) ? RTO_AFTER_SYN : RTO_INITIAL;
 	} else {
 		uint64_t var = 4ull * c->rttvar > RTO_GRAIN ? 4ull * c->rttvar : RTO_GRAIN;
 		rto = (c->srtt + var) * 1000;
@@ -140,6 +139,14 @@ static void give_up(struct tcp *t, struct tcp_conn *c)
 	conn_fail(c, ETIMEDOUT);
 }
 
+static void syn_lost(struct tcp_conn *c)
+{
+	c->retries++;
+	c->backoff++;
+	c->flags |= CONN_SYN_DUE | CONN_SYN_AGAIN;
+	c->more |= MORE_SYN_LOST;
+}
+
 static void syn_timeout(struct tcp *t, struct tcp_conn *c)
 {
 	if (c->retries >= t->conf.syn_retries) {
@@ -147,10 +154,20 @@ static void syn_timeout(struct tcp *t, struct tcp_conn *c)
 		conn_fail(c, ETIMEDOUT);
 		return;
 	}
-	c->retries++;
-	c->backoff++;
-	c->flags |= CONN_SYN_DUE | CONN_SYN_AGAIN;
+	syn_lost(c);
 	tcp_count(t, CTR_tcp_rto);
+	conn_dirty(c);
+}
+
+void conn_syn_again(struct tcp *t, struct tcp_conn *c)
+{
+	uint64_t since = (uint64_t)(tick_now(t) - c->last_tx) << TICK_SHIFT;
+
+	if (since >= SYN_LATE && c->retries < t->conf.syn_retries) {
+		syn_lost(c);
+		c->due_rexmt = 0; // begins anew, with what is sent now
+	}
+	c->flags |= CONN_SYN_DUE | CONN_SYN_AGAIN;
 	conn_dirty(c);
 }
 
