@@ -138,6 +138,7 @@ static bool attempt_send(struct attempt *a)
 
 	a->state = ATTEMPT_WAITING;
 	a->deadline = 0;
+	a->mark = tcp_send_mark(a->conn->tcp);
 	// Kept, in case the pooled connection turns out to be closed.
 	x->head = a->reused && http_body_done(&x->request) ? head_copy(x->g, p) : NULL;
 	send_chain(a->conn->tcp, p);
@@ -355,12 +356,26 @@ static bool may_be_repeated(const struct attempt *a)
 		x->method == METHOD_DELETE || x->method == METHOD_OPTIONS || x->method == METHOD_TRACE);
 }
 
+// Nothing of it has left, whatever its method: it is taken back, with what was queued of its body.
+static bool was_not_sent(struct attempt *a)
+{
+	struct exchange *x = a->x;
+	struct pkt *p = tcp_send_withdraw(a->conn->tcp, a->mark);
+
+	if (!p)
+		return false;
+	pkt_free_chain(x->head);
+	x->head = p;
+	return true;
+}
+
 // No answer came in time: its host may have vanished, and another endpoint can do it.
 static bool try_timed_out(struct attempt *a)
 {
 	struct exchange *x = a->x;
 
-	if (x->attempts >= x->route->attempts || a->upstream->endpoints.n < 2 || !may_be_repeated(a))
+	if (x->attempts >= x->route->attempts || a->upstream->endpoints.n < 2 ||
+	    !(may_be_repeated(a) || was_not_sent(a)))
 		return false;
 	a->eof = a->dead = false;
 	connect_failed(a, 504, "the upstream did not answer in time");
@@ -418,12 +433,13 @@ static void attempt_lost(struct attempt *a)
 	stat_add(&stats_of(a)->resets, 1);
 	// A pooled connection that the upstream closed meanwhile: the request goes out again, once, on a fresh
 	// one.
-	if (a->reused && may_be_repeated(a)) {
+	if (a->reused && (may_be_repeated(a) || was_not_sent(a))) {
 		uint32_t slot = a->stat_slot;
 
 		upstream_close(&g->upstreams, a->conn, true);
 		a->conn = NULL;
 		a->state = ATTEMPT_PENDING;
+		a->scanned = 0;
 		a->eof = a->dead = false;
 		count(g, CTR_up_replayed);
 		attempt_connect(a, true);
@@ -434,8 +450,9 @@ static void attempt_lost(struct attempt *a)
 	exchange_fail(x, 502, "the upstream closed the connection without an answer");
 }
 
-// WHOLE: all of the response is with the client's TCP. OVER: the exchange has ended.
-enum head { HEAD_DONE, HEAD_WHOLE, HEAD_MORE, HEAD_BLOCKED, HEAD_TUNNEL, HEAD_OVER };
+// WHOLE: all of the response is with the client's TCP. UNASKED: it answers nothing that was said. OVER: the
+// exchange has ended.
+enum head { HEAD_DONE, HEAD_WHOLE, HEAD_MORE, HEAD_BLOCKED, HEAD_UNASKED, HEAD_TUNNEL, HEAD_OVER };
 
 // A 101, to a request that asked for it: it is passed on, and all behind it is a tunnel's.
 static enum head switch_protocols(struct attempt *a, uint32_t n)
@@ -471,6 +488,8 @@ static enum head response_head(struct attempt *a)
 	for (;;) {
 		if (tcp_recv_len(t) == 0)
 			return HEAD_MORE;
+		if (a->reused && !tcp_send_began(t, a->mark))
+			return HEAD_UNASKED;
 		if (tcp_send_full(x->client))
 			return HEAD_BLOCKED;
 		n = response_head_parse(g, t, &a->scanned);
@@ -542,6 +561,9 @@ bool attempt_pump(struct attempt *a)
 		case HEAD_MORE:
 			if (!a->eof && !a->dead)
 				return true;
+			attempt_lost(a);
+			return false;
+		case HEAD_UNASKED:
 			attempt_lost(a);
 			return false;
 		case HEAD_WHOLE:

@@ -54,6 +54,7 @@ struct attempt {
 	uint64_t pool_idle, pool_probe; // copied from the upstream
 	uint32_t stat_slot;
 	uint32_t scanned; // of an unfinished response head
+	uint32_t mark;    // where the request begins in what its connection sends
 	uint8_t state;    // enum attempt_state
 	bool reused;      // its connection was pooled
 	bool reusable;    // its connection may serve again, as far as the response says

@@ -219,7 +219,6 @@ void conn_detach(struct tcp_conn *c)
 		      CONN_PROBE_DUE | CONN_PTO | CONN_REO | CONN_PTO_DUE);
 	conn_set_state(c, TCP_CLOSED);
 	c->due_rexmt = c->due_delack = 0;
-	sendq_clear(c);
 }
 
 void conn_release(struct tcp_conn *c)
@@ -231,6 +230,7 @@ void conn_release(struct tcp_conn *c)
 		return;
 	if (c->state != TCP_CLOSED || (c->flags & (CONN_IN_FLOW | CONN_HAS_PATH)))
 		conn_detach(c);
+	sendq_clear(c);
 	recvq_clear(c);
 	timer_cancel(t->wheel, &c->timer);
 	t->conn_used[index / 64] &= ~(1ull << (index % 64));
@@ -248,15 +248,20 @@ void conn_fail(struct tcp_conn *c, int error)
 	}
 	c->error = (uint8_t)error;
 	conn_detach(c);
+	// What was not sent to a peer that has reset it may go elsewhere (tcp_send_withdraw()).
+	if (error != ECONNRESET)
+		sendq_clear(c);
 	conn_notify(c, EV_ERROR);
 }
 
 void conn_finished(struct tcp_conn *c)
 {
-	if (conn_owned(c))
+	if (conn_owned(c)) {
 		conn_detach(c);
-	else
+		sendq_clear(c);
+	} else {
 		conn_release(c);
+	}
 }
 
 struct tcp_conn *tcp_connect(struct tcp *t, uint16_t port, struct addr remote, uint16_t remote_port,

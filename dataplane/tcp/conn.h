@@ -2,7 +2,7 @@
 // tests).
 //
 // Life: conn_create() → in the flow table, in any state but CLOSED → conn_detach() takes it out of the table
-// and gives up its timers and send queue → once the owner has let go (CONN_ORPHAN) conn_release() → freed at
+// and gives up its timers → once the owner has let go (CONN_ORPHAN) conn_release() → freed with its queues at
 // once, or, while it stands in the ready or dirty list, when that list next meets it (CONN_DEAD).
 //
 // Owners may do anything to any connection from within an event, so after telling one nothing of the connection

@@ -397,6 +397,16 @@ static uint32_t send_room(const struct tcp_conn *c)
 	return c->snd_wnd - flight < cwnd - pipe ? c->snd_wnd - flight : cwnd - pipe;
 }
 
+bool tcp_send_waits(const struct tcp_conn *c)
+{
+	uint32_t room;
+
+	if (c->state != TCP_ESTABLISHED || c->snd_nxt != c->snd_end)
+		return true;
+	room = send_room(c);
+	return room < c->mss && room < c->max_wnd / 2; // as data_send()
+}
+
 // A segment that is larger than the path is known to carry (mtusearch.c). False: no buffer.
 static bool mtu_probe_send(struct tcp *t, struct tcp_conn *c, uint32_t len)
 {

@@ -29,7 +29,7 @@ static bool takes_nothing(const struct tcp *t, const struct tcp_conn *c)
 {
 	uint16_t ticks = (uint16_t)((uint16_t)(t->now >> PROGRESS_SHIFT) - c->progress);
 
-	return t->conf.holder_time && c->snd_head && (c->flags & CONN_OPENED) &&
+	return t->conf.holder_time && c->state != TCP_CLOSED && c->snd_head && (c->flags & CONN_OPENED) &&
 	       (uint64_t)ticks << PROGRESS_SHIFT >= t->conf.holder_time;
 }
 

@@ -363,6 +363,58 @@ bool tcp_send_full(struct tcp_conn *c)
 	return !(may_send(c) && !reached(c)) && tcp_send_space(c) == 0;
 }
 
+uint32_t tcp_send_mark(const struct tcp_conn *c)
+{
+	return c->snd_end;
+}
+
+bool tcp_send_began(const struct tcp_conn *c, uint32_t mark)
+{
+	return seq_gt(c->snd_max, mark);
+}
+
+// Ends the queue at mark, where a buffer begins or in the midst of the last but those behind it: what stood
+// before the mark in that buffer was never sent either, so the part behind it is copied.
+struct pkt *tcp_send_withdraw(struct tcp_conn *c, uint32_t mark)
+{
+	struct pkt **at = &c->snd_head, *last = NULL, *first = NULL, *p;
+
+	if (tcp_send_began(c, mark))
+		return NULL;
+	while ((p = *at) && seq_lt(sendq_item(p)->seq, mark)) {
+		last = p;
+		at = &sendq_item(p)->next;
+	}
+	if (last && seq_gt(sendq_item(last)->seq + sendq_item(last)->len, mark)) {
+		uint32_t before = mark - sendq_item(last)->seq, n = sendq_item(last)->len - before;
+
+		first = pkt_alloc(c->tcp->net->pool);
+		if (!first)
+			return NULL;
+		memcpy(pkt_append(first, n), pkt_at(last, sendq_item(last)->off + before), n);
+		sendq_item(last)->len = (uint16_t)before;
+		sendq_item(last)->summed = false;
+	}
+	*at = NULL;
+	c->snd_tail = last;
+	c->snd_cur = NULL;
+	c->snd_end = mark;
+	while (p) {
+		struct pkt *next = sendq_item(p)->next;
+
+		c->snd_held -= pkt_truesize(p);
+		c->tcp->held -= pkt_truesize(p);
+		c->tcp->held_out -= pkt_truesize(p);
+		pkt_set_view(p, sendq_item(p)->off, sendq_item(p)->len);
+		if (first)
+			pkt_chain(first, p);
+		else
+			first = p;
+		p = next;
+	}
+	return first;
+}
+
 uint32_t tcp_send_queued(const struct tcp_conn *c)
 {
 	uint32_t una = c->snd_una + (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RECEIVED);

@@ -214,6 +214,16 @@ struct checksum_tail tcp_recv_sum(const struct pkt *p);
 void tcp_forward(struct tcp_conn *c, struct pkt *p, struct checksum_tail sum);
 // Copies; 0, or -ENOBUFS (nothing was taken).
 int tcp_send_copy(struct tcp_conn *c, const void *data, uint32_t n);
+// What is sent now would wait: the connection is not open both ways, something stands in the queue unsent, or
+// the windows leave no room.
+bool tcp_send_waits(const struct tcp_conn *c);
+// Where what is sent next begins. tcp_send_began(): whether a byte of that has left, also after EV_ERROR.
+// tcp_send_withdraw(): takes what was sent since off the queue again, of which no byte may have left; NULL: one
+// has, nothing was sent, there is no buffer, or the connection has failed by anything but a reset. Afterwards
+// it is to be closed.
+uint32_t tcp_send_mark(const struct tcp_conn *c);
+bool tcp_send_began(const struct tcp_conn *c, uint32_t mark);
+struct pkt *tcp_send_withdraw(struct tcp_conn *c, uint32_t mark);
 // No more data will be sent: FIN after what is queued. Receiving goes on.
 void tcp_shutdown(struct tcp_conn *c);
 // Gives the connection up: what is queued is still sent, then FIN; unread or later data is answered with RST

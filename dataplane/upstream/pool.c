@@ -110,10 +110,11 @@ void upstream_configure(struct upstream_pool *p, const struct snapshot *s)
 }
 
 // May a pooled connection carry a request? What came over it since its last answer was not asked for, and would
-// be taken for the next one; its owner is told of that, and of its end, only later in this burst.
-static bool reusable(struct tcp_conn *c)
+// be taken for the next one; its owner is told of that, and of its end, only later in this burst. Nor behind a
+// window that its peer has shut, or what it has not taken of the request before, which it answered early.
+static bool reusable(const struct tcp_conn *c)
 {
-	return tcp_recv_len(c) == 0 && !tcp_recv_eof(c) && !tcp_send_full(c);
+	return tcp_recv_len(c) == 0 && !tcp_recv_eof(c) && !tcp_send_waits(c);
 }
 
 // Its host is gone, as far as one can tell: nothing is left to be said to it.

@@ -142,7 +142,8 @@ static void keep(struct bed *b, struct peer *p)
 
 static bool heard(struct bed *b, struct peer *p, unsigned events)
 {
-	keep(b, p);
+	if (!p->deaf)
+		keep(b, p);
 	if (events & EV_EOF)
 		p->eof = true;
 	if (events & EV_ERROR) {
@@ -202,6 +203,7 @@ static void backend_hears(void *ctx, struct tcp_conn *c, void *user, unsigned ev
 		p->used = true;
 		p->eof = p->reset = false;
 		p->n = p->taken = 0;
+		p->deaf = b->deaf;
 		p->c = c;
 		tcp_set_user(c, p);
 	}
@@ -212,9 +214,11 @@ static void backend_hears(void *ctx, struct tcp_conn *c, void *user, unsigned ev
 static bool backend_listen(void *ctx, uint16_t port, struct addr local, uint16_t local_port,
 			   struct tcp_accept *out)
 {
+	const struct bed *b = ctx;
+
 	(void)port;
 	(void)local;
-	*out = (struct tcp_accept){.on_event = backend_hears, .ctx = ctx};
+	*out = (struct tcp_accept){.on_event = backend_hears, .ctx = ctx, .rcv_buf = b->deaf ? 2048 : 0};
 	return local_port == 8080;
 }
 

@@ -14,6 +14,7 @@ struct peer {
 	struct tcp_conn *c; // NULL: it has gone
 	bool used;          // this entry
 	bool eof, reset;
+	bool deaf;      // takes nothing of what it is sent
 	uint32_t n;     // bytes that came in this case
 	uint32_t taken; // of them, requests that were answered
 	char bytes[KEPT_MAX];
@@ -34,6 +35,7 @@ struct bed {
 	// What a backend answers the first request of a case with; NULL: 200 and "ok", as all others.
 	const struct testcase *answer;
 	struct peer *answering; // has taken that request
+	bool deaf;              // connections that a backend accepts now are, with a small window
 	const char *violation;
 };
 

@@ -1,5 +1,6 @@
 // The table through a whole gateway: what the backend and the client see of each message, sent whole, cut in
 // two at every byte, and byte by byte.
+#include "conformance/pooled.h"
 #include "conformance/ways.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -455,6 +456,7 @@ int main(int argc, char **argv)
 	tell(&tally, "a pipeline is served in turns", pipeline_run(&bed));
 	tell(&tally, "a request gets the same on each way", ways_run(&bed));
 	tell(&tally, "a head that passes is the same on each way", passed_run(&bed));
+	tell(&tally, "a request of which nothing was sent goes out on another connection", pooled_run(&bed));
 	bed_fini(&bed);
 	if (pkt_pool_used(pool)) {
 		printf("packet buffers are left\n");
