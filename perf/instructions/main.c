@@ -203,6 +203,7 @@ static void generator_turn(struct bench *b)
 	if (n)
 		backend_input(&b->backend, seg, n, ms);
 	link_release(&b->link[1]);
+	(void)backend_turn(&b->backend);
 	if (b->started)
 		client_turn(&b->client);
 	for (unsigned i = 0; i < SIDES; i++)

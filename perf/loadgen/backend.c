@@ -1,6 +1,7 @@
 #include "backend.h"
 #include <errno.h>
 #include <rte_byteorder.h>
+#include <rte_common.h>
 #include <rte_malloc.h>
 #include <rte_prefetch.h>
 #include <string.h>
@@ -20,6 +21,7 @@ struct backend_conn {
 	uint64_t left; // bytes of the request's body to come
 	uint8_t state;
 	bool ack_due;
+	bool held; // for the link's sake
 	uint8_t backoff;
 	uint32_t recover; // what was sent when something got lost
 };
@@ -32,8 +34,10 @@ int backend_init(struct backend *b, uint32_t backends, uint16_t port, struct lin
 	b->base = rte_be_to_cpu_32(l->address);
 	b->conn = rte_zmalloc("conns", (size_t)backends * GATEWAY_PORTS * sizeof(b->conn[0]), 64);
 	b->active = rte_zmalloc("active", (size_t)backends * GATEWAY_PORTS * sizeof(b->active[0]), 64);
+	b->held_mask = rte_align32pow2(backends) * GATEWAY_PORTS - 1;
+	b->held = rte_zmalloc("held", ((size_t)b->held_mask + 1) * sizeof(b->held[0]), 64);
 	b->ack = rte_zmalloc("ack", LINK_BURST * sizeof(struct backend_conn *), 64);
-	if (!b->conn || !b->active || !b->ack) {
+	if (!b->conn || !b->active || !b->held || !b->ack) {
 		backend_fini(b);
 		return -ENOMEM;
 	}
@@ -44,6 +48,7 @@ void backend_fini(struct backend *b)
 {
 	rte_free(b->conn);
 	rte_free(b->active);
+	rte_free(b->held);
 	rte_free(b->ack);
 }
 
@@ -77,7 +82,7 @@ static void conn_accept(struct backend *b, struct backend_conn *k, const struct 
 			b->active[b->n_active++] = (uint32_t)(k - b->conn);
 		}
 		*k = (struct backend_conn){
-			.where = k->where, .irs = s->seq, .state = OPEN, .touched = b->now_ms};
+			.where = k->where, .irs = s->seq, .state = OPEN, .touched = b->now_ms, .held = k->held};
 		k->f = (struct flow){.local = s->dst,
 				     .remote = s->src,
 				     .local_port = s->dport,
@@ -103,17 +108,43 @@ static void again(struct backend *b, struct backend_conn *k)
 		     k->f.snd_una + (n < LINK_MSS ? n : LINK_MSS));
 }
 
-static void response_push(struct backend *b, struct backend_conn *k)
+// false: the link has no room for all that the window allows.
+static bool response_go_on(struct backend *b, struct backend_conn *k)
 {
-	uint32_t before = k->f.snd_nxt;
+	uint32_t before = k->f.snd_nxt, edge = k->f.snd_una + k->wnd;
 
-	if (k->f.snd_nxt == k->end)
-		return;
-	k->f.snd_nxt = message_send(b->response, b->link, &k->f, k->start, before, k->f.snd_una + k->wnd);
+	if (before == k->end)
+		return true;
+	k->f.snd_nxt = message_send(b->response, b->link, &k->f, k->start, before, edge);
 	if (k->f.snd_nxt != before) {
 		k->ack_due = false;
 		k->touched = b->now_ms;
 	}
+	return k->f.snd_nxt == k->end || (int32_t)(edge - k->f.snd_nxt) <= 0;
+}
+
+// Who cannot go on waits behind those who already do, so that what a connection sends stays together.
+static void response_push(struct backend *b, struct backend_conn *k)
+{
+	if (k->held || (b->held_head == b->held_tail && response_go_on(b, k)))
+		return;
+	k->held = true;
+	b->held[b->held_tail++ & b->held_mask] = (uint32_t)(k - b->conn);
+}
+
+bool backend_turn(struct backend *b)
+{
+	uint32_t head = b->held_head;
+
+	while (b->held_head != b->held_tail && link_room(b->link)) {
+		struct backend_conn *k = &b->conn[b->held[b->held_head & b->held_mask]];
+
+		if (k->state == OPEN && !response_go_on(b, k))
+			return true;
+		k->held = false;
+		b->held_head++;
+	}
+	return b->held_head != head;
 }
 
 static void request_end(struct backend *b, struct backend_conn *k)

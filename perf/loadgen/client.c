@@ -22,11 +22,13 @@ struct client_conn {
 	uint64_t intended;
 	uint32_t left, number; // bytes of the answer's body; the number in its request
 	uint32_t touched;
+	uint16_t wnd; // of the peer
 	uint8_t state;
-	bool in_body, close, ack_due; // good: what came of the answer so far is as it should be
-	bool idle, want, good, fin;   // fin: ours was sent
-	uint8_t work;                 // which kind of request it has, or had last
-	uint8_t pending;              // answers that are still to come
+	bool in_body : 1, close : 1, ack_due : 1;   // good: what came of the answer so far is as it should be
+	bool idle : 1, want : 1, good : 1, fin : 1; // fin: ours was sent
+	bool held : 1;   // more of a request is to be sent than the link had room for
+	uint8_t work;    // which kind of request it has, or had last
+	uint8_t pending; // answers that are still to come
 };
 _Static_assert(sizeof(struct client_conn) <= 64, "a connection fits a cache line");
 
@@ -54,10 +56,11 @@ int client_init(struct client *c, const struct client_conf *conf, struct link *l
 	c->random = 0x2545f4914f6cdd1dull;
 	c->conn = rte_zmalloc("conns", (size_t)c->slots * sizeof(c->conn[0]), 64);
 	c->idle = rte_zmalloc("idle", (size_t)c->slots * sizeof(c->idle[0]), 64);
+	c->held = rte_zmalloc("held", (size_t)c->slots * sizeof(c->held[0]), 64);
 	c->ack = rte_zmalloc("ack", LINK_BURST * sizeof(struct client_conn *), 64);
 	if (conf->pipeline > 1)
 		c->carry = rte_zmalloc("carry", (size_t)c->slots * sizeof(c->carry[0]), 64);
-	if (!c->conn || !c->idle || !c->ack || (conf->pipeline > 1 && !c->carry)) {
+	if (!c->conn || !c->idle || !c->held || !c->ack || (conf->pipeline > 1 && !c->carry)) {
 		client_fini(c);
 		return -ENOMEM;
 	}
@@ -71,6 +74,7 @@ void client_fini(struct client *c)
 	rte_free(c->conn);
 	rte_free(c->carry);
 	rte_free(c->idle);
+	rte_free(c->held);
 	rte_free(c->ack);
 }
 
@@ -136,18 +140,40 @@ static uint8_t work_choose(struct client *c)
 	return (uint8_t)i;
 }
 
-static void request_send(struct client *c, struct client_conn *k)
+// What of the request the window and the link have room for. false: the link has less.
+static bool request_go_on(struct client *c, struct client_conn *k)
 {
 	struct message *request = &c->work[k->work].request;
+	uint32_t edge = k->f.snd_una + k->wnd, end = k->start + request->n;
 
 	message_number(request, k->number);
+	k->f.snd_nxt = message_send(request, c->link, &k->f, k->start, k->f.snd_nxt, edge);
+	return k->f.snd_nxt == end || (int32_t)(edge - k->f.snd_nxt) <= 0;
+}
+
+// Who cannot go on waits behind those who already do.
+static void request_push(struct client *c, struct client_conn *k)
+{
+	if (k->held || (c->held_head == c->held_tail && request_go_on(c, k)))
+		return;
+	k->held = true;
+	c->held[c->held_tail++ & (c->slots - 1)] = (uint32_t)(k - c->conn);
+}
+
+static bool request_is_out(const struct client *c, const struct client_conn *k)
+{
+	return k->f.snd_nxt == k->start + c->work[k->work].request.n;
+}
+
+static void request_send(struct client *c, struct client_conn *k)
+{
 	k->state = WAITING;
 	k->in_body = false;
 	k->ack_due = false;
 	k->touched = c->now_ms;
 	k->fin = false;
 	k->start = k->f.snd_nxt;
-	k->f.snd_nxt = message_send(request, c->link, &k->f, k->start, k->start, k->start + request->n);
+	request_push(c, k);
 	c->waiting += k->pending;
 	if (c->carry)
 		c->carry[k - c->conn].n = 0;
@@ -235,6 +261,10 @@ static void answered(struct client *c, struct client_conn *k)
 	if (k->pending) {
 		if (k->close)
 			fail(c, k, FAULT_SHORT);
+		return;
+	}
+	if (!request_is_out(c, k)) { // answered before all of it was there: it cannot go on from here
+		fail(c, k, FAULT_SHORT);
 		return;
 	}
 	k->want = false;
@@ -391,6 +421,7 @@ static void conn_input(struct client *c, struct client_conn *k, const struct seg
 			return;
 		k->f.rcv_nxt = s->seq + 1;
 		k->f.snd_una = s->ack;
+		k->wnd = s->wnd;
 		k->state = IDLE;
 		c->open++;
 		if (k->want) {
@@ -401,8 +432,13 @@ static void conn_input(struct client *c, struct client_conn *k, const struct seg
 		}
 		return;
 	}
-	if ((int32_t)(s->ack - k->f.snd_una) > 0 && (int32_t)(s->ack - k->f.snd_nxt) <= 0)
+	if ((int32_t)(s->ack - k->f.snd_una) > 0 && (int32_t)(s->ack - k->f.snd_nxt) <= 0) {
 		k->f.snd_una = s->ack;
+		k->touched = c->now_ms;
+	}
+	k->wnd = s->wnd;
+	if (k->state == WAITING && !request_is_out(c, k))
+		request_push(c, k);
 	if (s->seq != k->f.rcv_nxt) {
 		if (s->len || s->flags & (TCP_FIN | TCP_SYN)) {
 			c->out_of_order++;
@@ -523,6 +559,13 @@ bool client_turn(struct client *c)
 {
 	unsigned sent = 0, n = 0;
 
+	for (; c->held_head != c->held_tail && link_room(c->link); c->held_head++, sent++) {
+		struct client_conn *k = &c->conn[c->held[c->held_head & (c->slots - 1)]];
+
+		if (k->state == WAITING && !request_is_out(c, k) && !request_go_on(c, k))
+			return true;
+		k->held = false;
+	}
 	for (; c->opened_first < c->open_max && sent < OPEN_BATCH && schedule_due(&c->opening, c->now);
 	     c->opened_first++, sent++) {
 		struct client_conn *k = &c->conn[c->opened_first];
@@ -534,12 +577,12 @@ bool client_turn(struct client *c)
 			conn_open(c, k);
 	}
 	if (c->closed_loop)
-		for (; n < DUE_BATCH && thought(c); n++) {
+		for (; n < DUE_BATCH && link_room(c->link) && thought(c); n++) {
 			struct client_conn *k = idle_pop(c);
 
 			request_start(c, k, c->think ? k->intended : c->now);
 		}
-	for (; n < DUE_BATCH && schedule_due(&c->due, c->now); n++) {
+	for (; n < DUE_BATCH && link_room(c->link) && schedule_due(&c->due, c->now); n++) {
 		if (c->idle_head != c->idle_tail) {
 			request_start(c, idle_pop(c), schedule_take(&c->due));
 		} else {

@@ -65,6 +65,7 @@ struct client {
 	uint32_t slots, base;       // base: first client's address, host order
 	uint32_t *idle; // ring of connections without a request; who thinks, in the order of their next one
 	uint32_t idle_head, idle_tail;
+	uint32_t *held, held_head, held_tail; // ring of those whose request the link had no room for
 	struct client_conn **ack;
 	uint32_t n_ack;
 	uint32_t isn, opened_first, sweep;

@@ -111,7 +111,7 @@ bool flood_turn(struct flood *f, uint64_t now)
 	bool worked = false;
 
 	for (unsigned i = 0; i < FLOODS; i++) {
-		for (unsigned n = 0; n < BATCH && schedule_due(&f->due[i], now); n++) {
+		for (unsigned n = 0; n < BATCH && link_room(f->link) && schedule_due(&f->due[i], now); n++) {
 			(void)schedule_take(&f->due[i]);
 			packet_send(f, i);
 			worked = true;

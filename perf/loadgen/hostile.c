@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BATCH     64 // acts in one turn
+#define BATCH     64     // acts in one turn
+#define FLUSHES   100000 // of a link that takes nothing
 #define SLOTS     HOSTILES_MAX
 #define PORTS     32768u // of each address, from 1024 on
 #define AGAIN_MS  1000   // until a SYN is sent again
@@ -76,7 +77,7 @@ void hostile_stop(struct hostile *h)
 			continue;
 		link_send(h->link, &k->f, TCP_RST | TCP_ACK, k->f.snd_nxt, NULL, 0, 0);
 		k->state = FREE;
-		if (h->link->n_tx >= LINK_BURST)
+		for (unsigned n = 0; n < FLUSHES && h->link->n_tx >= LINK_FULL; n++)
 			link_flush(h->link);
 	}
 	h->open = 0;
@@ -212,7 +213,7 @@ bool hostile_turn(struct hostile *h, uint64_t now, uint32_t ms)
 	unsigned n = 0;
 
 	h->now_ms = ms;
-	for (; n < BATCH && schedule_due(&h->due, now); n++) {
+	for (; n < BATCH && link_room(h->link) && schedule_due(&h->due, now); n++) {
 		struct hostile_conn *k = &h->conn[h->cursor];
 
 		h->cursor = h->cursor + 1 < h->n ? h->cursor + 1 : 0;

@@ -7,8 +7,9 @@
 #include <stdint.h>
 
 #define LINK_BURST 64
-#define LINK_TX    8192
-#define FRAME_HEAD 54 // Ethernet, IPv4 and TCP without options
+#define LINK_TX    8192 // frames that wait for the ring
+#define LINK_FULL  512  // from which on nothing is sent that can wait
+#define FRAME_HEAD 54   // Ethernet, IPv4 and TCP without options
 #define LINK_MSS   1460
 
 enum { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_PSH = 8, TCP_ACK = 16 };
@@ -59,6 +60,11 @@ void link_ask(struct link *l, uint32_t n);
 unsigned link_receive(struct link *l, struct segment *seg, bool verify);
 void link_release(struct link *l);
 void link_flush(struct link *l);
+// Whether what can wait may be sent now. A lossy link loses it instead.
+static inline bool link_room(const struct link *l)
+{
+	return l->n_tx < LINK_FULL || l->lossy;
+}
 // Room for a frame of n bytes that the caller fills in; NULL (counted): none.
 char *link_frame(struct link *l, uint32_t n);
 // One segment of f: flags, seq, and n bytes whose checksum is sum. Acknowledges f->rcv_nxt.

@@ -5,6 +5,7 @@
 #include "null.h"
 #include "options.h"
 #include "phase.h"
+#include "watch.h"
 #include "wire.h"
 #include <errno.h>
 #include <poll.h>
@@ -19,7 +20,12 @@
 #define DRAIN         1.0     // seconds for answers under way at the end
 #define QUIET         0.3     // seconds in which nothing may be under way any more before we stop polling
 #define VERIFY_MASK   15      // of so many bursts, one segment's checksums are looked at
-#define STALL         50e-6   // seconds between two turns: longer than work could take, so the CPU was not ours
+#define STALL         50e-6   // seconds that a turn may take
+#define STALL_LONG    1e-3    // from which on it disturbs a round, whatever the kernel knows of it
+#define STALL_FRAME   1e-6    // and for each frame in it; beyond, the CPU was not ours
+#define ROUNDS_MOST   4       // rounds played for each one that is asked for
+#define REST          0.002   // seconds between rounds
+#define REST_LONG     0.02    // behind a disturbed one, whose requests may still be waiting
 #define FLOOD_MASK    0x7fffu // sources of the floods: 198.18.128.0/17, behind a router
 #define FLOOD_FROM    0xc6128000u
 #define ROUTER        0xc61200feu // 198.18.0.254
@@ -37,16 +43,22 @@ struct generator {
 	unsigned n_work;
 	struct message response;
 	double hz;
-	uint64_t turns, turns_worked, busy, idle; // ticks
-	uint64_t bursts, burst_segments;          // of answers
-	uint64_t stalls, stalled, stall_max;      // turns that took too long, and their ticks
+	uint64_t turns, turns_worked, busy, idle;          // ticks
+	uint64_t bursts, burst_segments;                   // of answers
+	uint64_t stalls, stalled, stall_max, stalled_long; // turns that took too long, and their ticks
 	uint64_t last_sweep;
-	bool started;             // the clients may begin
-	bool worked;              // in the last turn
-	struct histogram latency; // of all runs of a phase
+	bool started;                  // the clients may begin
+	bool worked;                   // in the last turn
+	uint64_t frames;               // of it
+	struct histogram latency, lag; // of all rounds of a phase that count
+	struct watch watch;
+	bool watched;
 	struct run {
 		double rps, p50, p99, p999; // us
-	} run[PHASE_RUNS_MAX];
+		double syn_answered;
+	} run[PHASE_RUNS_MAX], disturbed[PHASE_RUNS_MAX]; // rounds that count, and the last ones that do not
+	unsigned counted, played;                         // rounds
+	double away, away_sum;                            // of the rounds that count at most, of all together
 };
 
 // To whom what came in belongs, by the address it came to.
@@ -72,27 +84,47 @@ static void wan_input(struct generator *g, struct segment *seg, unsigned n)
 	g->burst_segments += k;
 }
 
+static bool listens(const struct link *l)
+{
+	return l->n_tx < LINK_TX / 2;
+}
+
+// Frames taken, made and given away so far.
+static uint64_t handled(const struct generator *g)
+{
+	const struct link *l[2] = {&g->wan, &g->lan};
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < 2; i++)
+		n += l[i]->received + 2 * (l[i]->sent + l[i]->lost) + l[i]->n_tx;
+	return n;
+}
+
 // One turn; the tick at its beginning.
 static uint64_t turn(struct generator *g, uint64_t before)
 {
 	struct segment seg[LINK_BURST];
 	uint64_t now = wire_now(), received = g->wan.received + g->lan.received;
+	uint64_t frames = handled(g);
 	uint32_t ms = (uint32_t)((double)now * 1e3 / g->hz);
-	bool verify = (g->turns & VERIFY_MASK) == 0, worked, first = g->turns & 1;
+	bool verify = (g->turns & VERIFY_MASK) == 0, worked, first = g->turns & 1, held = false;
 	unsigned n;
 
 	client_set_now(&g->client, now, ms);
-	n = link_receive(&g->wan, seg, verify);
+	// What comes is answered: it is not taken while there is nowhere for the answers to go.
+	n = listens(&g->wan) ? link_receive(&g->wan, seg, verify) : 0;
 	if (n)
 		wan_input(g, seg, n);
 	link_release(&g->wan);
-	if (g->o.lan) {
+	if (g->o.lan && listens(&g->lan)) {
 		n = link_receive(&g->lan, seg, verify);
 		if (n)
 			backend_input(&g->backend, seg, n, ms);
 		link_release(&g->lan);
 	}
-	worked = g->wan.received + g->lan.received != received;
+	if (g->o.lan)
+		held = backend_turn(&g->backend);
+	worked = held || g->wan.received + g->lan.received != received;
 	if (g->started) {
 		// In turn before and behind the good ones, so that neither has the better place on the wire.
 		if (first)
@@ -115,13 +147,16 @@ static uint64_t turn(struct generator *g, uint64_t before)
 	g->turns_worked += worked;
 	// What a turn took is known when the next one begins.
 	*(g->worked ? &g->busy : &g->idle) += now - before;
-	if ((double)(now - before) > STALL * g->hz) {
+	if ((double)(now - before) > (STALL_LONG + (double)g->frames * STALL_FRAME) * g->hz)
+		g->stalled_long += now - before;
+	if ((double)(now - before) > (STALL + (double)g->frames * STALL_FRAME) * g->hz) {
 		g->stalls++;
 		g->stalled += now - before;
 		if (now - before > g->stall_max)
 			g->stall_max = now - before;
 	}
 	g->worked = worked;
+	g->frames = handled(g) - frames;
 	return now;
 }
 
@@ -186,6 +221,9 @@ static double median(const double *of, unsigned n, double *min, double *max)
 	const size_t step = sizeof(struct run) / sizeof(double);
 	double sorted[PHASE_RUNS_MAX];
 
+	*min = *max = 0;
+	if (n == 0)
+		return 0;
 	for (unsigned i = 0; i < n; i++)
 		sorted[i] = of[i * step];
 	qsort(sorted, n, sizeof(sorted[0]), compare);
@@ -222,26 +260,32 @@ static double us(const struct histogram *h, double share)
 
 static void report_runs(const struct generator *g, const struct phase *p, double offered)
 {
-	double min, max, mid = median(&g->run[0].rps, p->runs, &min, &max);
+	// Where none counts, the others tell at least what happened.
+	const unsigned n = g->counted ? g->counted : RTE_MIN(g->played, PHASE_RUNS_MAX);
+	const struct run *run = g->counted ? g->run : g->disturbed;
+	double min, max, mid = median(&run->rps, n, &min, &max);
 
 	printf("{\"phase\": \"%s\", \"rps\": %.0f, \"rps_min\": %.0f, \"rps_max\": %.0f, \"runs\": [", p->name,
 	       mid, min, max);
-	for (unsigned i = 0; i < p->runs; i++)
-		printf("%s%.0f", i ? ", " : "", g->run[i].rps);
-	printf("], \"offered\": %.0f", offered);
-	printf(", \"p50_us\": %.1f", median(&g->run[0].p50, p->runs, &min, &max));
-	printf(", \"p99_us\": %.1f", median(&g->run[0].p99, p->runs, &min, &max));
+	for (unsigned i = 0; i < n; i++)
+		printf("%s%.0f", i ? ", " : "", run[i].rps);
+	printf("], \"asked\": %u, \"counted\": %u, \"played\": %u, \"away_max\": %.5f, \"away_mean\": %.5f"
+	       ", \"offered\": %.0f",
+	       p->runs, g->counted, g->played, g->away, g->away_sum / g->played, offered);
+	printf(", \"p50_us\": %.1f", median(&run->p50, n, &min, &max));
+	printf(", \"p99_us\": %.1f", median(&run->p99, n, &min, &max));
 	printf(", \"p99_us_min\": %.1f, \"p99_us_max\": %.1f", min, max);
-	printf(", \"p999_us\": %.1f", median(&g->run[0].p999, p->runs, &min, &max));
+	printf(", \"p999_us\": %.1f", median(&run->p999, n, &min, &max));
+	printf(", \"syn_answered\": %.0f", median(&run->syn_answered, n, &min, &max));
 }
 
 static void report_flood(const struct flood *f, const struct mark *m, const uint64_t *sent, double seconds)
 {
 	for (unsigned i = 0; i < FLOODS; i++)
 		printf(", \"%s_sent\": %.0f", flood_name[i], (double)(f->sent[i] - sent[i]) / seconds);
-	printf(", \"syn_answered\": %.0f, \"flood_rst\": %.0f, \"flood_other\": %.0f, \"flood_missed\": %.0f",
-	       (double)(f->synack - m->flood.synack) / seconds, (double)(f->rst - m->flood.rst) / seconds,
-	       (double)(f->other - m->flood.other) / seconds, (double)(f->missed - m->flood.missed) / seconds);
+	printf(", \"flood_rst\": %.0f, \"flood_other\": %.0f, \"flood_missed\": %.0f",
+	       (double)(f->rst - m->flood.rst) / seconds, (double)(f->other - m->flood.other) / seconds,
+	       (double)(f->missed - m->flood.missed) / seconds);
 }
 
 static void report(const struct generator *g, const struct phase *p, const struct mark *begin,
@@ -257,7 +301,7 @@ static void report(const struct generator *g, const struct phase *p, const struc
 	       us(&g->latency, 0.999), (double)g->latency.max / 1e3);
 	printf(", \"lag_p99_us\": %.1f, \"lag_p999_us\": %.1f, \"stalls\": %lu, \"stalled\": %.5f"
 	       ", \"stall_max_us\": %.0f",
-	       us(&c->lag, 0.99), us(&c->lag, 0.999), g->stalls, (double)g->stalled / g->hz / seconds,
+	       us(&g->lag, 0.99), us(&g->lag, 0.999), g->stalls, (double)g->stalled / g->hz / seconds,
 	       (double)g->stall_max / g->hz * 1e6);
 	printf(", \"generator_busy\": %.3f, \"turns_with_work\": %.3f, \"answers_per_burst\": %.1f",
 	       (double)g->busy / (double)(g->busy + g->idle), (double)g->turns_worked / (double)g->turns,
@@ -270,6 +314,7 @@ static void report(const struct generator *g, const struct phase *p, const struc
 	       h->answers - begin->hostile.answers, h->ended - begin->hostile.ended,
 	       h->reset - begin->hostile.reset);
 	// From the phase's beginning on, what did not count yet included.
+	printf(", \"answered\": %.0f", (double)(c->done - m->client.done) / seconds);
 	printf(", \"started\": %lu, \"done\": %lu, \"refused\": %lu, \"waiting\": %u, \"opened\": %lu, "
 	       "\"open\": %u"
 	       ", \"ended\": %lu, \"misses\": {",
@@ -294,10 +339,103 @@ static void report(const struct generator *g, const struct phase *p, const struc
 	fflush(stdout);
 }
 
-static uint64_t play(struct generator *g, const struct phase *p, uint64_t now)
+// A line of standard input; what is open is kept so meanwhile. false: its end.
+static bool line_read(struct generator *g, uint64_t *now, char *line, size_t size)
+{
+	struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
+	size_t n = 0;
+
+	while (true) {
+		for (; poll(&in, 1, 0) == 0; *now = run_for(g, *now, 0.001))
+			;
+		if (read(STDIN_FILENO, &line[n], 1) <= 0)
+			return false;
+		if (line[n] == '\n' || n == size - 1)
+			break;
+		n++;
+	}
+	line[n] = 0;
+	return true;
+}
+
+// Says where it stands, and waits until it is told to go on.
+static bool hold(struct generator *g, const struct phase *p, uint64_t *now, const char *where)
+{
+	char line[64];
+
+	fprintf(stderr, "loadgen: %s\n", where);
+	return !p->hold || line_read(g, now, line, sizeof(line));
+}
+
+// The clocks of both CPUs, between two rounds.
+static uint64_t mark_clocks(struct generator *g, uint64_t now, struct watch_mark *m)
+{
+	for (bool first = true; g->watched && !watch_mark(&g->watch, m, first); first = false)
+		now = turn(g, now);
+	m->stalled = (uint64_t)((double)g->stalled_long / g->hz * 1e9);
+	return now;
+}
+
+static uint64_t round_play(struct generator *g, const struct phase *p, uint64_t now, struct run *run)
+{
+	uint64_t done = g->client.done, synack = g->flood.synack, start = now;
+	double seconds;
+
+	memset(&g->client.latency, 0, sizeof(g->client.latency));
+	memset(&g->client.lag, 0, sizeof(g->client.lag));
+	g->client.measuring = true;
+	now = run_for(g, now, p->seconds);
+	g->client.measuring = false;
+	seconds = (double)(now - start) / g->hz;
+	*run = (struct run){.rps = (double)(g->client.done - done) / seconds,
+			    .p50 = us(&g->client.latency, 0.5),
+			    .p99 = us(&g->client.latency, 0.99),
+			    .p999 = us(&g->client.latency, 0.999),
+			    .syn_answered = (double)(g->flood.synack - synack) / seconds};
+	return now;
+}
+
+// Rounds until as many as asked for were not disturbed; what happens between two of them does not count, but
+// for whether it disturbs the next one.
+static uint64_t rounds_play(struct generator *g, const struct phase *p, uint64_t now)
+{
+	struct watch_mark begin = {0}, end = {0};
+
+	g->counted = g->played = 0;
+	g->away = g->away_sum = 0;
+	memset(&g->latency, 0, sizeof(g->latency));
+	memset(&g->lag, 0, sizeof(g->lag));
+	now = mark_clocks(g, now, &begin);
+	for (double rest = REST; g->counted < p->runs && g->played < ROUNDS_MOST * p->runs; g->played++) {
+		struct run run;
+		double away = 0;
+		bool counts;
+
+		now = run_for(g, now, rest);
+		now = round_play(g, p, now, &run);
+		now = mark_clocks(g, now, &end);
+		if (g->watched)
+			away = watch_away(&begin, &end);
+		begin = end;
+		counts = away <= p->quiet || p->any;
+		rest = counts ? REST : REST_LONG;
+		g->away_sum += away;
+		if (!counts) {
+			g->disturbed[(g->played - g->counted) % PHASE_RUNS_MAX] = run;
+			continue;
+		}
+		g->away = away > g->away ? away : g->away;
+		g->run[g->counted++] = run;
+		histogram_merge(&g->latency, &g->client.latency);
+		histogram_merge(&g->lag, &g->client.lag);
+	}
+	return now;
+}
+
+static bool play(struct generator *g, const struct phase *p, uint64_t *at)
 {
 	static struct mark begin, m;
-	uint64_t from;
+	uint64_t now = *at, from;
 
 	mark_now(g, &begin);
 	wire_begin();
@@ -311,36 +449,24 @@ static uint64_t play(struct generator *g, const struct phase *p, uint64_t now)
 	g->wan.lossy = p->lossy;
 	g->started = true;
 	now = run_for(g, now, p->settle);
-	fprintf(stderr, "loadgen: measuring\n");
+	if (!hold(g, p, &now, "measuring"))
+		return false;
 	now = wire_now();
 	g->turns = g->turns_worked = g->busy = g->idle = g->bursts = g->burst_segments = 0;
 	g->stalls = g->stalled = g->stall_max = 0;
-	memset(&g->latency, 0, sizeof(g->latency));
-	memset(&g->client.latency, 0, sizeof(g->client.latency));
-	memset(&g->client.lag, 0, sizeof(g->client.lag));
 	mark_now(g, &m);
 	wire_mark();
-	g->client.measuring = true;
 	from = now;
-	for (unsigned i = 0; i < p->runs; i++) {
-		uint64_t done = g->client.done, start = now;
-
-		now = run_for(g, now, p->seconds);
-		g->run[i] =
-			(struct run){.rps = (double)(g->client.done - done) / ((double)(now - start) / g->hz),
-				     .p50 = us(&g->client.latency, 0.5),
-				     .p99 = us(&g->client.latency, 0.99),
-				     .p999 = us(&g->client.latency, 0.999)};
-		histogram_merge(&g->latency, &g->client.latency);
-		memset(&g->client.latency, 0, sizeof(g->client.latency));
-	}
-	g->client.measuring = false;
+	now = rounds_play(g, p, now);
+	if (!hold(g, p, &now, "measured"))
+		return false;
 	report(g, p, &begin, &m, (double)(now - from) / g->hz);
 	client_rate(&g->client, -1, 0);
 	flood_start(&g->flood, now, (const double[FLOODS]){0}, false);
 	if (p->hostile != HOSTILE_NONE)
 		hostile_stop(&g->hostile);
-	return now;
+	*at = now;
+	return true;
 }
 
 // Nothing may be under way when one side goes.
@@ -357,24 +483,14 @@ static void quiet(struct generator *g, uint64_t now)
 // Lines of standard input: phases, "quiet", or the end.
 static int obey(struct generator *g, uint64_t now)
 {
-	struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
 	char line[1024], why[1200];
 	struct phase phase;
-	size_t n = 0;
+	int tid, process, other, err;
 
-	while (true) {
-		// What is open is kept so.
-		for (; poll(&in, 1, 0) == 0; now = run_for(g, now, 0.001))
-			;
-		if (read(STDIN_FILENO, &line[n], 1) <= 0)
-			return 0;
-		if (line[n] != '\n' && n < sizeof(line) - 1) {
-			n++;
-			continue;
-		}
-		line[n] = 0;
-		n = 0;
+	while (line_read(g, &now, line, sizeof(line))) {
 		if (strcmp(line, "quiet") == 0) {
+			struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
+
 			quiet(g, now);
 			// Seldom: the driver does not bear a peer that leaves while it is at work.
 			while (poll(&in, 1, 1) == 0)
@@ -382,12 +498,26 @@ static int obey(struct generator *g, uint64_t now)
 					now = turn(g, wire_now());
 			return 0;
 		}
+		if (sscanf(line, "watch %d %d %d", &tid, &process, &other) == 3) {
+			if (g->watched)
+				watch_close(&g->watch);
+			err = watch_open(&g->watch, tid, process, other);
+			if (err) {
+				fprintf(stderr, "loadgen: thread %d cannot be watched: %s\n", tid,
+					strerror(-err));
+				return 2;
+			}
+			g->watched = true;
+			continue;
+		}
 		if (!phase_read(&phase, line, why, sizeof(why))) {
 			fprintf(stderr, "loadgen: phase: %s\n", why);
 			return 2;
 		}
-		now = play(g, &phase, now);
+		if (!play(g, &phase, &now))
+			return 0;
 	}
+	return 0;
 }
 
 static int request_make(struct generator *g, const struct option_work *w)

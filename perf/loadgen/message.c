@@ -66,7 +66,7 @@ uint32_t message_send(const struct message *m, struct link *l, const struct flow
 
 	if ((int32_t)(limit - end) < 0)
 		end = limit;
-	while ((int32_t)(end - seq) > 0) {
+	while ((int32_t)(end - seq) > 0 && link_room(l)) {
 		uint32_t at = seq - start, piece = at / LINK_MSS, n = LINK_MSS - at % LINK_MSS;
 		uint32_t whole = m->n - at < LINK_MSS ? m->n - at : LINK_MSS;
 		bool last;

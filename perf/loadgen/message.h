@@ -21,7 +21,8 @@ int message_make(struct message *m, const char *head, uint32_t body_n);
 void message_free(struct message *m);
 // Its digits tell another number from now on: the last ones, of a number that has more.
 void message_number(struct message *m, uint32_t number);
-// Sends what there is of m from seq on, m's first byte being start, up to limit. Returns the next seq.
+// Sends what there is of m from seq on, m's first byte being start, up to limit or until the link has no room.
+// Returns the next seq.
 uint32_t message_send(const struct message *m, struct link *l, const struct flow *f, uint32_t start,
 		      uint32_t seq, uint32_t limit);
 

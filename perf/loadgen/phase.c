@@ -3,6 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define QUIET_OPEN 0.004 // of which half are ticks and interrupts; P99 leaves 0.01 out
+#define QUIET      0.02
+
 static bool wrong(char *why, size_t size, const char *what, const char *text)
 {
 	snprintf(why, size, "%s: \"%s\"", what, text);
@@ -62,6 +65,12 @@ static bool take(struct phase *p, const char *key, const char *value)
 		p->seconds = n;
 	else if (strcmp(key, "runs") == 0)
 		p->runs = (unsigned)n;
+	else if (strcmp(key, "quiet") == 0)
+		p->quiet = n;
+	else if (strcmp(key, "any") == 0)
+		p->any = n > 0;
+	else if (strcmp(key, "hold") == 0)
+		p->hold = n > 0;
 	else if (strcmp(key, "numbers") == 0)
 		p->numbers = (uint32_t)n;
 	else if (strcmp(key, "each") == 0)
@@ -103,5 +112,7 @@ bool phase_read(struct phase *p, const char *line, char *why, size_t size)
 	}
 	if (p->acts == 0)
 		p->acts = p->hostiles;
+	if (p->quiet == 0)
+		p->quiet = p->rate > 0 ? QUIET_OPEN : QUIET;
 	return true;
 }

@@ -17,9 +17,14 @@ struct phase {
 	uint32_t numbers;       // requests that have a number have one below it: 1
 	bool each;              // in turn; else at random
 	unsigned runs;          // and these so many times: 1
-	bool lossy;             // what a full ring does not take is lost, as on a wire
-	bool aim;               // the floods' sources are those of the good clients
-	double flood[FLOODS];   // packets a second
+	// Others may have so much of either CPU in a round that counts: 0.004, or 0.02 where no latencies in
+	// open loop are measured. any: each round counts.
+	double quiet;
+	bool any;
+	bool hold;            // waits for a line before its first round, and behind its last one
+	bool lossy;           // what a full ring does not take is lost, as on a wire
+	bool aim;             // the floods' sources are those of the good clients
+	double flood[FLOODS]; // packets a second
 	enum hostile_kind hostile;
 	unsigned hostiles; // connections: 10000
 	double acts;       // of all of them together, a second: as many as connections

@@ -12,12 +12,13 @@
 static char sent[8192];
 static unsigned segments, pushed;
 static bool sums_hold;
+static struct link wire;
 
 void link_send(struct link *l, const struct flow *f, uint8_t flags, uint32_t seq, const char *data, uint32_t n,
 	       uint64_t sum)
 {
-	(void)l;
 	(void)f;
+	l->n_tx++;
 	memcpy(sent + seq, data, n);
 	segments++;
 	pushed += (flags & TCP_PSH) != 0;
@@ -30,6 +31,7 @@ static int clear(void **state)
 	memset(sent, 0, sizeof(sent));
 	segments = pushed = 0;
 	sums_hold = true;
+	wire = (struct link){0};
 	return 0;
 }
 
@@ -94,7 +96,7 @@ static void a_message_goes_out_in_segments_with_their_checksums(void **state)
 
 	(void)state;
 	assert_int_equal(message_make(&m, "POST / HTTP/1.1\r\n\r\n", 4001), 0);
-	assert_int_equal(message_send(&m, NULL, NULL, 0, 0, m.n), m.n);
+	assert_int_equal(message_send(&m, &wire, NULL, 0, 0, m.n), m.n);
 	assert_memory_equal(sent, m.bytes, m.n);
 	assert_int_equal(segments, 3);
 	assert_int_equal(pushed, 1);
@@ -111,12 +113,27 @@ static void what_was_lost_is_sent_again_from_any_byte_up_to_any_byte(void **stat
 	for (uint32_t from = 1; from < m.n; from += 487)
 		for (uint32_t to = from + 1; to <= m.n; to += 511) {
 			clear(NULL);
-			assert_int_equal(message_send(&m, NULL, NULL, 0, from, to), to);
+			assert_int_equal(message_send(&m, &wire, NULL, 0, from, to), to);
 			assert_memory_equal(sent + from, m.bytes + from, to - from);
 			assert_int_equal(sent[from - 1], 0);
 			assert_int_equal(sent[to], 0);
 			assert_true(sums_hold);
 		}
+	message_free(&m);
+}
+
+static void a_message_stops_where_the_link_is_full_unless_that_loses_what_it_does_not_take(void **state)
+{
+	struct message m;
+
+	(void)state;
+	assert_int_equal(message_make(&m, "POST / HTTP/1.1\r\n\r\n", 4001), 0);
+	wire.n_tx = LINK_FULL - 1;
+	assert_int_equal(message_send(&m, &wire, NULL, 0, 0, m.n), LINK_MSS);
+	assert_int_equal(message_send(&m, &wire, NULL, 0, LINK_MSS, m.n), LINK_MSS);
+	wire.lossy = true;
+	assert_int_equal(message_send(&m, &wire, NULL, 0, LINK_MSS, m.n), m.n);
+	assert_memory_equal(sent, m.bytes, m.n);
 	message_free(&m);
 }
 
@@ -128,11 +145,11 @@ static void the_digits_of_a_message_tell_its_number_and_its_checksum_holds(void 
 	assert_int_equal(message_make(&m, "GET /## HTTP/1.1\r\nHost: a-###\r\n\r\n", 3), 0);
 	assert_memory_equal(m.bytes, "GET /00 HTTP/1.1\r\nHost: a-000\r\n\r\nabc", m.n);
 	message_number(&m, 98765);
-	assert_int_equal(message_send(&m, NULL, NULL, 0, 0, m.n), m.n);
+	assert_int_equal(message_send(&m, &wire, NULL, 0, 0, m.n), m.n);
 	assert_memory_equal(sent, "GET /98 HTTP/1.1\r\nHost: a-765\r\n\r\nabc", m.n);
 	assert_true(sums_hold);
 	message_number(&m, 1234567); // the last ones of more digits than there is room for
-	assert_int_equal(message_send(&m, NULL, NULL, 0, 0, m.n), m.n);
+	assert_int_equal(message_send(&m, &wire, NULL, 0, 0, m.n), m.n);
 	assert_memory_equal(sent, "GET /34 HTTP/1.1\r\nHost: a-567\r\n\r\nabc", m.n);
 	assert_true(sums_hold);
 	message_free(&m);
@@ -157,6 +174,8 @@ int main(void)
 		cmocka_unit_test(a_head_that_does_not_end_is_not_understood),
 		cmocka_unit_test(a_requests_head_has_no_status),
 		cmocka_unit_test_setup(a_message_goes_out_in_segments_with_their_checksums, clear),
+		cmocka_unit_test_setup(
+			a_message_stops_where_the_link_is_full_unless_that_loses_what_it_does_not_take, clear),
 		cmocka_unit_test_setup(the_digits_of_a_message_tell_its_number_and_its_checksum_holds, clear),
 		cmocka_unit_test(a_message_with_too_many_digits_is_refused),
 		cmocka_unit_test_setup(what_was_lost_is_sent_again_from_any_byte_up_to_any_byte, clear),

@@ -37,6 +37,18 @@ static void an_empty_line_is_two_seconds_of_closed_loop(void **state)
 	assert_true(p.rate < 0);
 }
 
+static void
+a_round_in_open_loop_must_be_quieter_than_one_in_closed_loop_unless_the_phase_says_more(void **state)
+{
+	(void)state;
+	assert_true(phase_read(&p, "rate=1000", why, sizeof(why)));
+	assert_true(p.quiet == 0.004 && !p.any && !p.hold);
+	assert_true(phase_read(&p, "rate=closed", why, sizeof(why)));
+	assert_true(p.quiet == 0.02);
+	assert_true(phase_read(&p, "rate=1000 quiet=0.01 any=1 hold=1", why, sizeof(why)));
+	assert_true(p.quiet == 0.01 && p.any && p.hold);
+}
+
 static void hostile_clients_act_once_a_second_if_nothing_else_is_said(void **state)
 {
 	(void)state;
@@ -68,6 +80,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_phase_says_its_rate_floods_and_times),
 		cmocka_unit_test(an_empty_line_is_two_seconds_of_closed_loop),
+		cmocka_unit_test(
+			a_round_in_open_loop_must_be_quieter_than_one_in_closed_loop_unless_the_phase_says_more),
 		cmocka_unit_test(hostile_clients_act_once_a_second_if_nothing_else_is_said),
 		cmocka_unit_test(what_is_not_possible_is_named),
 	};
