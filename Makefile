@@ -422,7 +422,7 @@ bench-this: all $(B)/perf/loadgen/loadgen $(B)/perf/virtual/loadgen
 	@BENCH_BUILD=$(B) perf/run $(SCENARIO)
 
 # What single operations cost, in cycles of the time-stamp counter: a line for each case.
-MICRO := parse flow send route ratelimit wheel checksum compress
+MICRO := parse flow send route ratelimit deny wheel checksum compress
 micro: $(MICRO:%=$(B)/perf/micro/%)
 	@for each in $^; do HUGE=1 $$each || exit 1; done
 

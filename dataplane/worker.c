@@ -42,26 +42,26 @@ static void hand_over(struct worker *w, unsigned owner, uint16_t port, struct pk
 static unsigned screened(struct worker *w, struct pkt **v, unsigned n)
 {
 	struct addr source[NET_BURST];
-	struct address_probe probe[NET_BURST];
 	struct pkt *denied[NET_BURST];
-	uint32_t syns = 0;
-	unsigned kept = 0, n_denied = 0;
+	uint8_t of[NET_BURST];
+	uint64_t found, frames = 0;
+	unsigned kept = 0, syns = 0, n_denied = 0;
 
 	for (unsigned i = 0; i < n; i++)
 		__builtin_prefetch(pkt_data(v[i]));
 	for (unsigned i = 0; i < n; i++)
-		if (screen_syn(pkt_data(v[i]), pkt_len(v[i]), &source[i])) {
-			syns |= 1u << i;
-			address_list_prefetch(w->addresses, source[i], &probe[i]);
-		}
-	if (!syns)
+		if (screen_syn(pkt_data(v[i]), pkt_len(v[i]), &source[syns]))
+			of[syns++] = (uint8_t)i;
+	found = syns ? address_list_denied_burst(w->addresses, source, syns, w->now) : 0;
+	if (!found)
 		return n;
-	for (unsigned i = 0; i < n; i++) {
-		if ((syns & 1u << i) && address_list_denied_probe(w->addresses, source[i], &probe[i], w->now))
+	for (; found; found &= found - 1)
+		frames |= 1ull << of[__builtin_ctzll(found)];
+	for (unsigned i = 0; i < n; i++)
+		if (frames & 1ull << i)
 			denied[n_denied++] = v[i];
 		else
 			v[kept++] = v[i];
-	}
 	pkt_free_burst(denied, n_denied);
 	stat_add(&w->stats->c[CTR_rx_denied], n_denied);
 	return kept;

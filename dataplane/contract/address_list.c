@@ -1,12 +1,21 @@
 #include "contract/address_list.h"
 #include <errno.h>
+#include <immintrin.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define WAYS      4u
 #define LINES_MAX 128u // that an entry may be away from its home
 #define USED      1ull // id of a cell that had an entry in a full line: a search goes on behind it
 #define SAMPLE    16u  // one of so many hits is counted, for all of them
+#define AHEAD     2u   // entries of an address whose lines are fetched ahead
+
+// The filter has FILTER_SPARSE bits for each prefix, but for lists of which most are prefixes: its share of the
+// whole is bounded.
+#define FILTER_SPARSE 16u
+#define FILTER_MIN    4096u // bytes
+#define FILTER_OF     64u   // one part of so many
 
 // meta: bits 0..7 len, 8 kind, 9..11 sources, 12..19 round of files, 20..63 end in ms (0: none)
 #define META_LEN(m)    ((unsigned)((m)&0xff))
@@ -48,10 +57,15 @@ static uint64_t lengths_bytes(void)
 	return 2 * ADDRESS_LIST_SLOTS * sizeof(struct address_lengths);
 }
 
+static uint64_t filter_bytes(uint64_t size) // at most
+{
+	return 1ull << (63 - __builtin_clzll(size / FILTER_OF));
+}
+
 // What is left for cells, in whole lines.
 static uint64_t lines_of(uint64_t size)
 {
-	return (size - 4096 - lengths_bytes()) / (WAYS * ADDRESS_LIST_CELL);
+	return (size - 4096 - lengths_bytes() - filter_bytes(size)) / (WAYS * ADDRESS_LIST_CELL);
 }
 
 uint64_t address_list_room(uint64_t size)
@@ -67,6 +81,7 @@ void address_list_create(void *memory, uint64_t size, struct hash_key secret)
 	h->size = size;
 	h->cells = lines_of(size) * WAYS;
 	h->secret = secret;
+	h->filter_mask = FILTER_MIN * 8 - 1;
 	__atomic_store_n(&h->magic, ADDRESS_LIST_MAGIC, __ATOMIC_RELEASE);
 }
 
@@ -76,19 +91,23 @@ bool address_list_attach(struct address_list *l, void *memory, uint64_t size, ch
 	char *at = (char *)memory + 4096;
 
 	if (size < ADDRESS_LIST_MIN || h->magic != ADDRESS_LIST_MAGIC || h->version != ADDRESS_LIST_VERSION ||
-	    h->size != size || h->cells != lines_of(size) * WAYS) {
+	    h->size != size || h->cells != lines_of(size) * WAYS || h->filter_mask >= filter_bytes(size) * 8) {
 		snprintf(why, why_size, "list of addresses: not of this version and size");
 		return false;
 	}
 	*l = (struct address_list){.head = h, .lines = lines_of(size)};
 	l->lengths = (struct address_lengths *)at;
 	at += lengths_bytes();
+	l->filter = (_Atomic uint64_t *)(void *)at;
+	at += filter_bytes(size);
 	l->line = (struct address_line *)at;
 	at += l->lines * sizeof(struct address_line);
 	l->addr = (struct addr *)at;
 	at += l->lines * WAYS * sizeof(struct addr);
 	l->hits = (_Atomic uint32_t *)(void *)at;
 	keyhash_init(&l->hash, h->secret);
+	for (uint64_t i = 0; i < 3; i++)
+		l->mix[i] = siphash(h->secret, &i, sizeof(i)) | 1;
 	return true;
 }
 
@@ -125,6 +144,21 @@ static inline uint32_t slot_of(struct addr a)
 	return ADDRESS_LIST_SLOTS + ((uint32_t)a.w[0] * 2654435761u >> 20);
 }
 
+// The ids of a line's cells, for all to be compared at once: in which of them an entry is nobody can tell
+// beforehand. Each is read whole.
+static inline __m256i ids_of(const struct address_line *line)
+{
+	const __m256i *half = (const __m256i *)(const void *)line;
+
+	__asm__ volatile("" ::: "memory");
+	return _mm256_unpacklo_epi64(_mm256_load_si256(half), _mm256_load_si256(half + 1));
+}
+
+static inline unsigned which(__m256i ids, __m256i id) // bits of the cells 0, 2, 1 and 3
+{
+	return (unsigned)_mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpeq_epi64(ids, id)));
+}
+
 // Goes through the lines where an entry may be. NULL: it is not there.
 static inline union address_cell *find(const struct address_list *l, uint64_t id, union address_cell *seen)
 {
@@ -132,14 +166,17 @@ static inline union address_cell *find(const struct address_list *l, uint64_t id
 
 	for (unsigned turn = 0; turn < LINES_MAX; turn++) {
 		struct address_line *line = &l->line[n];
+		__m256i ids = ids_of(line);
+		unsigned m = which(ids, _mm256_set1_epi64x((long long)id));
 
-		for (unsigned i = 0; i < WAYS; i++) {
-			*seen = cell_load(&line->cell[i]);
-			if (seen->id == id)
-				return &line->cell[i];
-			if (seen->id == 0)
-				return NULL;
+		if (m) {
+			union address_cell *at = &line->cell[0xd8 >> 2 * __builtin_ctz(m) & 3];
+
+			*seen = cell_load(at);
+			return seen->id == id ? at : NULL; // it has just gone
 		}
+		if (which(ids, _mm256_setzero_si256()))
+			return NULL;
 		n = n + 1 < l->lines ? n + 1 : 0;
 	}
 	return NULL;
@@ -150,69 +187,187 @@ static inline uint64_t index_of(const struct address_list *l, const union addres
 	return (uint64_t)(at - l->line[0].cell);
 }
 
-static inline bool holds(const struct address_list *l, enum address_kind kind, struct addr a,
-			 const struct address_lengths *have, const struct address_probe *probe, uint64_t now_ms,
-			 union address_cell **at)
+// Which bit of the filter an entry has, but for its mask.
+static inline uint64_t filter_bit(const struct address_list *l, enum address_kind kind, struct addr prefix,
+				  unsigned len)
 {
-	for (int half = 1; half >= 0; half--) {
-		uint64_t bits = atomic_load_explicit(&have->of[kind][half], memory_order_relaxed);
+	uint64_t m =
+		prefix.w[0] * l->mix[0] + prefix.w[1] * l->mix[1] + (len | (unsigned)kind << 8) * l->mix[2];
 
-		for (; bits; bits &= ~(1ull << (63 - __builtin_clzll(bits)))) {
-			unsigned len = (unsigned)half * 64 + 64 - (unsigned)__builtin_clzll(bits);
-			union address_cell seen;
+	return (m ^ m >> 32) * 0x9e3779b97f4a7c15ull >> 32;
+}
 
-			*at = find(l,
-				   len == probe->len ? probe->id
-						     : id_of(l, kind, address_prefix_of(a, len), len),
-				   &seen);
-			if (*at && (META_UNTIL(seen.meta) == 0 || META_UNTIL(seen.meta) > now_ms))
+static inline bool filter_has(const struct address_list *l, uint64_t bit, uint64_t mask)
+{
+	bit &= mask;
+	return atomic_load_explicit(&l->filter[bit / 64], memory_order_relaxed) >> bit % 64 & 1;
+}
+
+// The lengths that occur, longest first.
+struct lengths_left {
+	uint64_t of[2];
+};
+
+static inline struct lengths_left lengths_of(const struct address_lengths *have, enum address_kind kind)
+{
+	return (struct lengths_left){{atomic_load_explicit(&have->of[kind][0], memory_order_relaxed),
+				      atomic_load_explicit(&have->of[kind][1], memory_order_relaxed)}};
+}
+
+// The next entry that may hold a: its prefix and length. False: there is no further one.
+static inline bool next_entry(const struct address_list *l, enum address_kind kind, struct addr a,
+			      struct lengths_left *left, struct addr *prefix, unsigned *len)
+{
+	uint64_t mask = atomic_load_explicit(&l->head->filter_mask, memory_order_relaxed);
+
+	for (unsigned half = 2; half-- > 0;)
+		while (left->of[half]) {
+			unsigned top = 63 - (unsigned)__builtin_clzll(left->of[half]);
+
+			left->of[half] &= ~(1ull << top);
+			*len = half * 64 + top + 1;
+			*prefix = address_prefix_of(a, *len);
+			if (*len == 128 || filter_has(l, filter_bit(l, kind, *prefix, *len), mask))
 				return true;
 		}
-	}
 	return false;
 }
 
-static const struct address_probe no_probe;
-
-void address_list_prefetch(const struct address_list *l, struct addr a, struct address_probe *probe)
+static inline bool lasts(union address_cell seen, uint64_t now_ms)
 {
-	const struct address_lengths *have = &l->lengths[slot_of(a)];
+	return META_UNTIL(seen.meta) == 0 || META_UNTIL(seen.meta) > now_ms;
+}
 
-	*probe = no_probe;
-	// Of the lengths that occur, the hosts', which most entries are; those behind it overlap less.
-	for (int half = 1; half >= 0; half--) {
-		uint64_t bits = atomic_load_explicit(&have->of[ADDRESS_DENY][half], memory_order_relaxed);
+static inline union address_cell *holds(const struct address_list *l, enum address_kind kind, struct addr a,
+					struct lengths_left *left, uint64_t now_ms)
+{
+	union address_cell seen, *at;
+	struct addr prefix;
+	unsigned len;
 
-		for (unsigned k = 0; bits && k < 2; k++, bits &= ~(1ull << (63 - __builtin_clzll(bits)))) {
-			unsigned len = (unsigned)half * 64 + 64 - (unsigned)__builtin_clzll(bits);
-			uint64_t id = id_of(l, ADDRESS_DENY, address_prefix_of(a, len), len);
-
-			__builtin_prefetch(&l->line[home(l, id)]);
-			if (!probe->len)
-				*probe = (struct address_probe){id, len};
-		}
+	while (next_entry(l, kind, a, left, &prefix, &len)) {
+		at = find(l, id_of(l, kind, prefix, len), &seen);
+		if (at && lasts(seen, now_ms))
+			return at;
 	}
+	return NULL;
+}
+
+static inline bool allowed(const struct address_list *l, struct addr a, const struct address_lengths *have,
+			   uint64_t now_ms)
+{
+	struct lengths_left left = lengths_of(have, ADDRESS_ALLOW);
+
+	return (left.of[0] | left.of[1]) && holds(l, ADDRESS_ALLOW, a, &left, now_ms);
+}
+
+// Where a hit is counted; NULL: this one is not.
+static inline _Atomic uint32_t *sample(const struct address_list *l, const union address_cell *at)
+{
+	static _Thread_local unsigned sampled;
+
+	return ++sampled % SAMPLE == 0 ? &l->hits[index_of(l, at)] : NULL;
+}
+
+static inline void count_hits(_Atomic uint32_t *hits)
+{
+	if (hits)
+		atomic_fetch_add_explicit(hits, SAMPLE, memory_order_relaxed);
 }
 
 bool address_list_denied(const struct address_list *l, struct addr a, uint64_t now)
 {
-	return address_list_denied_probe(l, a, &no_probe, now);
+	const struct address_lengths *have = &l->lengths[slot_of(a)];
+	struct lengths_left left = lengths_of(have, ADDRESS_DENY);
+	union address_cell *at = holds(l, ADDRESS_DENY, a, &left, now / MS);
+
+	if (!at || allowed(l, a, have, now / MS))
+		return false;
+	count_hits(sample(l, at));
+	return true;
 }
 
-bool address_list_denied_probe(const struct address_list *l, struct addr a, const struct address_probe *probe,
-			       uint64_t now)
-{
-	const struct address_lengths *have = &l->lengths[slot_of(a)];
-	union address_cell *at, *allowed;
-	uint64_t ms = now / MS;
-	static _Thread_local unsigned sampled;
+// What may deny an address, as far as it was looked up.
+struct probe {
+	const struct address_lengths *have;
+	uint64_t id[AHEAD];
+	unsigned n;
+	struct lengths_left left; // what else there is
+};
 
-	if (!holds(l, ADDRESS_DENY, a, have, probe, ms, &at) ||
-	    holds(l, ADDRESS_ALLOW, a, have, &no_probe, ms, &allowed))
-		return false;
-	if (++sampled % SAMPLE == 0)
-		atomic_fetch_add_explicit(&l->hits[index_of(l, at)], SAMPLE, memory_order_relaxed);
-	return true;
+static inline void probe_make(const struct address_list *l, struct addr a, struct probe *p)
+{
+	const uint64_t host = 1ull << 63;
+	struct addr prefix;
+	unsigned len;
+
+	p->n = 0;
+	p->left = lengths_of(p->have, ADDRESS_DENY);
+	if (p->left.of[1] & host) {
+		p->left.of[1] &= ~host;
+		p->id[p->n++] = id_of(l, ADDRESS_DENY, a, 128);
+	}
+	while (p->n < AHEAD && (p->left.of[0] | p->left.of[1]) &&
+	       next_entry(l, ADDRESS_DENY, a, &p->left, &prefix, &len))
+		p->id[p->n++] = id_of(l, ADDRESS_DENY, prefix, len);
+}
+
+static inline union address_cell *probe_holds(const struct address_list *l, struct addr a, struct probe *p,
+					      uint64_t now_ms)
+{
+	union address_cell seen, *at;
+
+	for (unsigned k = 0; k < p->n; k++) {
+		at = find(l, p->id[k], &seen);
+		if (at && lasts(seen, now_ms))
+			return at;
+	}
+	return p->left.of[0] | p->left.of[1] ? holds(l, ADDRESS_DENY, a, &p->left, now_ms) : NULL;
+}
+
+// All hashes, then all prefetches one right after the other, then all lines: with a hash between two prefetches
+// a processor has few of them under way.
+uint64_t address_list_denied_burst(const struct address_list *l, const struct addr *v, unsigned n, uint64_t now)
+{
+	struct probe probe[ADDRESS_LIST_BURST];
+	_Atomic uint32_t *hits = NULL; // counted when its line has come
+	uint64_t denied = 0, ms = now / MS;
+
+	for (unsigned i = 0; i < n; i++) {
+		probe[i].have = &l->lengths[slot_of(v[i])];
+		__builtin_prefetch(probe[i].have);
+	}
+	for (unsigned i = 0; i < n; i++)
+		probe_make(l, v[i], &probe[i]);
+	for (unsigned i = 0; i < n; i++)
+		for (unsigned k = 0; k < probe[i].n; k++)
+			__builtin_prefetch(&l->line[home(l, probe[i].id[k])]);
+	for (unsigned i = 0; i < n; i++) {
+		const union address_cell *at = probe_holds(l, v[i], &probe[i], ms);
+		_Atomic uint32_t *sampled;
+
+		if (!at || allowed(l, v[i], probe[i].have, ms))
+			continue;
+		denied |= 1ull << i;
+		sampled = sample(l, at);
+		if (!sampled)
+			continue;
+		__builtin_prefetch(sampled, 1);
+		count_hits(hits);
+		hits = sampled;
+	}
+	count_hits(hits);
+	return denied;
+}
+
+// Before an entry is there: who looks for it must not be told that it cannot be.
+static void filter_put(const struct address_list *l, _Atomic uint64_t *filter, uint64_t mask,
+		       enum address_kind kind, struct addr prefix, unsigned len)
+{
+	uint64_t bit = filter_bit(l, kind, prefix, len) & mask;
+
+	if (len < 128)
+		atomic_fetch_or_explicit(&filter[bit / 64], 1ull << bit % 64, memory_order_relaxed);
 }
 
 static void lengths_put(struct address_lengths *all, enum address_kind kind, struct addr a, unsigned len)
@@ -289,6 +444,7 @@ int address_list_add(struct address_list *l, enum address_kind kind, struct addr
 		return -ENOSPC;
 	l->addr[index_of(l, at)] = prefix;
 	atomic_store_explicit(&l->hits[index_of(l, at)], 0, memory_order_relaxed);
+	filter_put(l, l->filter, l->head->filter_mask, kind, prefix, len);
 	cell_store(at, id, meta_of(len, kind, source, round, ms));
 	lengths_put(l->lengths, kind, prefix, len);
 	count(l, kind, 1);
@@ -338,10 +494,51 @@ void address_list_files_end(struct address_list *l)
 	}
 }
 
+// As large as so many prefixes need.
+static uint64_t filter_mask_for(const struct address_list *l, uint64_t prefixes)
+{
+	uint64_t bits = FILTER_MIN * 8, most = filter_bytes(l->head->size) * 8;
+
+	while (bits < most && bits < prefixes * FILTER_SPARSE)
+		bits *= 2;
+	return bits - 1;
+}
+
+// Makes the filter of what there is. Where its size changes, bits of both sizes stay until the next sweep: a
+// worker may still go by the one before.
+static void filter_sweep(struct address_list *l, uint64_t prefixes)
+{
+	uint64_t before = l->head->filter_mask, mask = filter_mask_for(l, prefixes), words = (mask + 1) / 64;
+	static _Atomic uint64_t *fresh; // one thread writes lists
+	static uint64_t room;
+
+	if (room < words) {
+		_Atomic uint64_t *more = realloc(fresh, words * sizeof(*fresh));
+
+		if (!more)
+			return; // more of the entries that are not there will be looked for
+		fresh = more;
+		room = words;
+	}
+	memset((void *)fresh, 0, words * sizeof(*fresh));
+	for (uint64_t i = 0; i < l->lines * WAYS; i++) {
+		union address_cell c = l->line[i / WAYS].cell[i % WAYS];
+
+		if (c.id > USED)
+			filter_put(l, fresh, mask, META_KIND(c.meta), l->addr[i], META_LEN(c.meta));
+	}
+	for (uint64_t i = 0; i < words; i++)
+		if (mask == before)
+			atomic_store_explicit(&l->filter[i], fresh[i], memory_order_relaxed);
+		else
+			atomic_fetch_or_explicit(&l->filter[i], fresh[i], memory_order_relaxed);
+	atomic_store_explicit(&l->head->filter_mask, mask, memory_order_release);
+}
+
 void address_list_sweep(struct address_list *l, uint64_t now)
 {
 	static struct address_lengths fresh[2 * ADDRESS_LIST_SLOTS]; // one thread writes lists
-	uint64_t ms = now / MS;
+	uint64_t ms = now / MS, prefixes = 0;
 
 	memset(fresh, 0, sizeof(fresh));
 	for (uint64_t i = 0; i < l->lines * WAYS; i++) {
@@ -349,15 +546,18 @@ void address_list_sweep(struct address_list *l, uint64_t now)
 
 		if (at->id <= USED)
 			continue;
-		if (META_UNTIL(at->meta) && META_UNTIL(at->meta) <= ms)
+		if (META_UNTIL(at->meta) && META_UNTIL(at->meta) <= ms) {
 			cell_free(l, i);
-		else
-			lengths_put(fresh, META_KIND(at->meta), l->addr[i], META_LEN(at->meta));
+			continue;
+		}
+		lengths_put(fresh, META_KIND(at->meta), l->addr[i], META_LEN(at->meta));
+		prefixes += META_LEN(at->meta) < 128;
 	}
 	for (unsigned i = 0; i < 2 * ADDRESS_LIST_SLOTS; i++)
 		for (unsigned k = 0; k < ADDRESS_KINDS * 2; k++)
 			atomic_store_explicit(&l->lengths[i].of[k / 2][k % 2], fresh[i].of[k / 2][k % 2],
 					      memory_order_relaxed);
+	filter_sweep(l, prefixes);
 }
 
 uint64_t address_list_visit(const struct address_list *l, uint64_t from, uint64_t n, address_visit_fn *fn,

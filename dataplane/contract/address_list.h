@@ -19,10 +19,11 @@
 #include <stddef.h>
 
 #define ADDRESS_LIST_MAGIC   0x6c64646147434843ull // "CHCGaddl"
-#define ADDRESS_LIST_VERSION 1u
+#define ADDRESS_LIST_VERSION 2u
 #define ADDRESS_LIST_MIN     (512u << 10) // bytes
 #define ADDRESS_LIST_CELL    36u          // bytes for each cell, all told
 #define ADDRESS_LIST_SLOTS   4096u        // of the lengths that occur, for each family
+#define ADDRESS_LIST_BURST   64u          // addresses asked for at once
 
 enum address_kind { ADDRESS_DENY, ADDRESS_ALLOW, ADDRESS_KINDS };
 enum address_source { ADDRESS_FILE = 1, ADDRESS_HAND = 2, ADDRESS_LIMIT = 4 }; // an entry may have several
@@ -35,7 +36,8 @@ struct address_list_head {
 	_Alignas(64) _Atomic uint64_t n[ADDRESS_KINDS]; // entries
 	// Rises with each entry that denies: connections are looked at again.
 	_Atomic uint64_t version_denied;
-	uint64_t file_round; // of the last reading of files
+	_Atomic uint64_t filter_mask; // bits of the filter that are in use, less one
+	uint64_t file_round;          // of the last reading of files
 };
 
 union address_cell {
@@ -56,12 +58,14 @@ struct address_lengths { // bit len - 1
 struct address_list {
 	struct address_list_head *head;
 	struct address_lengths *lengths; // IPv4's, then IPv6's
+	_Atomic uint64_t *filter;        // of prefixes
 	struct address_line *line;
 	struct addr *addr;      // [cells]
 	_Atomic uint32_t *hits; // [cells], by workers
 	uint64_t lines;
 	struct keyhash hash;
-	uint64_t now; // ns; set by control before it adds: what has ended counts as gone
+	uint64_t mix[3]; // the filter's hash
+	uint64_t now;    // ns; set by control before it adds: what has ended counts as gone
 };
 
 // Formats zeroed memory of at least ADDRESS_LIST_MIN bytes.
@@ -77,14 +81,10 @@ static inline bool address_list_denies(const struct address_list *l) // any at a
 	return l->head && atomic_load_explicit(&l->head->n[ADDRESS_DENY], memory_order_relaxed) != 0;
 }
 bool address_list_denied(const struct address_list *l, struct addr a, uint64_t now);
-// The same in two steps, the first one for all addresses of a burst: *probe goes from one to the other.
-struct address_probe {
-	uint64_t id;
-	unsigned len; // 0: nothing was computed
-};
-void address_list_prefetch(const struct address_list *l, struct addr a, struct address_probe *probe);
-bool address_list_denied_probe(const struct address_list *l, struct addr a, const struct address_probe *probe,
-			       uint64_t now);
+// The same of n of them at once, at most ADDRESS_LIST_BURST, so that their lines come at the same time. Bit i:
+// v[i] is denied.
+uint64_t address_list_denied_burst(const struct address_list *l, const struct addr *v, unsigned n,
+				   uint64_t now);
 
 // Control. len: 1..128; of an IPv4 address 96..128. until: ns, 0: for good. An entry that is there gets the
 // source added, and the later end. 0, 1 where it was there, -ENOSPC.

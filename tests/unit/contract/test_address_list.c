@@ -200,20 +200,22 @@ static struct addr random_near(struct random *r)
 	return a;
 }
 
-// As a burst asks: in two steps.
-static bool denied_in_steps(struct addr a)
+// As a burst asks.
+static void assert_burst(const struct entry *e, unsigned n, const struct addr *v, unsigned k)
 {
-	struct address_probe probe;
+	uint64_t got = address_list_denied_burst(&l, v, k, SECOND);
 
-	address_list_prefetch(&l, a, &probe);
-	return address_list_denied_probe(&l, a, &probe, SECOND);
+	for (unsigned i = 0; i < k; i++)
+		assert_int_equal(got >> i & 1, plain_denied(e, n, v[i]));
+	assert_true(k == 64 || got >> k == 0);
 }
 
 static void random_lists_decide_as_a_plain_one(void **state)
 {
 	static struct entry e[400];
+	struct addr asked[64];
 	struct random r;
-	unsigned hit = 0;
+	unsigned hit = 0, n = 0;
 
 	(void)state;
 	random_seed(&r, 5);
@@ -252,11 +254,69 @@ static void random_lists_decide_as_a_plain_one(void **state)
 
 				hit += plain;
 				assert_int_equal(address_list_denied(&l, a, SECOND), plain);
-				assert_int_equal(denied_in_steps(a), plain);
+				asked[n++ % 64] = a;
 			}
+			if (n >= 64 && step % 10 == 0)
+				assert_burst(e, 400, asked, 1 + random_below(&r, 64));
 		}
 	}
 	assert_in_range(hit, 20000, 180000);
+}
+
+// More prefixes than the smallest filter is made for, of which it learns by and by: none of them is missed, at
+// any size, and nobody beside them is denied.
+static void prefixes_are_found_however_many_there_are(void **state)
+{
+	enum { MANY = 8000 };
+	uint64_t mask = l.head->filter_mask;
+
+	(void)state;
+	for (uint32_t i = 0; i < MANY; i++) {
+		struct addr net = addr_from_v4(__builtin_bswap32(0x20000000u + i * 0x200));
+
+		assert_int_equal(address_list_add(&l, ADDRESS_DENY, net, 96 + 24, 0, ADDRESS_FILE), 0);
+		if (i % 1000 == 0)
+			address_list_sweep(&l, SECOND);
+	}
+	for (unsigned sweep = 0; sweep < 3; sweep++) {
+		for (uint32_t i = 0; i < MANY; i += 32) {
+			struct addr v[64];
+
+			for (uint32_t k = 0; k < 64; k++) // every other one beside them
+				v[k] = addr_from_v4(__builtin_bswap32(0x20000007u + i * 0x200 + k * 0x100));
+			assert_int_equal(address_list_denied_burst(&l, v, 64, SECOND), 0x5555555555555555ull);
+			assert_true(address_list_denied(&l, v[62], SECOND));
+			assert_false(address_list_denied(&l, v[63], SECOND));
+		}
+		address_list_sweep(&l, SECOND);
+	}
+	assert_true(l.head->filter_mask > mask);
+	for (uint32_t i = 0; i < MANY; i++)
+		assert_true(address_list_remove(&l, ADDRESS_DENY,
+						addr_from_v4(__builtin_bswap32(0x20000000u + i * 0x200)),
+						96 + 24, ADDRESS_FILE));
+	address_list_sweep(&l, SECOND);
+	address_list_sweep(&l, SECOND);
+	assert_int_equal(l.head->filter_mask, mask);
+	for (uint64_t i = 0; i <= mask / 64; i++)
+		assert_int_equal(l.filter[i], 0);
+}
+
+// Of sixteen hits of a burst one is counted, for sixteen.
+static void hits_are_counted_by_samples(void **state)
+{
+	struct addr v[64];
+	uint64_t hits = 0;
+
+	(void)state;
+	put(ADDRESS_DENY, "198.18.7.9", 32);
+	for (unsigned i = 0; i < 64; i++)
+		v[i] = at("198.18.7.9");
+	for (unsigned i = 0; i < 10; i++)
+		assert_int_equal(address_list_denied_burst(&l, v, 64, SECOND), UINT64_MAX);
+	for (uint64_t i = 0; i < l.lines * 4; i++)
+		hits += l.hits[i];
+	assert_int_equal(hits, 640);
 }
 
 static uint64_t visited;
@@ -398,6 +458,8 @@ int main(void)
 		cmocka_unit_test_setup(one_that_has_ended_is_added_anew, fresh),
 		cmocka_unit_test_setup(what_a_file_no_longer_has_goes_and_what_a_hand_set_stays, fresh),
 		cmocka_unit_test_setup(random_lists_decide_as_a_plain_one, fresh),
+		cmocka_unit_test_setup(prefixes_are_found_however_many_there_are, fresh),
+		cmocka_unit_test_setup(hits_are_counted_by_samples, fresh),
 		cmocka_unit_test_setup(a_million_entries_have_place_in_48_mib_and_all_are_found, fresh),
 		cmocka_unit_test_setup(a_full_list_says_so_and_keeps_what_it_has, fresh),
 		cmocka_unit_test_setup(damaged_memory_is_not_attached, fresh),
