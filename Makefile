@@ -225,6 +225,8 @@ $(B)/libloadgen.a: $(filter-out %/main.o,$(LOADGEN_OBJ))
 	@rm -f $@; ar rcs $@ $^
 $(B)/perf/loadgen/loadgen: $(B)/perf/loadgen/main.o $(B)/libloadgen.a $(call libs,port contract base)
 	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS)
+$(B)/perf/peers/paced: $(B)/perf/peers/paced.o $(B)/libloadgen.a $(call libs,port contract base)
+	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS)
 PERF_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/perf/test_*.c))
 TESTS += $(PERF_TESTS)
 $(B)/tests/unit/perf/%: $(B)/tests/unit/perf/%.o $(B)/libloadgen.a $(call libs,port contract base)
@@ -418,7 +420,7 @@ linux-goodput: $(LINUX_TESTS)
 BENCH ?= pgo
 bench:
 	@$(MAKE) --no-print-directory VARIANT=$(BENCH) bench-this
-bench-this: all $(B)/perf/loadgen/loadgen $(B)/perf/virtual/loadgen
+bench-this: all $(B)/perf/loadgen/loadgen $(B)/perf/virtual/loadgen $(B)/perf/peers/paced
 	@BENCH_BUILD=$(B) perf/run $(SCENARIO)
 
 # What single operations cost, in cycles of the time-stamp counter: a line for each case.

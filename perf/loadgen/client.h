@@ -100,6 +100,11 @@ void client_limit(struct client *c, uint32_t open, uint32_t active);
 // Of requests that have a number (message.h): below n from now on, each in its turn (in a scattered order) or
 // drawn at random.
 void client_numbers(struct client *c, uint32_t n, bool each);
+// For how long (ticks) the request that is next has been due by now, in open loop; 0: none is.
+static inline uint64_t client_behind(const struct client *c)
+{
+	return schedule_due(&c->due, c->now) ? c->now - (uint64_t)c->due.next : 0;
+}
 void client_input(struct client *c, struct segment *s, unsigned n);
 // Opens, and sends what is due. Whether there was anything to do.
 bool client_turn(struct client *c);

@@ -25,7 +25,9 @@
 #define STALL_FRAME   1e-6    // and for each frame in it; beyond, the CPU was not ours
 #define ROUNDS_MOST   4       // rounds played for each one that is asked for
 #define REST          0.002   // seconds between rounds
-#define REST_LONG     0.02    // behind a disturbed one, whose requests may still be waiting
+#define REST_LONG     0.02    // behind a disturbed one, and until what was due meanwhile has been sent,
+#define REST_MOST     0.5     // but no longer than that
+#define BEHIND        0.001   // seconds
 #define FLOOD_MASK    0x7fffu // sources of the floods: 198.18.128.0/17, behind a router
 #define FLOOD_FROM    0xc6128000u
 #define ROUTER        0xc61200feu // 198.18.0.254
@@ -376,6 +378,17 @@ static uint64_t mark_clocks(struct generator *g, uint64_t now, struct watch_mark
 	return now;
 }
 
+// What somebody else has held up is no part of the next round.
+static uint64_t rest(struct generator *g, uint64_t now, bool disturbed)
+{
+	uint64_t most = now + (uint64_t)(REST_MOST * g->hz);
+
+	now = run_for(g, now, disturbed ? REST_LONG : REST);
+	while (disturbed && now < most && (double)client_behind(&g->client) > BEHIND * g->hz)
+		now = turn(g, now);
+	return now;
+}
+
 static uint64_t round_play(struct generator *g, const struct phase *p, uint64_t now, struct run *run)
 {
 	uint64_t done = g->client.done, synack = g->flood.synack, start = now;
@@ -406,19 +419,17 @@ static uint64_t rounds_play(struct generator *g, const struct phase *p, uint64_t
 	memset(&g->latency, 0, sizeof(g->latency));
 	memset(&g->lag, 0, sizeof(g->lag));
 	now = mark_clocks(g, now, &begin);
-	for (double rest = REST; g->counted < p->runs && g->played < ROUNDS_MOST * p->runs; g->played++) {
+	for (bool counts = true; g->counted < p->runs && g->played < ROUNDS_MOST * p->runs; g->played++) {
 		struct run run;
 		double away = 0;
-		bool counts;
 
-		now = run_for(g, now, rest);
+		now = rest(g, now, !counts);
 		now = round_play(g, p, now, &run);
 		now = mark_clocks(g, now, &end);
 		if (g->watched)
 			away = watch_away(&begin, &end);
 		begin = end;
 		counts = away <= p->quiet || p->any;
-		rest = counts ? REST : REST_LONG;
 		g->away_sum += away;
 		if (!counts) {
 			g->disturbed[(g->played - g->counted) % PHASE_RUNS_MAX] = run;

@@ -27,10 +27,10 @@ def run(*argv):
     return done.stdout
 
 
-def first(args):
+def first(args, polls=False):
     """In front of what takes part in the measurement: where the gateway runs before others, so do its peers."""
     nice = f'echo {args.nice} >/proc/self/autogroup; exec nice -n {args.nice} "$@"'
-    return ["sh", "-c", nice, "sh"] if args.nice else []
+    return (["sh", "-c", nice, "sh"] if args.nice else []) + ([] if args.no_realtime or polls else ["chrt", "-f", "1"])
 
 
 def program(name):
@@ -152,6 +152,33 @@ def measure(name, scenario, args, folder):
             "generator_busy": statistics.median(r["busy"][1] for r in runs)}
 
 
+def serving(child):
+    """The process that serves: nginx has it made by another one."""
+    with open(f"/proc/{child.pid}/task/{child.pid}/children", encoding="ascii") as file:
+        found = file.read().split()
+    return int(found[0]) if found else child.pid
+
+
+def latency(name, scenario, args, folder, paced):
+    """What the peer's clients wait in open loop at half of what it can take, counted from when a request was due; None
+    where it is not installed. Both sides come before all others, as the gateway and its generator do."""
+    if not program(NEEDED[name]) or not os.path.exists(paced):
+        return None
+    folder = os.path.join(folder, name)
+    os.makedirs(folder)
+    with Place(folder, False, args) as place:
+        argv = {"nginx": lambda: [program("nginx"), "-p", folder, "-c", place.config("nginx.conf")],
+                "haproxy": lambda: [program("haproxy"), "-db", "-f", place.config("haproxy.cfg")]}[name]()
+        server = serving(place.start(place.gateway_ns, args.gateway_cpu, place.gateway, argv))
+        def play(rate, seconds, rounds):
+            return json.loads(run(*first(args), "ip", "netns", "exec", place.client_ns, "taskset", "-c", args.generator_cpu,
+                                  paced, *place.gateway.split(":"), scenario["path"], scenario["connections"], rate, seconds,
+                                  rounds, server))
+
+        most = play(0, 0.1, 10)
+        return {**play(round(most["rps"] / 2), 0.05, 20), "limit": most["rps"]}
+
+
 def null(size, args, folder, loadgen, huge):
     """Frames a second that testpmd sends back over memif, itself on the gateway's CPU; None: not installed."""
     if not program(NEEDED["null"]):
@@ -159,13 +186,13 @@ def null(size, args, folder, loadgen, huge):
     path = os.path.join(folder, "null.sock")
     size = max(60, min(1514, size))
     memory = ["--in-memory", "--single-file-segments"] if huge else ["--no-huge", "--no-shconf", "-m", "512"]
-    generator = subprocess.Popen([*first(args), loadgen, "--cpu", str(args.generator_cpu), "--wan", path, "--null", str(size), "--null-runs",
+    generator = subprocess.Popen([*first(args, True), loadgen, "--cpu", str(args.generator_cpu), "--wan", path, "--null", str(size), "--null-runs",
                                   str(args.runs or 5)] + (["--hugepages"] if huge else []), stdin=subprocess.DEVNULL,
                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
     end = time.monotonic() + 10
     while not os.path.exists(path) and generator.poll() is None and time.monotonic() < end:
         time.sleep(0.05)
-    pmd = subprocess.Popen([*first(args), program("dpdk-testpmd"), f"--lcores=0@{args.gateway_cpu},1@{args.gateway_cpu}", "--no-pci",
+    pmd = subprocess.Popen([*first(args, True), program("dpdk-testpmd"), f"--lcores=0@{args.gateway_cpu},1@{args.gateway_cpu}", "--no-pci",
                             "--no-telemetry", "--log-level=error", *memory,
                             f"--vdev=net_memif0,role=client,id=0,socket-abstract=no,zero-copy={args.zero_copy},socket={path}", "--",
                             "--forward-mode=macswap", "--port-topology=loop", "--nb-cores=1", "--burst=32", "--auto-start",
