@@ -114,34 +114,29 @@ static struct pkt *chain_copy(struct gateway *g, const struct pkt *chain)
 	return first;
 }
 
-static struct pkt *head_copy(struct gateway *g, const struct pkt *head)
-{
-	struct pkt *p = g->spare;
-
-	if (pkt_next(head))
-		return chain_copy(g, head);
-	if (!p)
-		return pkt_copy(head, g->conf.pool);
-	pkt_set_view(p, PKT_HEADROOM, 0);
-	if (pkt_tailroom(p) < pkt_len(head))
-		return pkt_copy(head, g->conf.pool);
-	g->spare = NULL;
-	memcpy(pkt_append(p, pkt_len(head)), pkt_data(head), pkt_len(head));
-	return p;
-}
-
 // The head goes out; the body follows as it comes. False when the exchange has ended over it.
 static bool attempt_send(struct attempt *a)
 {
 	struct exchange *x = a->x;
-	struct pkt *p = x->head;
+	bool keep = a->reused && http_body_done(&x->request);
+	struct pkt *p;
 
+	head_done(x); // of an attempt before
+	p = x->head;
+	if (!p) { // it was sent, and there was no buffer to keep it
+		count(x->g, CTR_http_overload);
+		exchange_fail(x, 502, "the request cannot be sent again");
+		return false;
+	}
 	a->state = ATTEMPT_WAITING;
 	a->deadline = 0;
 	a->mark = tcp_send_mark(a->conn->tcp);
 	// Kept, in case the pooled connection turns out to be closed.
-	x->head = a->reused && http_body_done(&x->request) ? head_copy(x->g, p) : NULL;
-	send_chain(a->conn->tcp, p);
+	x->head = keep && pkt_next(p) ? chain_copy(x->g, p) : NULL;
+	if (keep && !pkt_next(p))
+		tcp_send_kept(a->conn->tcp, p, &x->sent);
+	else
+		send_chain(a->conn->tcp, p);
 	if (http_body_done(&x->request))
 		attempt_relayed(a);
 	else
@@ -351,7 +346,8 @@ static bool may_be_repeated(const struct attempt *a)
 {
 	const struct exchange *x = a->x;
 
-	return x->head && !x->body_sent && a->scanned == 0 && tcp_recv_len(a->conn->tcp) == 0 &&
+	return (x->head || head_kept(x)) && !x->body_sent && a->scanned == 0 &&
+	       tcp_recv_len(a->conn->tcp) == 0 &&
 	       (x->method == METHOD_GET || x->method == METHOD_HEAD || x->method == METHOD_PUT ||
 		x->method == METHOD_DELETE || x->method == METHOD_OPTIONS || x->method == METHOD_TRACE);
 }
@@ -510,7 +506,8 @@ static enum head response_head(struct attempt *a)
 			x->body_from = g->now; // it was waited for
 		if (x->minor >= 1)
 			forward_interim(x); // without a buffer it is lost, which an interim answer may be
-		pkt_free_chain(x->head);    // the upstream works on it: not to be sent again
+		head_done(x);               // the upstream works on it: not to be sent again
+		pkt_free_chain(x->head);
 		x->head = NULL;
 		tcp_recv_skip(t, (uint32_t)n);
 		a->scanned = 0;
@@ -528,6 +525,7 @@ static enum head response_head(struct attempt *a)
 		tunnel_decline(x);
 	x->out_framing = (uint8_t)out;
 	x->status = h->status;
+	head_done(x);
 	if (forward_response(x, out, length) != 0) {
 		x->status = 0;
 		count(g, CTR_http_overload);

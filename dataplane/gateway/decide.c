@@ -110,21 +110,15 @@ struct route_query client_query(const struct exchange *x, const struct http_head
 	return client_asks(x->g, x->generation, x->listener, x->remote, h);
 }
 
-void exchange_forward(struct exchange *x, uint32_t head_length)
+void exchange_forward(struct exchange *x, uint32_t in_queue)
 {
-	struct gateway *g = x->g;
-
-	if (g->spare) // of a client in whose turn this one had its own
-		pkt_free(g->spare);
-	g->spare = head_take(x->client, head_length);
+	if (in_queue)
+		tcp_recv_skip(x->client, in_queue);
 	// Where there is none, what is armed next makes the other one count.
 	x->deadline = x->started + (x->route->timeout ? x->route->timeout : PIN_MAX);
 	if (x->route->timeout)
 		exchange_arm(x);
 	attempt_start(x, NULL);
-	if (g->spare)
-		pkt_free(g->spare);
-	g->spare = NULL;
 }
 
 void exchange_route(struct exchange *x, uint32_t head_length)
@@ -196,7 +190,7 @@ void exchange_route(struct exchange *x, uint32_t head_length)
 		}
 	}
 	if (x->route && x->route->action == ACTION_TO && !stages && !connect && hops == HOPS_MORE &&
-	    !h->upgrade && plain_request(x, head_length)) {
+	    !h->upgrade && plain_request(x, &head_length)) {
 		exchange_forward(x, head_length);
 		return;
 	}

@@ -91,6 +91,8 @@ static void exchange_end(struct exchange *x)
 	if (x->credit[0] | x->credit[1])
 		in_flight_end(x);
 	exchange_unpin(x);
+	if (head_kept(x))
+		tcp_kept_end(&x->sent);
 	if (x->head)
 		pkt_free_chain(x->head);
 	if ((uintptr_t)x->tunnel | (uintptr_t)x->encoding | (uintptr_t)x->kept | (uintptr_t)x->withheld)

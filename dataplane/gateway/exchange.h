@@ -28,6 +28,8 @@
 #include "route/route.h"
 #include "upstream/upstream.h"
 
+// What TCP and the layers below write in front of payload.
+#define HEADERS_ROOM  (NET_HEADERS + 60)
 #define LINGER_TIME   2000000000ull // how long we read on after an early end, so that the client sees the answer
 #define LINGER_BYTES  (256u << 10)
 #define RETRY_TIME    5000000ull // until a buffer shortage is looked at again
@@ -82,9 +84,10 @@ struct exchange {
 	const struct snap_target *target;
 	struct upstream_stick stick;          // of a sticky route
 	const struct snap_listener *listener; // that it came through; valid while parked
-	// The request head as it goes upstream, kept for another attempt; then the response head as it goes to
-	// the client, until it leaves with the first of its body.
+	// The request head as it goes upstream, until it is sent; then the response head as it goes to the
+	// client, until it leaves with the first of its body.
 	struct pkt *head;
+	struct tcp_kept sent;         // the request's, for another attempt
 	struct pkt *kept;             // what the response's fields say of the request; NULL: nothing
 	struct pkt *withheld;         // names that its trailers may not have, see trailers.c; NULL: none
 	struct http_body request;     // what is left to come from the client
@@ -191,11 +194,10 @@ struct gateway {
 		bool walking;
 	} denied;
 	struct exchange_timer *timers; // by the exchange's place in its slab
-	struct pkt *spare;        // a buffer that came free in this turn, to be used again at once; or NULL
-	struct tcp_conn *running; // whose queue client.c works on
-	bool again;               // and whether it is to go on
-	bool bursts;              // requests are noted, and decided together
-	bool deciding;            // which is going on
+	struct tcp_conn *running;      // whose queue client.c works on
+	bool again;                    // and whether it is to go on
+	bool bursts;                   // requests are noted, and decided together
+	bool deciding;                 // which is going on
 	uint32_t n_noted;
 	struct noted *noted; // [NOTED_MAX]
 	bool waking;         // attempt.c gives free connections to those that wait
@@ -270,8 +272,25 @@ struct route_query client_asks(const struct gateway *g, uint32_t generation, con
 			       struct addr client, const struct http_head *h);
 // Route, policy, action. The head in g->head is used up afterwards.
 void exchange_route(struct exchange *x, uint32_t head_length);
-// With the head as it goes upstream in x->head: an attempt begins.
-void exchange_forward(struct exchange *x, uint32_t head_length);
+// With the head as it goes upstream in x->head: an attempt begins. in_queue: bytes of the head that are in the
+// client's queue still.
+void exchange_forward(struct exchange *x, uint32_t in_queue);
+// Was the request's head sent, and may it be had again?
+static inline bool head_kept(const struct exchange *x)
+{
+	return x->sent.queued || x->sent.back;
+}
+// It is not to be sent again: x->head is its buffer, if that is ours by now, or NULL.
+static inline void head_done(struct exchange *x)
+{
+	if (!head_kept(x))
+		return;
+	if (x->sent.back && !x->head) {
+		x->head = x->sent.back;
+		x->sent.back = NULL;
+	}
+	tcp_kept_end(&x->sent);
+}
 // Takes requests from the front of the queue, see client.c.
 void client_requests(struct gateway *g, struct tcp_conn *c);
 // Its first one, which was noted and is in g->head now, and what stands behind it.
@@ -485,8 +504,9 @@ struct slice gateway_date(struct gateway *g);
 
 // plain.c: heads that pass nearly as they came
 // What forward_request() does, of a request as it came whose route has no stages; false: it is none of these,
-// or there is no buffer, and nothing has changed.
-bool plain_request(struct exchange *x, uint32_t head_length);
+// or there is no buffer, and nothing has changed. *head_length becomes 0 where the head's own buffer has become
+// x->head.
+bool plain_request(struct exchange *x, uint32_t *head_length);
 // The same for forward_response(); x->head is another attempt's or nobody's then.
 bool plain_response(struct exchange *x, enum http_framing out);
 

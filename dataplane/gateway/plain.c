@@ -94,21 +94,39 @@ static inline bool request_is_plain(const struct exchange *x, const struct http_
 	       !r->rewrites && !r->sticky && r->trailers_response != TRAILERS_PASS;
 }
 
-bool plain_request(struct exchange *x, uint32_t head_length)
+// Its buffer has nothing else, none of its lines goes, and what is added finds room behind them.
+static inline bool extends(const struct pkt *p, const struct http_head *h, uint32_t head_length)
+{
+	return !(h->have & LEFT_OUT) && pkt_len(p) == head_length && pkt_data(p) == h->method_text.p &&
+	       pkt_exclusive(p) && pkt_tailroom(p) >= ADDED_MAX && pkt_headroom(p) >= HEADERS_ROOM &&
+	       !pkt_small(p);
+}
+
+bool plain_request(struct exchange *x, uint32_t *head_length)
 {
 	const struct http_head *h = &x->g->head;
 	struct slice length = {NULL, 0};
 	char text[ADDR_TEXT_MAX];
 	uint32_t room;
-	struct pkt *p;
+	struct pkt *p = tcp_recv_peek(x->client);
 	char *at;
 
-	if (head_length + ADDED_MAX > PKT_ROOM || !request_is_plain(x, h))
+	if (*head_length + ADDED_MAX > PKT_ROOM || !request_is_plain(x, h))
 		return false;
-	p = buffer_open(x->g, &room);
-	if (!p)
-		return false;
-	at = lines_put(pkt_data(p), h->method_text.p, h, &length);
+	if (extends(p, h, *head_length)) {
+		const struct http_field *last = &h->field[h->n - 1];
+
+		tcp_recv_take(x->client);
+		at = pkt_data(p) + (last->name.p + last->line - h->method_text.p);
+		room = *head_length + ADDED_MAX;
+		pkt_append(p, ADDED_MAX);
+		*head_length = 0;
+	} else {
+		p = buffer_open(x->g, &room);
+		if (!p)
+			return false;
+		at = lines_put(pkt_data(p), h->method_text.p, h, &length);
+	}
 	at = PUT(at, "X-Forwarded-For: ");
 	if (addr_is_v4(x->remote)) {
 		at = addr_v4_put(at, x->remote);

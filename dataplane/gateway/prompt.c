@@ -86,7 +86,7 @@ void exchange_pass(struct exchange *x, uint32_t head_length)
 
 	x->route = g->match.route;
 	g->peer_trusted = false;
-	if (!plain_request(x, head_length)) {
+	if (!plain_request(x, &head_length)) {
 		exchange_route(x, head_length);
 		return;
 	}

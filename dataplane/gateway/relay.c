@@ -5,8 +5,6 @@
 #include "gateway/trailers.h"
 
 #define CHUNK_SIZE_ROOM 18
-// What TCP and the layers below write in front of payload.
-#define HEADERS_ROOM (NET_HEADERS + 60)
 
 // Has it room for a chunk's framing, and may its bytes change? A fresh buffer with 2 bytes spared has.
 static bool frameable(const struct pkt *p)

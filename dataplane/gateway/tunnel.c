@@ -133,6 +133,7 @@ static void tunnel_open(struct exchange *x)
 	x->response_started = x->request_relayed = true;
 	x->deadline = a->deadline = 0;
 	a->state = ATTEMPT_RESPONDING;
+	head_done(x);
 	pkt_free_chain(x->head);
 	x->head = NULL;
 	tcp_set_timer(x->client, 0);

@@ -123,6 +123,20 @@ static inline void *pkt_priv(const struct pkt *p)
 {
 	return rte_mbuf_to_priv(pkt_mbuf(p));
 }
+// A pointer of the layer that holds the buffer, where its private room is another's. In the place of what a
+// device says of a packet when it comes in; kept while it is sent.
+static inline void pkt_set_note(struct pkt *p, void *note)
+{
+	_Static_assert(sizeof(pkt_mbuf(p)->hash) >= sizeof(note), "room");
+	memcpy(&pkt_mbuf(p)->hash, &note, sizeof(note));
+}
+static inline void *pkt_note(const struct pkt *p)
+{
+	void *note;
+
+	memcpy(&note, &pkt_mbuf(p)->hash, sizeof(note));
+	return note;
+}
 static inline char *pkt_data(const struct pkt *p)
 {
 	return rte_pktmbuf_mtod(pkt_mbuf(p), char *);

@@ -403,6 +403,8 @@ bool tcp_send_waits(const struct tcp_conn *c)
 
 	if (c->state != TCP_ESTABLISHED || c->snd_nxt != c->snd_end)
 		return true;
+	if (c->snd_una == c->snd_max && c->snd_wnd >= c->mss && c->cwnd >= c->mss) // as mostly
+		return false;
 	room = send_room(c);
 	return room < c->mss && room < c->max_wnd / 2; // as data_send()
 }

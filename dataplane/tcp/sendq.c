@@ -181,7 +181,26 @@ void sendq_unlink(struct tcp_conn *c, uint32_t seq, uint32_t len)
 			pkt_unlink(p);
 }
 
-static void sendq_pop(struct tcp_conn *c)
+// To the owner, as it came; while a driver still has to do with it, a copy.
+static __attribute__((noinline)) void give_back(struct tcp_conn *c, struct pkt *p)
+{
+	const struct sendq_item *it = sendq_item(p);
+	struct tcp_kept *kept = pkt_note(p);
+
+	kept->queued = NULL;
+	if (pkt_exclusive(p)) {
+		pkt_unlink(p);
+		pkt_set_view(p, it->off, it->len);
+		kept->back = p;
+		return;
+	}
+	kept->back = pkt_alloc(c->tcp->net->pool);
+	if (kept->back)
+		memcpy(pkt_append(kept->back, it->len), pkt_at(p, it->off), it->len);
+	pkt_free(p);
+}
+
+static inline __attribute__((always_inline)) void sendq_pop(struct tcp_conn *c)
 {
 	struct pkt *p = c->snd_head;
 
@@ -193,7 +212,10 @@ static void sendq_pop(struct tcp_conn *c)
 	c->snd_held -= pkt_truesize(p);
 	c->tcp->held -= pkt_truesize(p);
 	c->tcp->held_out -= pkt_truesize(p);
-	pkt_free(p);
+	if (sendq_item(p)->kept)
+		give_back(c, p);
+	else
+		pkt_free(p);
 }
 
 void sendq_acked(struct tcp_conn *c, uint32_t una)
@@ -243,7 +265,7 @@ static uint32_t tail_room(const struct tcp_conn *c)
 {
 	struct pkt *p = c->snd_tail;
 
-	if (!p || seq_lt(sendq_item(p)->seq, c->snd_max) || !pkt_exclusive(p))
+	if (!p || seq_lt(sendq_item(p)->seq, c->snd_max) || !pkt_exclusive(p) || sendq_item(p)->kept)
 		return 0;
 	uint32_t room = pkt_tailroom(p), limit = fill_limit(c);
 	if (sendq_item(p)->len >= limit)
@@ -302,6 +324,41 @@ void tcp_forward(struct tcp_conn *c, struct pkt *p, struct checksum_tail sum)
 		sendq_push(c, copy, sum);
 	}
 	sent(c);
+}
+
+void tcp_send_kept(struct tcp_conn *c, struct pkt *p, struct tcp_kept *kept)
+{
+	uint32_t n = pkt_len(p);
+	struct pkt *copy;
+
+	*kept = (struct tcp_kept){.back = p};
+	if (n == 0 || !may_send(c))
+		return;
+	if (n <= SEND_SMALL && n <= tail_room(c)) {
+		tail_append(c, pkt_data(p), n);
+	} else if (!pkt_shared(p)) {
+		*kept = (struct tcp_kept){.queued = p};
+		sendq_push(c, p, (struct checksum_tail){0});
+		sendq_item(p)->kept = true;
+		pkt_set_note(p, kept);
+	} else {
+		copy = pkt_copy(p, c->tcp->net->pool);
+		if (!copy) {
+			conn_fail(c, ENOBUFS);
+			return;
+		}
+		sendq_push(c, copy, (struct checksum_tail){0});
+	}
+	sent(c);
+}
+
+void tcp_kept_end(struct tcp_kept *kept)
+{
+	if (kept->queued)
+		sendq_item(kept->queued)->kept = false;
+	if (kept->back)
+		pkt_free(kept->back);
+	*kept = (struct tcp_kept){0};
 }
 
 int tcp_send_copy(struct tcp_conn *c, const void *data, uint32_t n)
@@ -405,6 +462,8 @@ struct pkt *tcp_send_withdraw(struct tcp_conn *c, uint32_t mark)
 		c->snd_held -= pkt_truesize(p);
 		c->tcp->held -= pkt_truesize(p);
 		c->tcp->held_out -= pkt_truesize(p);
+		if (sendq_item(p)->kept)
+			((struct tcp_kept *)pkt_note(p))->queued = NULL;
 		pkt_set_view(p, sendq_item(p)->off, sendq_item(p)->len);
 		if (first)
 			pkt_chain(first, p);

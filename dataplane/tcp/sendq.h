@@ -26,8 +26,9 @@ struct sendq_item {
 	uint16_t off; // of the payload, from the buffer's begin
 	uint16_t len;
 	uint8_t n_parts;
-	bool summed;
-	uint16_t sum; // of the payload, with summed
+	bool summed : 1;
+	bool kept : 1; // its owner wants it back: its note is a struct tcp_kept
+	uint16_t sum;  // of the payload, with summed
 	union {
 		struct sendq_part part[PARTS_MAX];
 		struct {

@@ -212,6 +212,15 @@ void tcp_send(struct tcp_conn *c, struct pkt *p);
 // shows to who gets them whether they were harmed here.
 struct checksum_tail tcp_recv_sum(const struct pkt *p);
 void tcp_forward(struct tcp_conn *c, struct pkt *p, struct checksum_tail sum);
+// tcp_send() of a buffer that the owner may want again: while the queue has it, it is `queued`; once all of it
+// is acknowledged, or the connection has ended, it is `back`, as it was given, and the owner's. (NULL, where a
+// driver still held it, and there was no buffer for a copy.) *kept stays where it is until tcp_kept_end(),
+// which gives up whatever is left.
+struct tcp_kept {
+	struct pkt *queued, *back;
+};
+void tcp_send_kept(struct tcp_conn *c, struct pkt *p, struct tcp_kept *kept);
+void tcp_kept_end(struct tcp_kept *kept);
 // Copies; 0, or -ENOBUFS (nothing was taken).
 int tcp_send_copy(struct tcp_conn *c, const void *data, uint32_t n);
 // What is sent now would wait: the connection is not open both ways, something stands in the queue unsent, or
