@@ -73,7 +73,8 @@ bool flow_insert(struct flow_table *f, uint64_t hash, uint32_t index)
 	return bucket_put(&f->bucket[first], tag, index);
 }
 
-void flow_remove(struct flow_table *f, uint64_t hash, uint32_t index)
+// Where index stands: its bucket, and the way in it.
+static inline struct flow_bucket *flow_place(struct flow_table *f, uint64_t hash, uint32_t index, unsigned *way)
 {
 	uint16_t tag = flow_tag(hash);
 	uint32_t n = flow_first(f, hash);
@@ -83,13 +84,31 @@ void flow_remove(struct flow_table *f, uint64_t hash, uint32_t index)
 		struct flow_bucket *b = &f->bucket[n];
 
 		for (unsigned bits = flow_match(b, tag); bits; bits &= bits - 1) {
-			unsigned i = (unsigned)__builtin_ctz(bits);
-			if (b->index[i] != index)
-				continue;
-			b->tag[i] = 0;
-			b->used--;
-			f->used--;
-			return;
+			*way = (unsigned)__builtin_ctz(bits);
+			if (b->index[*way] == index)
+				return b;
 		}
 	}
+	return NULL;
+}
+
+void flow_remove(struct flow_table *f, uint64_t hash, uint32_t index)
+{
+	unsigned i;
+	struct flow_bucket *b = flow_place(f, hash, index, &i);
+
+	if (!b)
+		return;
+	b->tag[i] = 0;
+	b->used--;
+	f->used--;
+}
+
+void flow_replace(struct flow_table *f, uint64_t hash, uint32_t from, uint32_t to)
+{
+	unsigned i;
+	struct flow_bucket *b = flow_place(f, hash, from, &i);
+
+	if (b)
+		b->index[i] = to;
 }

@@ -35,6 +35,8 @@ size_t flow_memory(uint32_t entries);
 bool flow_insert(struct flow_table *f, uint64_t hash, uint32_t index);
 // index must be in it.
 void flow_remove(struct flow_table *f, uint64_t hash, uint32_t index);
+// The flow is `to` from now on; `from` must be in it.
+void flow_replace(struct flow_table *f, uint64_t hash, uint32_t from, uint32_t to);
 
 static inline uint64_t flow_hash(const struct flow_table *f, struct addr local, struct addr remote,
 				 uint16_t local_port, uint16_t remote_port)

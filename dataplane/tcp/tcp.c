@@ -163,11 +163,18 @@ static inline bool ends_are(const struct flow_ends *e, const struct segment *s)
 	       e->local_port == s->dst_port && e->remote_port == s->src_port;
 }
 
-// guess: what the table had for its tag, and where nothing was put in or taken out since it mostly is right.
-static void segment_input(struct tcp *t, struct segment *s, uint32_t guess)
+// A connection that the table had has not left it meanwhile.
+static inline bool still_there(const struct tcp *t, uint32_t index)
+{
+	return (t->conn_used[index / 64] >> (index % 64) & 1) && (conn_at(t, index)->flags & CONN_IN_FLOW);
+}
+
+// guess: what the table had for its tag, which mostly is right. same: nothing was put in or taken out since.
+static void segment_input(struct tcp *t, struct segment *s, uint32_t guess, bool same)
 {
 	tcp_count(t, CTR_tcp_rx);
-	if (guess < t->conns.capacity && ends_are((const struct flow_ends *)conn_at(t, guess), s)) {
+	if (guess < t->conns.capacity && (same || still_there(t, guess)) &&
+	    ends_are((const struct flow_ends *)conn_at(t, guess), s)) {
 		conn_input(t, conn_at(t, guess), s);
 	} else {
 		uint32_t index = flow_find(t, s->hash, s->net->dst, s->net->src, s->dst_port, s->src_port);
@@ -230,7 +237,7 @@ void tcp_input(void *tcp, struct net_seg *v, unsigned n)
 	}
 	for (unsigned i = 0; i < n; i++)
 		if (seg[i].pkt)
-			segment_input(t, &seg[i], t->flows.changes == changes ? guess[i] : FLOW_NONE);
+			segment_input(t, &seg[i], guess[i], t->flows.changes == changes);
 }
 
 bool tcp_owns_timer(const struct tcp *t, const struct timer *timer)

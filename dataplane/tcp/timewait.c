@@ -58,13 +58,29 @@ static void wait_free(struct tcp *t, struct time_wait *w)
 	slab_put(&t->waits, w);
 }
 
+// The oldest ends. Nothing of it has been touched for long, so what ends next is asked for: its place in the
+// flow table, and the record behind it, which was asked for when the one before ended.
+static void wait_end(struct tcp *t)
+{
+	const struct time_wait *next;
+
+	wait_free(t, wait_at(t, t->wait_list.head - 1));
+	if (!t->wait_list.head)
+		return;
+	next = wait_at(t, t->wait_list.head - 1);
+	flow_prefetch(&t->flows, wait_hash(t, next));
+	if (next->next)
+		__builtin_prefetch(wait_at(t, next->next - 1), 1);
+}
+
 void time_wait_enter(struct tcp *t, struct tcp_conn *c)
 {
 	struct time_wait *w;
+	bool placed = false;
 
 	if (t->wait_list.head && t->waits.used == t->waits.capacity) {
 		tcp_count(t, CTR_tcp_time_wait_recycled);
-		wait_free(t, wait_at(t, t->wait_list.head - 1));
+		wait_end(t);
 	}
 	if (c->last_ack != c->rcv_nxt || (c->flags & CONN_ACK_NOW))
 		conn_send_control(t, c, TCP_ACK);
@@ -82,12 +98,18 @@ void time_wait_enter(struct tcp *t, struct tcp_conn *c)
 			.snd_nxt = c->snd_nxt,
 			.ts_recent = c->ts_recent,
 		};
+		if (c->flags & CONN_IN_FLOW) {
+			flow_replace(&t->flows, wait_hash(t, w), conn_index(t, c),
+				     t->conns.capacity + wait_index(t, w));
+			c->flags &= ~CONN_IN_FLOW;
+			placed = true;
+		}
 	}
 	conn_release(c);
 	if (!w)
 		return;
 	tcp_count(t, CTR_tcp_time_wait);
-	if (!flow_insert(&t->flows, wait_hash(t, w), t->conns.capacity + wait_index(t, w))) {
+	if (!placed && !flow_insert(&t->flows, wait_hash(t, w), t->conns.capacity + wait_index(t, w))) {
 		slab_put(&t->waits, w);
 		return;
 	}
@@ -179,7 +201,7 @@ void time_wait_timer(struct tcp *t)
 				  ((t->now >> TICK_SHIFT) + (w->due - tick_now(t))) << TICK_SHIFT);
 			return;
 		}
-		wait_free(t, w);
+		wait_end(t);
 	}
 }
 

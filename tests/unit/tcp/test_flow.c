@@ -68,6 +68,28 @@ static void all_that_it_was_sized_for_fits_and_is_found(void **state)
 	arena_fini(&a);
 }
 
+static void a_flow_that_is_replaced_is_found_as_what_took_its_place(void **state)
+{
+	struct arena a;
+	struct flow_table f = make(&a, 2 * N);
+
+	(void)state;
+	for (uint32_t i = 0; i < N; i++)
+		assert_true(flow_insert(&f, hash_of(&f, i), i));
+	for (uint32_t i = 0; i < N; i += 2) {
+		uint32_t changes = f.changes;
+
+		flow_replace(&f, hash_of(&f, i), i, N + i);
+		assert_int_not_equal(f.changes, changes); // what was found before is none any more
+	}
+	for (uint32_t i = 0; i < N; i++) {
+		assert_true(present(&f, hash_of(&f, i), i) == (i % 2 == 1));
+		assert_true(present(&f, hash_of(&f, i), N + i) == (i % 2 == 0));
+	}
+	assert_int_equal(f.used, N);
+	arena_fini(&a);
+}
+
 static void entries_move_rather_than_refuse_a_new_one(void **state)
 {
 	struct arena a;
@@ -101,6 +123,7 @@ int main(void)
 		cmocka_unit_test(a_bucket_is_one_cache_line),
 		cmocka_unit_test(the_other_bucket_leads_back_to_the_first),
 		cmocka_unit_test(all_that_it_was_sized_for_fits_and_is_found),
+		cmocka_unit_test(a_flow_that_is_replaced_is_found_as_what_took_its_place),
 		cmocka_unit_test(entries_move_rather_than_refuse_a_new_one),
 		cmocka_unit_test(another_key_puts_flows_elsewhere),
 	};
