@@ -38,7 +38,7 @@ struct client_carry {
 	char bytes[1020];
 };
 
-const char *const client_fault_name[CLIENT_FAULTS] = {"status", "length",  "head",    "short",
+const char *const client_fault_name[CLIENT_FAULTS] = {"status", "length",  "body",    "head",  "short",
 						      "reset",  "connect", "timeout", "unsent"};
 
 int client_init(struct client *c, const struct client_conf *conf, struct link *l, struct client_work *work,
@@ -334,6 +334,32 @@ static void head_input(struct client *c, struct client_conn *k, const struct hea
 	k->left = h->body < UINT32_MAX ? (uint32_t)h->body : UINT32_MAX;
 }
 
+static bool patterned(const char *data, uint32_t n, uint64_t at)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (data[i] != message_byte(at + i))
+			return false;
+	return true;
+}
+
+// Some bytes of a good answer's body, beside those of the first one of its kind.
+static void body_look(struct client *c, struct client_conn *k, const char *data, uint32_t n)
+{
+	struct client_work *w = &c->work[k->work];
+	uint64_t at = w->body - k->left;
+
+	n = RTE_MIN(n, CLIENT_SAMPLE);
+	if (at == 0 && w->sample_n == 0) {
+		memcpy(w->sample, data, n);
+		w->sample_n = n;
+		w->patterned = patterned(data, n, 0);
+	} else if ((at == 0 && memcmp(data, w->sample, RTE_MIN(n, w->sample_n)) != 0) ||
+		   (w->patterned && !patterned(data, n, at))) {
+		c->fault[FAULT_BODY]++;
+		k->good = false;
+	}
+}
+
 static void data_input(struct client *c, struct client_conn *k, const char *data, uint32_t n)
 {
 	bool more = true;
@@ -365,6 +391,8 @@ static void data_input(struct client *c, struct client_conn *k, const char *data
 			return;
 		}
 		of_it = RTE_MIN(n, k->left);
+		if (c->verify && k->good && of_it)
+			body_look(c, k, data, of_it);
 		k->left -= of_it;
 		data += of_it;
 		n -= of_it;
@@ -494,6 +522,7 @@ static void look_after(struct client *c, struct client_conn *k)
 	if (k->state == FREE || k->state == IDLE)
 		return;
 	if (k->want && c->now - k->intended > patience) {
+		c->missed_at[c->n_missed++ % CLIENT_MISSES] = k->intended;
 		fail(c, k, FAULT_TIMEOUT);
 		return;
 	}
@@ -590,7 +619,7 @@ bool client_turn(struct client *c)
 
 			if (late * 1e3 < c->conf.patience)
 				break;
-			(void)schedule_take(&c->due);
+			c->missed_at[c->n_missed++ % CLIENT_MISSES] = schedule_take(&c->due);
 			c->started += c->conf.pipeline;
 			c->fault[FAULT_UNSENT] += c->conf.pipeline;
 		}

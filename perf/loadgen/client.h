@@ -14,6 +14,7 @@
 enum client_fault {
 	FAULT_STATUS,  // another one than wanted
 	FAULT_LENGTH,  // more or fewer bytes than wanted
+	FAULT_BODY,    // other bytes than those of other answers (looked at now and then)
 	FAULT_HEAD,    // not understood, or not in one segment
 	FAULT_SHORT,   // closed before the answer was whole
 	FAULT_RESET,   // and with RST
@@ -25,6 +26,7 @@ enum client_fault {
 extern const char *const client_fault_name[CLIENT_FAULTS];
 
 #define CLIENT_PIPELINE 64u
+#define CLIENT_MISSES   4096u
 
 enum client_close {
 	CLOSE_NEVER,  // connections serve one request after the other
@@ -45,12 +47,18 @@ struct client_conf {
 };
 
 // One kind of request, and what its answers must be.
+#define CLIENT_SAMPLE 64u
 struct client_work {
 	struct message request; // all that are sent at once
 	unsigned status;
 	uint64_t body;  // bytes
 	uint32_t share; // of all requests, in relation to that of the other kinds
 	struct likeness like;
+	// How the bodies of its answers begin, as the first one did; and whether they go on as those of our
+	// backends.
+	char sample[CLIENT_SAMPLE];
+	uint32_t sample_n;
+	bool patterned;
 };
 #define CLIENT_WORKS 32u
 
@@ -79,9 +87,12 @@ struct client {
 	uint64_t now, random;
 	uint32_t now_ms;
 	bool measuring;
+	bool verify;                   // the bodies of this burst are looked at
 	bool over;                     // nothing of it is wanted any more: what still speaks to it is refused
 	uint32_t open, waiting;        // connections established, requests under way: now
 	struct histogram latency, lag; // lag: from when a request was due to when it was sent
+	uint64_t missed_at[CLIENT_MISSES],
+		n_missed; // when those were due that were not answered in time: the last ones
 	uint64_t done, refused, fault[CLIENT_FAULTS]; // refused: 503 and 429
 	uint64_t opened, retransmits, out_of_order, stray, started;
 	uint64_t ended; // connections that the server ended without being asked, between requests

@@ -60,7 +60,11 @@ struct generator {
 		double syn_answered;
 	} run[PHASE_RUNS_MAX], disturbed[PHASE_RUNS_MAX]; // rounds that count, and the last ones that do not
 	unsigned counted, played;                         // rounds
-	double away, away_sum;                            // of the rounds that count at most, of all together
+	struct span {
+		uint64_t begin, end;                   // ticks
+	} away_span[PHASE_RUNS_MAX * ROUNDS_MOST + 1]; // of rounds that do not count, and of what they held up
+	unsigned n_span;
+	double away, away_sum; // of the rounds that count at most, of all together
 };
 
 // To whom what came in belongs, by the address it came to.
@@ -113,6 +117,7 @@ static uint64_t turn(struct generator *g, uint64_t before)
 	unsigned n;
 
 	client_set_now(&g->client, now, ms);
+	g->client.verify = verify;
 	// What comes is answered: it is not taken while there is nowhere for the answers to go.
 	n = listens(&g->wan) ? link_receive(&g->wan, seg, verify) : 0;
 	if (n)
@@ -290,6 +295,26 @@ static void report_flood(const struct flood *f, const struct mark *m, const uint
 	       (double)(f->missed - m->flood.missed) / seconds);
 }
 
+// Requests that were due while somebody else had a CPU, and were not answered in time.
+static uint64_t excused(const struct generator *g, uint64_t first)
+{
+	const struct client *c = &g->client;
+	uint64_t n = 0;
+
+	if (c->n_missed > first + CLIENT_MISSES)
+		first = c->n_missed - CLIENT_MISSES;
+	for (uint64_t i = first; i < c->n_missed; i++)
+		for (unsigned k = 0; k < g->n_span; k++) {
+			uint64_t due = c->missed_at[i % CLIENT_MISSES];
+
+			if (due >= g->away_span[k].begin && due < g->away_span[k].end) {
+				n++;
+				break;
+			}
+		}
+	return n * c->conf.pipeline;
+}
+
 static void report(const struct generator *g, const struct phase *p, const struct mark *begin,
 		   const struct mark *m, double seconds)
 {
@@ -315,6 +340,7 @@ static void report(const struct generator *g, const struct phase *p, const struc
 	       (double)(h->acted - m->hostile.acted) / seconds, h->bytes - begin->hostile.bytes,
 	       h->answers - begin->hostile.answers, h->ended - begin->hostile.ended,
 	       h->reset - begin->hostile.reset);
+	printf(", \"excused\": %lu", excused(g, c0->n_missed));
 	// From the phase's beginning on, what did not count yet included.
 	printf(", \"answered\": %.0f", (double)(c->done - m->client.done) / seconds);
 	printf(", \"started\": %lu, \"done\": %lu, \"refused\": %lu, \"waiting\": %u, \"opened\": %lu, "
@@ -413,17 +439,24 @@ static uint64_t round_play(struct generator *g, const struct phase *p, uint64_t 
 static uint64_t rounds_play(struct generator *g, const struct phase *p, uint64_t now)
 {
 	struct watch_mark begin = {0}, end = {0};
+	uint64_t from = now;
 
 	g->counted = g->played = 0;
 	g->away = g->away_sum = 0;
 	memset(&g->latency, 0, sizeof(g->latency));
 	memset(&g->lag, 0, sizeof(g->lag));
 	now = mark_clocks(g, now, &begin);
+	// How it was before is not known: where a full ring loses frames, somebody else may be why.
+	g->away_span[0] = (struct span){0, g->wan.lossy ? now : 0};
+	g->n_span = 1;
 	for (bool counts = true; g->counted < p->runs && g->played < ROUNDS_MOST * p->runs; g->played++) {
 		struct run run;
 		double away = 0;
 
+		from = now;
 		now = rest(g, now, !counts);
+		if (!counts)
+			g->away_span[g->n_span - 1].end = now;
 		now = round_play(g, p, now, &run);
 		now = mark_clocks(g, now, &end);
 		if (g->watched)
@@ -432,6 +465,7 @@ static uint64_t rounds_play(struct generator *g, const struct phase *p, uint64_t
 		counts = away <= p->quiet || p->any;
 		g->away_sum += away;
 		if (!counts) {
+			g->away_span[g->n_span++] = (struct span){from, now};
 			g->disturbed[(g->played - g->counted) % PHASE_RUNS_MAX] = run;
 			continue;
 		}

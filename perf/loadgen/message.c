@@ -29,7 +29,7 @@ int message_make(struct message *m, const char *head, uint32_t body_n)
 		m->digit[m->n_digits++] = (uint16_t)at;
 	}
 	for (uint32_t i = 0; i < body_n; i++)
-		m->bytes[head_n + i] = (char)('a' + i % 26);
+		m->bytes[head_n + i] = message_byte(i);
 	for (uint32_t i = 0; i < pieces; i++) {
 		uint32_t at = i * LINK_MSS;
 

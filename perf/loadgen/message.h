@@ -14,6 +14,11 @@ struct message {
 	uint64_t sum_zero; // of the first piece, with zeroes there
 };
 
+// The byte of a body at that place.
+static inline char message_byte(uint64_t at)
+{
+	return (char)('a' + at % 26);
+}
 // head (with its empty line) and body_n bytes of a fixed pattern. Each '#' of the head is a digit of the
 // message's number, which is 0 at first. 0, -ENOMEM, or -E2BIG: more digits than MESSAGE_DIGITS, or not all in
 // one piece.
