@@ -2,45 +2,24 @@
 // then.
 #include "http/parse.h"
 #include "policy/compress/compress.h"
-#include "policy/stage.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 
 #include <cmocka.h>
 
-static _Alignas(8) struct {
-	struct snapshot s;
-	struct snap_route route;
-	struct compress_conf conf;
-	struct snap_ref type[COMPRESS_TYPES_MAX + 1];
-	char text[1024];
-} t;
-static uint32_t text_used;
+#define RECORD                                                                                                 \
+	struct compress_conf conf;                                                                             \
+	struct snap_ref type[COMPRESS_TYPES_MAX + 1]
+#include "laid.h"
+
 static struct http_head head;
 static char message[4096], room[1024];
-
-#define REF(member, count) ((struct snap_ref){(uint32_t)((char *)(member) - (char *)&t), count})
-
-static struct snap_ref put_text(const char *s)
-{
-	uint32_t n = (uint32_t)strlen(s);
-	struct snap_ref r = REF(t.text + text_used, n);
-
-	memcpy(t.text + text_used, s, n);
-	text_used += n;
-	return r;
-}
 
 static int lay_down(void **state)
 {
 	(void)state;
-	memset(&t, 0, sizeof(t));
-	text_used = 0;
-	t.s.size = sizeof(t);
-	t.s.routes = REF(&t.route, 1);
-	t.route.stages = 1u << STAGE_compress;
-	t.route.stage_conf[STAGE_compress] = REF(&t.conf, sizeof(t.conf));
+	lay_route(STAGE_compress, &t.conf, sizeof(t.conf));
 	t.conf = (struct compress_conf){.types = REF(t.type, 2),
 					.min_size = 100,
 					.level = 2,
@@ -49,13 +28,6 @@ static int lay_down(void **state)
 	t.type[0] = put_text("text/*");
 	t.type[1] = put_text("application/json");
 	return 0;
-}
-
-static bool verified(void)
-{
-	char why[128];
-
-	return policy_verify(&t.s, why, sizeof(why));
 }
 
 static void read_request(const char *version, const char *fields)

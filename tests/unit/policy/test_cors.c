@@ -1,58 +1,30 @@
 // The cors stage, through the generated run and verify: its record, and what it answers.
 #include "http/parse.h"
 #include "policy/cors/cors.h"
-#include "policy/stage.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 
 #include <cmocka.h>
 
-static _Alignas(8) struct {
-	struct snapshot s;
-	struct snap_route route;
-	struct cors_conf conf;
-	struct snap_ref origin[CORS_ORIGINS_MAX + 1];
-	char text[1024];
-} t;
-static uint32_t text_used;
+#define RECORD                                                                                                 \
+	struct cors_conf conf;                                                                                 \
+	struct snap_ref origin[CORS_ORIGINS_MAX + 1]
+#include "laid.h"
+
 static struct http_head head;
 static char request[1024], scratch[CORS_FIELDS_MAX];
-
-#define REF(member, count) ((struct snap_ref){(uint32_t)((char *)(member) - (char *)&t), count})
-
-static struct snap_ref put_text(const char *s)
-{
-	uint32_t n = (uint32_t)strlen(s);
-	struct snap_ref r = REF(t.text + text_used, n);
-
-	memcpy(t.text + text_used, s, n);
-	text_used += n;
-	return r;
-}
 
 static int lay_down(void **state)
 {
 	(void)state;
-	memset(&t, 0, sizeof(t));
-	text_used = 0;
-	t.s.size = sizeof(t);
-	t.s.routes = REF(&t.route, 1);
-	t.route.stages = 1u << STAGE_cors;
-	t.route.stage_conf[STAGE_cors] = REF(&t.conf, sizeof(t.conf));
+	lay_route(STAGE_cors, &t.conf, sizeof(t.conf));
 	t.conf.origins = REF(t.origin, 2);
 	t.origin[0] = put_text("https://a.test");
 	t.origin[1] = put_text("https://b.test");
 	t.conf.methods = put_text("GET, PUT");
 	t.conf.max_age = put_text("600");
 	return 0;
-}
-
-static bool verified(void)
-{
-	char why[128];
-
-	return policy_verify(&t.s, why, sizeof(why));
 }
 
 static void read_request(const char *line, const char *fields)

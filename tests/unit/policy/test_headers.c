@@ -2,47 +2,25 @@
 #include "http/parse.h"
 #include "http/write.h"
 #include "policy/headers/conf.h"
-#include "policy/stage.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 
 #include <cmocka.h>
 
-// A snapshot of one route with one headers record, laid down by hand.
-static _Alignas(8) struct {
-	struct snapshot s;
-	struct snap_route route;
-	struct headers_conf conf;
-	struct headers_edit request[HEADERS_EDITS_MAX + 1], response[HEADERS_EDITS_MAX + 1];
-	struct snap_piece piece[4];
-	char text[8192];
-} t;
-static uint32_t text_used;
+#define RECORD                                                                                                 \
+	struct headers_conf conf;                                                                              \
+	struct headers_edit request[HEADERS_EDITS_MAX + 1], response[HEADERS_EDITS_MAX + 1];                   \
+	struct snap_piece piece[4]
+#include "laid.h"
+
 static struct http_head head;
 static struct stage_ctx ctx;
-
-#define REF(member, count) ((struct snap_ref){(uint32_t)((char *)(member) - (char *)&t), count})
-
-static struct snap_ref put_text(const char *s)
-{
-	uint32_t n = (uint32_t)strlen(s);
-	struct snap_ref r = REF(t.text + text_used, n);
-
-	memcpy(t.text + text_used, s, n);
-	text_used += n;
-	return r;
-}
 
 static int lay_down(void **state)
 {
 	(void)state;
-	memset(&t, 0, sizeof(t));
-	text_used = 0;
-	t.s.size = sizeof(t);
-	t.s.routes = REF(&t.route, 1);
-	t.route.stages = 1u << STAGE_headers;
-	t.route.stage_conf[STAGE_headers] = REF(&t.conf, sizeof(t.conf));
+	lay_route(STAGE_headers, &t.conf, sizeof(t.conf));
 	t.conf.request = REF(t.request, 0);
 	t.conf.response = REF(t.response, 0);
 	ctx = (struct stage_ctx){.snapshot = &t.s, .head = &head};
@@ -55,15 +33,6 @@ static void edit(bool request, enum headers_op op, const char *name, const char 
 	struct headers_edit *e = request ? t.request : t.response;
 
 	e[list->n++] = (struct headers_edit){.name = put_text(name), .value = put_text(value), .op = op};
-}
-
-static bool verified(void)
-{
-	char why[128] = "";
-	bool ok = policy_verify(&t.s, why, sizeof(why));
-
-	assert_int_equal(ok, why[0] == '\0');
-	return ok;
 }
 
 static enum verdict run(enum stage_hook hook)
