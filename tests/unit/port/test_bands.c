@@ -6,41 +6,8 @@
 
 #include <cmocka.h>
 
+#include "frame.h"
 #include "port/bands.h"
-
-#define SYN 2
-#define ACK 16
-
-static char frame[128];
-
-// An IPv4 frame whose TCP header begins behind `options` bytes of IP options.
-static uint32_t frame4(uint8_t flags, unsigned vlan, unsigned options)
-{
-	uint8_t *p = (uint8_t *)frame;
-
-	memset(frame, 0, sizeof(frame));
-	if (vlan) {
-		p[12] = 0x81;
-		p += 4;
-	}
-	p[12] = 0x08;
-	p[14] = (uint8_t)(0x40 | (20 + options) / 4);
-	p[14 + 9] = 6;
-	p[14 + 20 + options + 13] = flags;
-	return 14 + (vlan ? 4 : 0) + 20 + options + 20;
-}
-static uint32_t frame6(uint8_t flags)
-{
-	uint8_t *p = (uint8_t *)frame;
-
-	memset(frame, 0, sizeof(frame));
-	p[12] = 0x86;
-	p[13] = 0xdd;
-	p[14] = 0x60;
-	p[14 + 6] = 6;
-	p[14 + 40 + 13] = flags;
-	return 14 + 40 + 20;
-}
 
 static struct pkt_pool *pool;
 static struct bands *q;
