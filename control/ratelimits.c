@@ -54,7 +54,9 @@ static int capture_index(const struct text *path, const struct text *name)
 		size_t n = (size_t)(stop - p);
 
 		if (n >= 2 && p[0] == '{' && p[n - 1] == '}') {
-			if (n - 2 == name->n && memcmp(p + 1, name->s, name->n) == 0)
+			size_t rest = n > 5 && memcmp(stop - 4, "...", 3) == 0 ? 3 : 0; // "{rest...}"
+
+			if (n - 2 - rest == name->n && memcmp(p + 1, name->s, name->n) == 0)
 				return index;
 			index++;
 		}

@@ -56,6 +56,7 @@ static void check_day(struct config *c, const struct text *t, const char *key)
 static void check_dates(struct config *c)
 {
 	const struct conf_api *a = c->root.apis.v;
+	uint64_t from, until;
 
 	for (uint32_t i = 0; i < c->root.apis.n; i++)
 		for (uint32_t k = 0; k < a[i].versions.n; k++) {
@@ -63,6 +64,18 @@ static void check_dates(struct config *c)
 
 			check_day(c, &v->deprecated, "deprecated");
 			check_day(c, &v->sunset, "sunset");
+			if (version_day(&v->deprecated, &from) && version_day(&v->sunset, &until) &&
+			    until < from)
+				diag_error(
+					&c->diag, v->sunset.mark,
+					"sunset: %s is before %s, from which on it is deprecated (RFC 9745 4)",
+					v->sunset.s, v->deprecated.s);
+			if (v->status.v == VERSION_DEPRECATED && !v->deprecated.s && v->name.s)
+				diag_warning(
+					&c->diag, v->name.mark,
+					"version \"%s\" is deprecated, but without a day in \"deprecated\" its "
+					"answers have no Deprecation field (RFC 9745 2.1)",
+					v->name.s);
 			for (const char *s = v->link.s; s && *s; s++)
 				if (*s <= ' ' || *s == '<' || *s == '>' || *s == 0x7f) {
 					diag_error(&c->diag, v->link.mark, "link: \"%s\" is no URL", v->link.s);

@@ -465,6 +465,67 @@ static void route_is_shadowed_only_by_what_covers_it(void **state)
 	}
 }
 
+// RFC 9745 4: a version is not switched off before it is deprecated.
+static void days_of_a_version_are_in_order_and_one_that_is_deprecated_has_a_day(void **state)
+{
+	static const struct {
+		const char *version;
+		bool taken;
+		uint32_t warnings;
+	} v[] = {
+		{"status: deprecated, deprecated: \"2026-01-01\", sunset: \"2026-12-31\"", true, 0},
+		{"status: deprecated, deprecated: \"2026-01-01\", sunset: \"2026-01-01\"", true, 0},
+		{"status: deprecated, deprecated: \"2026-01-02\", sunset: \"2026-01-01\"", false, 0},
+		{"status: deprecated, sunset: \"2026-01-01\"", true, 1},
+		{"status: stable, sunset: \"2026-01-01\"", true, 0},
+	};
+	char text[1024];
+	struct config c;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++) {
+		snprintf(text, sizeof(text),
+			 "version: 1\n"
+			 "system: {ports: [{name: p, device: d, addresses: [198.18.0.1/24]}]}\n"
+			 "apis:\n"
+			 "  - {name: x, header: X-V, default: v1, versions: [{name: v1, %s}]}\n"
+			 "routes:\n"
+			 "  - {name: a, match: {path: /a, version: x/v1}, respond: {status: 200}}\n",
+			 v[i].version);
+		if (parse(&c, text) != v[i].taken || c.diag.warnings != v[i].warnings)
+			fail_msg("%s: %u warnings%s%s", v[i].version, c.diag.warnings, c.diag.n ? ", " : "",
+				 c.diag.n ? c.diag.v[0].text : "");
+		config_free(&c);
+	}
+}
+
+// Under each of its captures, the rest of the path among them, a limit may count.
+static void a_limits_key_is_any_capture_of_its_route(void **state)
+{
+	static const struct {
+		const char *key;
+		bool taken;
+	} v[] = {{"path:a", true}, {"path:rest", true}, {"path:rest...", false}, {"path:b", false}};
+	char text[1024];
+	struct config c;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++) {
+		snprintf(text, sizeof(text),
+			 "version: 1\n"
+			 "system: {ports: [{name: p, device: d, addresses: [198.18.0.1/24]}]}\n"
+			 "rate_limits:\n"
+			 "  l: {key: \"%s\", rate: 5/s}\n"
+			 "routes:\n"
+			 "  - {name: a, match: {path: \"/{a}/{rest...}\"}, rate_limit: l, respond: {status: "
+			 "200}}\n",
+			 v[i].key);
+		if (parse(&c, text) != v[i].taken)
+			fail_msg("%s%s%s", v[i].key, c.diag.n ? ": " : "", c.diag.n ? c.diag.v[0].text : "");
+		config_free(&c);
+	}
+}
+
 static void units_are_exact(void **state)
 {
 	static const struct {
@@ -600,6 +661,8 @@ int main(void)
 		cmocka_unit_test(aliases_cannot_stand_for_billions),
 		cmocka_unit_test(too_many_keys_or_anchors_are_refused),
 		cmocka_unit_test(aliases_are_followed),
+		cmocka_unit_test(days_of_a_version_are_in_order_and_one_that_is_deprecated_has_a_day),
+		cmocka_unit_test(a_limits_key_is_any_capture_of_its_route),
 		cmocka_unit_test(shadowed_route_is_a_warning),
 		cmocka_unit_test(route_is_shadowed_only_by_what_covers_it),
 		cmocka_unit_test(units_are_exact),
