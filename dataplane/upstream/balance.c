@@ -155,9 +155,33 @@ static double minus_ln(uint64_t h)
 	       2 * t * (1 + s * (1 / 3.0 + s * (1 / 5.0 + s * (1 / 7.0 + s * (1 / 9.0 + s / 11)))));
 }
 
+static inline uint64_t draw(uint64_t key, uint64_t name)
+{
+	return hash_mix(hash_mix(key, name), 0x9e3779b97f4a7c15ull) | 1;
+}
+
 double upstream_rendezvous(uint64_t key, uint64_t name, uint32_t weight)
 {
-	return minus_ln(hash_mix(hash_mix(key, name), 0x9e3779b97f4a7c15ull) | 1) / weight;
+	return minus_ln(draw(key, name)) / weight;
+}
+
+// Where a key's search stands: the largest draw so far, for its weight.
+struct nearest {
+	uint64_t draw;
+	uint32_t weight; // 0: none yet
+	double cost;     // negative: not yet known
+};
+
+// Between equal weights the larger draw is the smaller cost, so that logarithms are for others only.
+static bool nearer(struct nearest *best, uint64_t h, uint32_t weight)
+{
+	if (weight == best->weight)
+		return h > best->draw;
+	if (best->weight == 0)
+		return true;
+	if (best->cost < 0)
+		best->cost = minus_ln(best->draw) / best->weight;
+	return minus_ln(h) / weight < best->cost;
 }
 
 static uint64_t endpoint_name(const struct snap_endpoint *e)
@@ -171,15 +195,15 @@ const struct snap_endpoint *upstream_pick_sticky(struct upstream_pool *p, const 
 						 uint64_t now, bool *full)
 {
 	struct candidate k = {.p = p, .u = u, .e = snap_at(s, u->endpoints), .avoid = avoid, .now = now};
-	double least = 0;
+	struct nearest nearest = {.weight = 0};
 	int best = -1;
 
 	*full = false;
 	if (u->max_connections)
 		k.most = upstream_share(p, u->max_connections);
 	for (uint32_t i = 0; i < u->endpoints.n; i++) {
+		uint64_t h;
 		uint32_t w;
-		double cost;
 
 		if (stick->token) {
 			if (k.e[i].token == stick->token && usable(&k, i))
@@ -187,13 +211,14 @@ const struct snap_endpoint *upstream_pick_sticky(struct upstream_pool *p, const 
 			continue;
 		}
 		w = weight_of(&k, i);
-		if (w == 0 || !stick->hash || !usable(&k, i))
+		if (w == 0 || !stick->hash)
 			continue;
-		cost = upstream_rendezvous(stick->hash, endpoint_name(&k.e[i]), w);
-		if (best < 0 || cost < least) {
-			best = (int)i;
-			least = cost;
-		}
+		// Few are nearer than all before them: of the others nothing more is looked at.
+		h = draw(stick->hash, endpoint_name(&k.e[i]));
+		if (!nearer(&nearest, h, w) || !usable(&k, i))
+			continue;
+		best = (int)i;
+		nearest = (struct nearest){h, w, -1};
 	}
 	if (best < 0)
 		return upstream_pick(p, s, u, avoid, now, full);

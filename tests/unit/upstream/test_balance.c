@@ -302,6 +302,55 @@ where_endpoints_stand_in_the_list_does_not_matter_and_only_keys_of_one_that_is_g
 	}
 }
 
+// All of them weighed, in the plainest way.
+static int stick_plain(const struct world *w, uint64_t key, uint64_t avoid)
+{
+	double least = 0;
+	int best = -1;
+
+	for (uint32_t i = 0; i < w->snap.u.endpoints.n; i++) {
+		const struct snap_endpoint *e = &w->snap.e[i];
+		double cost;
+
+		if (e->weight == 0 || (avoid >> i & 1) ||
+		    atomic_load(&region_endpoints(w->region)[e->slot].admin) != ADMIN_READY)
+			continue;
+		cost = upstream_rendezvous(hash64(&key, sizeof(key)),
+					   hash_mix(e->addr.w[0] ^ e->tcp_port, e->addr.w[1]), e->weight);
+		if (best < 0 || cost < least) {
+			best = (int)i;
+			least = cost;
+		}
+	}
+	return best;
+}
+
+static void a_key_goes_to_the_nearest_of_the_usable_whatever_their_weights(void **state)
+{
+	static const uint32_t weights[] = {1, 1, 1, 2, 50, 0};
+	struct world *w = *state;
+	unsigned first = 0;
+
+	addresses(w);
+	w->snap.u.endpoints.n = MANY;
+	for (unsigned round = 0; round < 50; round++) {
+		for (uint32_t i = 0; i < MANY; i++) {
+			w->snap.e[i].weight = round < 10 ? 7 : weights[random_below(&w->random, 6)];
+			atomic_store(&region_endpoints(w->region)[i + 1].admin,
+				     random_below(&w->random, 4) ? ADMIN_READY : ADMIN_DRAIN);
+		}
+		for (uint64_t k = 1; k <= 200; k++) {
+			uint64_t avoid = random_next(&w->random) & random_next(&w->random);
+			int plain = stick_plain(w, k, avoid);
+
+			if (plain >= 0)
+				assert_int_equal(stick(w, 0, k, avoid), plain);
+			first += plain == 0;
+		}
+	}
+	assert_in_range(first, 50, 1000);
+}
+
 static void a_token_names_its_endpoint_until_that_is_not_usable(void **state)
 {
 	struct world *w = *state;
@@ -336,6 +385,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			where_endpoints_stand_in_the_list_does_not_matter_and_only_keys_of_one_that_is_gone_move,
 			setup, teardown),
+		T(a_key_goes_to_the_nearest_of_the_usable_whatever_their_weights),
 		cmocka_unit_test_setup_teardown(a_token_names_its_endpoint_until_that_is_not_usable, setup,
 						teardown),
 	};
