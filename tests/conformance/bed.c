@@ -241,7 +241,7 @@ static void hosts_advance(struct bed *b)
 	transmit(b, &b->backends.net.tx[0], END_LAN);
 }
 
-void bed_turn(struct bed *b)
+void bed_receive(struct bed *b)
 {
 	struct pkt *p;
 	uint32_t to;
@@ -254,6 +254,11 @@ void bed_turn(struct bed *b)
 		else
 			worker_receive(&b->worker, b->now, (uint16_t)to, &p, 1);
 	}
+}
+
+void bed_turn(struct bed *b)
+{
+	bed_receive(b);
 	worker_advance(&b->worker, b->now);
 	transmit(b, &b->worker.net.tx[0], END_CLIENTS);
 	transmit(b, &b->worker.net.tx[1], END_BACKENDS);

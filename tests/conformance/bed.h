@@ -41,9 +41,10 @@ struct bed {
 
 void bed_init(struct bed *b, struct pkt_pool *pool);
 void bed_fini(struct bed *b);
-void bed_case(struct bed *b);   // forgets what was seen
-void bed_turn(struct bed *b);   // what is due now
-void bed_settle(struct bed *b); // until nothing is under way and nobody has anything to say
+void bed_case(struct bed *b);    // forgets what was seen
+void bed_receive(struct bed *b); // frames that are due now: the first half of
+void bed_turn(struct bed *b);    // what is due now
+void bed_settle(struct bed *b);  // until nothing is under way and nobody has anything to say
 bool bed_connect(struct bed *b, enum listener l);
 bool bed_say(struct bed *b, struct peer *p, struct slice s);
 void bed_hang_up(struct bed *b); // client and backends end all their connections

@@ -1,5 +1,6 @@
 // The table through a whole gateway: what the backend and the client see of each message, sent whole, cut in
 // two at every byte, and byte by byte.
+#include "conformance/noted.h"
 #include "conformance/pooled.h"
 #include "conformance/ways.h"
 #include <stdarg.h>
@@ -457,6 +458,7 @@ int main(int argc, char **argv)
 	tell(&tally, "a request gets the same on each way", ways_run(&bed));
 	tell(&tally, "a head that passes is the same on each way", passed_run(&bed));
 	tell(&tally, "a request of which nothing was sent goes out on another connection", pooled_run(&bed));
+	tell(&tally, "a noted request whose connection ends is forgotten", noted_run(&bed));
 	bed_fini(&bed);
 	if (pkt_pool_used(pool)) {
 		printf("packet buffers are left\n");

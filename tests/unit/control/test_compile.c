@@ -86,6 +86,71 @@ static bool text_is(const struct snapshot *s, struct snap_ref r, const char *tex
 	return slice_eq(snap_text(s, r), slice_of(text, strlen(text)));
 }
 
+// The nth of many texts of all lengths, which differ from each other.
+static size_t nth_text(unsigned n, char out[static 600])
+{
+	size_t len = 4 + n % 500;
+
+	memset(out, 'a' + (int)(n % 26), len);
+	memcpy(out, &n, sizeof(n));
+	return len;
+}
+
+static void equal_texts_stand_in_a_snapshot_once_and_all_are_what_was_put_in(void **state)
+{
+	enum { MANY = 5000 };
+	static struct snap_ref ref[MANY];
+	struct blob b = {0};
+	char text[600];
+	size_t n;
+
+	(void)state;
+	blob_add(&b, NULL, 1, 64);
+	for (unsigned i = 0; i < MANY; i++) {
+		n = nth_text(i, text);
+		ref[i] = blob_text(&b, text, n);
+		if (i % 3 == 0) // one that is there, while the table of them grows
+			assert_int_equal(blob_text(&b, text, n).off, ref[i].off);
+	}
+	n = b.n;
+	for (unsigned i = MANY; i-- > 0;) {
+		size_t len = nth_text(i, text);
+		struct snap_ref again = blob_text(&b, text, len);
+
+		assert_int_equal(again.off, ref[i].off);
+		assert_int_equal(again.n, len);
+		assert_memory_equal(b.p + again.off, text, len);
+	}
+	assert_int_equal(b.n, n); // nothing was added
+	// The beginning of one that is there is a text of its own.
+	assert_int_not_equal(blob_text(&b, text, 2).off, ref[0].off);
+	assert_int_equal(blob_text(&b, text, 0).n, 0);
+	assert_false(b.failed);
+	blob_free(&b);
+}
+
+static void routes_that_answer_the_same_share_their_answer(void **state)
+{
+	struct region *r = region_new(3);
+	const struct snap_route *route;
+	struct made m;
+
+	(void)state;
+	make(&m, r,
+	     "routes:\n"
+	     "  - {name: a, match: {path: /a}, respond: {body: same}}\n"
+	     "  - {name: b, match: {path: /b}, respond: {body: same}}\n"
+	     "  - {name: c, match: {path: /c}, respond: {body: other}}\n"
+	     "  - {name: d, match: {path: /d}, respond: {body: same, status: 404}}\n",
+	     1);
+	route = snap_at(m.s, m.s->routes);
+	assert_true(route[0].answer.n > 4 && route[0].answer.off == route[1].answer.off);
+	assert_int_not_equal(route[0].answer.off, route[2].answer.off);
+	assert_int_not_equal(route[0].answer.off, route[3].answer.off);
+	made_free(&m);
+	free(r);
+}
+
 static void snapshot_verifies_and_says_what_the_file_says(void **state)
 {
 	struct region *r = region_new(3);
@@ -459,6 +524,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ipv6_gateways_routes_and_listeners_are_compiled),
 		cmocka_unit_test(tcp_settings_of_the_system_a_listener_and_an_upstream_are_compiled),
+		cmocka_unit_test(equal_texts_stand_in_a_snapshot_once_and_all_are_what_was_put_in),
+		cmocka_unit_test(routes_that_answer_the_same_share_their_answer),
 		cmocka_unit_test(snapshot_verifies_and_says_what_the_file_says),
 		cmocka_unit_test(routes_are_found_in_the_snapshot),
 		cmocka_unit_test(stage_record_holds_the_edits_in_their_order),
