@@ -35,7 +35,8 @@ uint64_t output_sum_with(const struct pkt *p, struct checksum_tail tail)
 {
 	if (tail.len == 0)
 		return output_sum(p);
-	return checksum_add(tail.sum, pkt_data(p), pkt_len(p) - tail.len);
+	uint64_t sum = checksum_add(tail.sum, pkt_data(p), pkt_len(p) - tail.len);
+	return (sum & 0xffffffff) + (sum >> 32); // what is added to it must not carry out of the top
 }
 
 void net_output(struct net *n, const struct net_path *path, struct pkt *p, uint8_t proto, uint8_t tos)
