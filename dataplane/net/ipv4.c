@@ -24,6 +24,7 @@ enum {
 #define FRAG_DF   0x4000
 #define FRAG_MORE 0x2000
 #define FRAG_MASK 0x3fff // more fragments, and the offset
+#define TCP_SEQ   4      // and the acknowledgement behind it
 #define TCP_SUM   16
 #define TCP_MIN   20u
 
@@ -224,12 +225,24 @@ static void output_fragments(struct net *n, const struct net_path *path, struct 
 	pkt_free_chain(p);
 }
 
+// The identification means nothing with DF (RFC 6864 4.1), but routers that do not heed DF use it. A counter
+// would tell everybody how much is sent to others, and with that whether a forged segment was answered (RFC
+// 7739 5, CVE-2020-36516). So it is made of the segment's own numbers: the low halves of both.
+static uint16_t tcp_id(const struct pkt *p)
+{
+	uint32_t numbers[2];
+
+	memcpy(numbers, pkt_data(p) + TCP_SEQ, sizeof(numbers));
+	return (uint16_t)be16((numbers[0] ^ numbers[1]) >> 16);
+}
+
 void ipv4_output(struct net *n, const struct net_path *path, struct pkt *p, uint8_t proto, uint8_t tos,
 		 struct checksum_tail tail)
 {
 	const struct net_port *np = &n->port[path->port];
 	uint32_t len = pkt_chain_len(p);
 	bool tcp_csum = proto == IPPROTO_TCP && np->tx_tcp_csum;
+	uint16_t id = proto == IPPROTO_TCP ? tcp_id(p) : 0;
 
 	if (len + IPV4_HEADER > path->mtu) {
 		if (proto == IPPROTO_ICMP) {
@@ -248,23 +261,20 @@ void ipv4_output(struct net *n, const struct net_path *path, struct pkt *p, uint
 		memcpy(pkt_data(p) + TCP_SUM, &field, 2);
 	}
 	pkt_offload(p, np->tx_ip_csum, tcp_csum, ethernet_header(np), IPV4_HEADER);
-	// The identification means nothing with DF (RFC 6864 4.1).
-	put_header(n, path, p, proto, tos, n->ip_id++, FRAG_DF);
+	put_header(n, path, p, proto, tos, id, FRAG_DF);
 	neigh_output(n, path->neigh, p, TYPE_IPV4);
 }
 
-// Each segment gets the next identification.
+// The device gives each segment the next identification.
 void ipv4_output_tso(struct net *n, const struct net_path *path, struct pkt *p, uint8_t tos, unsigned header,
 		     unsigned segment)
 {
 	const struct net_port *np = &n->port[path->port];
-	uint16_t field = (uint16_t)~checksum_fold(pseudo_sum(path, IPPROTO_TCP, 0));
+	uint16_t field = (uint16_t)~checksum_fold(pseudo_sum(path, IPPROTO_TCP, 0)), id = tcp_id(p);
 
 	memcpy(pkt_data(p) + TCP_SUM, &field, 2);
 	pkt_offload_tso(p, false, ethernet_header(np), IPV4_HEADER, header, segment);
-	uint32_t count = (pkt_chain_len(p) - header + segment - 1) / segment;
-	put_header(n, path, p, IPPROTO_TCP, tos, n->ip_id, FRAG_DF);
-	n->ip_id = (uint16_t)(n->ip_id + count);
+	put_header(n, path, p, IPPROTO_TCP, tos, id, FRAG_DF);
 	neigh_output(n, path->neigh, p, TYPE_IPV4);
 }
 

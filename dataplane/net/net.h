@@ -106,7 +106,6 @@ struct net {
 	uint32_t n_own, own_unusable;                    // those that are tentative or somebody else's
 	uint32_t icmp_tokens;
 	uint64_t icmp_refilled;
-	uint16_t ip_id;
 	struct net_reassembly *reassembly;
 	uint32_t reassembly_buffers; // that may be held; may be lowered after net_init()
 	uint32_t fragment_id;

@@ -107,7 +107,7 @@ void net_output_tcp(struct net *n, const struct net_path *path, struct pkt *p, c
 	const uint64_t ends = (uint64_t)local + remote, ours = mac_bits(np->mac);
 	const uint64_t eth[2] = {mac_bits(e->mac) | ours << 48, ours >> 16 | (uint64_t)be16(TYPE_IPV4) << 32};
 	const uint32_t first = (4 << 4 | IPV4_HEADER / 4) | (uint32_t)tos << 8 | be16(len) << 16;
-	const uint32_t second = be16(n->ip_id++) | be16(DF) << 16;
+	const uint32_t second = (header[1] ^ header[2]) >> 16 | be16(DF) << 16; // as ipv4.c: tcp_id()
 	uint32_t third = IPV4_TTL | IPPROTO_TCP << 8, field;
 	uint64_t sum = ends + be16(IPPROTO_TCP) + be16(size + payload);
 

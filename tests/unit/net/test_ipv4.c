@@ -257,6 +257,35 @@ static void what_is_sent_has_both_checksums(void **state)
 	net_path_release(&net, &path);
 }
 
+static uint16_t id_of_one_sent(const struct net_path *path, const char *segment)
+{
+	net_output(&net, path, frame_pkt(segment, 20), IPPROTO_TCP, 0);
+	uint16_t id = (uint16_t)get16((const uint8_t *)pkt_data(net.tx[0].v[0]) + 18);
+	tx_clear();
+	return id;
+}
+
+static void rfc6864_4_1_identifications_do_not_tell_what_was_sent_to_others(void **state)
+{
+	static const char
+		one[] = "\x12\x34\x00\x50\x00\x00\x00\x01\x00\x00\x00\x00\x50\x10\x10\x00\x00\x00\x00\x00",
+		next[] = "\x12\x34\x00\x50\x00\x00\x05\xa9\x00\x00\x00\x00\x50\x10\x10\x00\x00\x00\x00\x00";
+	struct net_path path, other;
+
+	(void)state;
+	mac_known("198.18.0.9", peer_mac);
+	mac_known("198.18.0.8", peer_mac);
+	path = path_to("198.18.0.9");
+	other = path_to("198.18.0.8");
+	uint16_t before = id_of_one_sent(&path, one);
+	for (unsigned i = 0; i < 10; i++)
+		(void)id_of_one_sent(&other, next);
+	assert_int_equal(id_of_one_sent(&path, one), before);
+	assert_int_not_equal(id_of_one_sent(&path, next), before); // for routers that do not heed DF
+	net_path_release(&net, &path);
+	net_path_release(&net, &other);
+}
+
 static void a_device_that_computes_checksums_gets_the_sum_of_the_pseudo_header(void **state)
 {
 	(void)state;
@@ -338,6 +367,7 @@ int main(void)
 		NET_TEST(impossible_sources_are_refused),
 		NET_TEST(df_and_the_reserved_bit_make_no_fragment),
 		NET_TEST(what_is_sent_has_both_checksums),
+		NET_TEST(rfc6864_4_1_identifications_do_not_tell_what_was_sent_to_others),
 		NET_TEST(a_device_that_computes_checksums_gets_the_sum_of_the_pseudo_header),
 		NET_TEST(what_exceeds_the_mtu_is_not_sent),
 		NET_TEST(a_packet_held_twice_stays_with_its_other_holder),
