@@ -19,6 +19,10 @@
 
 #define ENTRIES_MAX UINT16_MAX
 
+// A part of the table that those who only answer leave free: whoever forges addresses of our links (RFC 6583)
+// must not keep us from our upstreams.
+#define RESERVE 8
+
 static uint64_t hash_of(const struct net *n, uint16_t port, struct addr addr)
 {
 	struct {
@@ -175,11 +179,13 @@ static void ask_anew(struct net *n, struct net_neigh *e, enum neigh_state state)
 	ask(n, e);
 }
 
-uint16_t neigh_get(struct net *n, uint16_t port, struct addr addr)
+uint16_t neigh_get(struct net *n, uint16_t port, struct addr addr, bool answer)
 {
 	struct net_neigh *e = find(n, port, addr);
 
 	if (!e) {
+		if (answer && n->neigh_held + n->n_neigh / RESERVE >= n->n_neigh - 1)
+			return 0;
 		e = make(n, port, addr);
 		if (!e)
 			return 0;
@@ -193,16 +199,20 @@ void neigh_ref(struct net *n, uint16_t index)
 {
 	struct net_neigh *e = &n->neigh[index];
 
-	if (e->refs++ == 0)
+	if (e->refs++ == 0) {
 		unreferenced_remove(n, e);
+		n->neigh_held++;
+	}
 }
 
 void neigh_put(struct net *n, uint16_t index)
 {
 	struct net_neigh *e = &n->neigh[index];
 
-	if (--e->refs == 0)
+	if (--e->refs == 0) {
 		unreferenced_add(n, e);
+		n->neigh_held--;
+	}
 }
 
 static void wait_for(struct net *n, struct net_neigh *e, struct pkt *p)

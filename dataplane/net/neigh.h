@@ -40,8 +40,9 @@ struct net_neigh {
 int neigh_init(struct net *n, struct arena *a, uint32_t entries);
 void neigh_fini(struct net *n);
 
-// Finds or makes the entry and takes a reference; resolution begins with a new one. 0: no entry left.
-uint16_t neigh_get(struct net *n, uint16_t port, struct addr addr);
+// Finds or makes the entry and takes a reference; resolution begins with a new one. 0: no entry left, or, for
+// the answer to somebody, none but those that are kept.
+uint16_t neigh_get(struct net *n, uint16_t port, struct addr addr, bool answer);
 void neigh_ref(struct net *n, uint16_t index);
 void neigh_put(struct net *n, uint16_t index);
 

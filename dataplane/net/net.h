@@ -101,6 +101,7 @@ struct net {
 	uint16_t *neigh_bucket;              // [neigh_mask + 1] first entry of each hash chain
 	uint32_t neigh_mask;
 	uint16_t neigh_free, neigh_oldest, neigh_newest; // free list; unreferenced entries by last use
+	uint32_t neigh_held;                             // entries that paths refer to
 	uint32_t neigh_waiting;                          // packets that wait for resolution, of all entries
 	struct net_own *own;                             // IPv6 addresses on their way to being ours
 	uint32_t n_own, own_unusable;                    // those that are tentative or somebody else's

@@ -168,6 +168,7 @@ int net_path_init(struct net *n, struct net_path *p, uint16_t port, struct addr 
 {
 	uint32_t from = port == UINT16_MAX ? 0 : port, to = port == UINT16_MAX ? n->n_ports : port + 1u;
 	struct addr hop = remote, h;
+	bool answer = !addr_is_any(local);
 	int best = -1, len;
 
 	for (uint32_t i = from; i < to && i < n->n_ports; i++) {
@@ -192,7 +193,7 @@ int net_path_init(struct net *n, struct net_path *p, uint16_t port, struct addr 
 		p->neigh = hint;
 		return 0;
 	}
-	p->neigh = neigh_get(n, port, hop);
+	p->neigh = neigh_get(n, port, hop, answer);
 	if (p->neigh == 0) {
 		net_count(n, CTR_neigh_table_full);
 		return -ENOBUFS;

@@ -407,6 +407,28 @@ static void a_full_table_takes_the_longest_unused_and_never_one_in_use(void **st
 	tx_clear();
 }
 
+static void rfc6583_7_who_is_only_answered_leaves_an_eighth_of_the_table(void **state)
+{
+	(void)state;
+	struct net_path path[NEIGHBOURS - 1];
+	unsigned n = 0;
+	char text[32];
+
+	for (; n < NEIGHBOURS - 1; n++) {
+		snprintf(text, sizeof(text), "198.18.0.%u", 10 + n);
+		if (net_path_init(&net, &path[n], 0, ip("198.18.0.1"), ip(text), 0) != 0)
+			break;
+	}
+	assert_int_equal(n, NEIGHBOURS - 1 - NEIGHBOURS / 8);
+	for (; n < NEIGHBOURS - 1; n++) { // upstreams are reached all the same
+		snprintf(text, sizeof(text), "198.18.0.%u", 10 + n);
+		path_to(&path[n], text);
+	}
+	while (n > 0)
+		net_path_release(&net, &path[--n]);
+	tx_clear();
+}
+
 static void a_failed_entry_nobody_refers_to_is_freed(void **state)
 {
 	(void)state;
@@ -474,6 +496,7 @@ int main(void)
 		NET_TEST(a_changed_hardware_address_holds_for_every_path),
 		NET_TEST(what_another_worker_learned_serves_here),
 		NET_TEST(a_full_table_takes_the_longest_unused_and_never_one_in_use),
+		NET_TEST(rfc6583_7_who_is_only_answered_leaves_an_eighth_of_the_table),
 		NET_TEST(a_failed_entry_nobody_refers_to_is_freed),
 		NET_TEST(an_empty_pool_still_answers_and_asks_later),
 	};
