@@ -192,8 +192,8 @@ _Static_assert(sizeof(struct tcp_conn) == 384, "six cache lines");
 struct time_wait {
 	struct addr local, remote;
 	uint16_t port;
-	uint8_t has_ts;
-	uint8_t rcv_wscale;
+	uint8_t has_ts : 1, rcv_wscale : 4;
+	uint8_t challenged; // when an empty segment was last answered, ticks of 2^29 ns
 	uint32_t rcv_nxt;
 	uint16_t local_port, remote_port;
 	uint32_t snd_nxt;
@@ -242,6 +242,7 @@ struct tcp {
 	struct worker_stats *stats;
 	struct slab conns, waits;
 	uint64_t *conn_used; // bit for each connection, for listings
+#define RST_SOURCES   64
 	struct flow_table flows;
 	struct list ready, dirty, half_open, wait_list;
 	uint32_t n_half_open;
@@ -261,7 +262,7 @@ struct tcp {
 	uint32_t *conn_source; // of each connection, its place in sources; 0: not counted
 	struct timer wait_timer;
 	struct hash_key secret;
-	struct tcp_rate rst_rate;
+	struct tcp_rate rst_rate[RST_SOURCES];
 	uint64_t held;     // buffer bytes, of all receive and send queues
 	uint64_t held_out; // and of send queues alone
 	uint32_t port_counter[PORT_COUNTERS];

@@ -120,6 +120,9 @@ static bool paws_check(struct tcp *t, struct tcp_conn *c, const struct segment *
 		return true;
 	if (!s->opt.has_ts) { // RFC 7323 3.2
 		tcp_count(t, CTR_tcp_paws);
+		if (s->flags &
+		    TCP_SYN) // a peer that has forgotten all would else never hear of it (RFC 5961 4.2)
+			conn_challenge(t, c);
 		return false;
 	}
 	if (seq_ge(s->opt.tsval + PAWS_SLACK, c->ts_recent) || paws_outdated(t, c))

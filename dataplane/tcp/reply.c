@@ -66,12 +66,22 @@ void reply_send(struct tcp *t, struct segment *s, uint32_t seq, uint32_t ack, ui
 	net_path_release(t->net, &path);
 }
 
+// A limit for all together would tell each by what is left of it whether an RST went to somebody else, and with
+// that whether his connection exists (as CVE-2016-5696 did by challenge ACKs). So addresses are parted by a
+// keyed hash.
+static bool rst_allowed(struct tcp *t, struct addr to)
+{
+	uint64_t network = addr_is_v4(to) ? to.w[1] : to.w[0];
+
+	return rate_take(&t->rst_rate[hash_mix(network ^ t->secret.k0, t->secret.k1) % RST_SOURCES], t->now);
+}
+
 // RFC 9293 3.10.7.1.
 void reply_rst(struct tcp *t, struct segment *s)
 {
 	if ((s->flags & TCP_RST) || !net_is_local(t->net, s->net->port, s->net->dst))
 		return;
-	if (!rate_take(&t->rst_rate, t->now)) {
+	if (!rst_allowed(t, s->net->src)) {
 		tcp_count(t, CTR_tcp_rst_limited);
 		return;
 	}

@@ -7,7 +7,7 @@
 #define MSL               30000000000ull   // ns; TIME_WAIT lasts a minute, as with other stacks
 #define HOUR              3600000000000ull // ns
 #define KEEP_INTERVAL     75000000000ull   // ns
-#define RST_RATE          1000             // a second, for strangers
+#define RST_RATE          1000             // a second, for strangers of one part of all addresses
 #define BUFFER_MEMORY_MAX ((uint64_t)SHARE_PARTS * UINT32_MAX) // tcp_share() is of 32 bits
 #define DEFAULT_CONN      1024
 #define HALF_OPEN         4096
@@ -61,7 +61,8 @@ struct tcp *tcp_create(struct arena *a, const struct tcp_config *conf, struct ne
 	t->wheel = wheel;
 	t->stats = stats;
 	t->secret = (struct hash_key){conf->secret[0], conf->secret[1]};
-	t->rst_rate = (struct tcp_rate){.rate = RST_RATE, .burst = RST_RATE, .tokens = RST_RATE};
+	for (unsigned i = 0; i < RST_SOURCES; i++)
+		t->rst_rate[i] = (struct tcp_rate){.rate = RST_RATE, .burst = RST_RATE, .tokens = RST_RATE};
 	t->conn_used = arena_alloc(a, (t->conf.max_conns / 64 + 1) * 8ul, 64);
 	t->conn_source = arena_alloc(a, t->conf.max_conns * 4ul, 64);
 	if (!t->conn_used || !t->conn_source || sources_init(&t->sources, a, t->conf.max_conns) ||

@@ -93,7 +93,7 @@ void time_wait_enter(struct tcp *t, struct tcp_conn *c)
 			.local_port = c->local_port,
 			.remote_port = c->remote_port,
 			.has_ts = (c->flags & CONN_TS) != 0,
-			.rcv_wscale = c->rcv_wscale,
+			.rcv_wscale = c->rcv_wscale & 15u,
 			.rcv_nxt = c->rcv_nxt,
 			.snd_nxt = c->snd_nxt,
 			.ts_recent = c->ts_recent,
@@ -139,6 +139,7 @@ static bool later(const struct time_wait *w, const struct segment *s)
 void time_wait_input(struct tcp *t, struct time_wait *w, struct segment *s)
 {
 	bool ts = w->has_ts && s->opt.has_ts;
+	uint8_t tick = (uint8_t)(t->now >> 29 | 1);
 
 	if (s->flags & TCP_RST) // RFC 1337: no assassination
 		return;
@@ -155,13 +156,15 @@ void time_wait_input(struct tcp *t, struct time_wait *w, struct segment *s)
 		tcp_count(t, CTR_tcp_paws);
 	else if (ts && seq_le(s->seq, w->rcv_nxt))
 		w->ts_recent = s->opt.tsval;
-	if (s->len == 0 && !(s->flags & (TCP_FIN | TCP_SYN))) {
-		if (s->seq == w->rcv_nxt)
+	if (s->len == 0 && !(s->flags & TCP_FIN)) {
+		if (s->seq == w->rcv_nxt && !(s->flags & TCP_SYN))
 			return;
-		if (!rate_take(&t->rst_rate, t->now)) {
+		if (w->challenged == tick) { // as of a connection (conn_challenge)
 			tcp_count(t, CTR_tcp_challenge_limited);
 			return;
 		}
+		w->challenged = tick;
+		tcp_count(t, CTR_tcp_challenge);
 	}
 	if ((s->flags & TCP_FIN) && s->seq + segment_span(s) == w->rcv_nxt) {
 		wait_unlink(t, w);

@@ -36,6 +36,25 @@ static void rfc9293_3_10_7_1_an_ack_of_no_connection_is_reset_with_its_number(vo
 	bed_free(b);
 }
 
+// What is left of the limit would tell whether somebody else got one, and so whether his connection exists.
+static void rfc5961_10_resets_to_one_stranger_do_not_use_up_those_of_another(void **state)
+{
+	struct bed *b = bed_make((struct tcp_config){0});
+	struct addr a = b->remote, other = a;
+
+	(void)state;
+	other.b[15] ^= 1;
+	for (int i = 0; i < 1500; i++) {
+		b->remote = i % 2 ? a : other;
+		bed_in(b, (struct in){.seq = 1, .ack = 2, .flags = TCP_ACK});
+		bed_run(b);
+		bed_drain(b);
+	}
+	assert_int_equal(bed_count(b, CTR_tcp_reset_tx), 1500);
+	b->remote = a;
+	bed_free(b);
+}
+
 static void resets_to_strangers_are_limited(void **state)
 {
 	struct bed *b = bed_make((struct tcp_config){0});
@@ -377,6 +396,7 @@ static const struct CMUnitTest tests[] = {
 	BED_TEST(rfc9293_3_10_7_1_a_syn_to_a_closed_port_is_reset),
 	BED_TEST(rfc9293_3_10_7_1_an_ack_of_no_connection_is_reset_with_its_number),
 	BED_TEST(resets_to_strangers_are_limited),
+	BED_TEST(rfc5961_10_resets_to_one_stranger_do_not_use_up_those_of_another),
 	BED_TEST(rfc5961_3_2_only_the_exact_number_resets),
 	BED_TEST(data_received_before_a_reset_can_still_be_read),
 	BED_TEST(rfc5961_4_2_a_syn_in_an_open_connection_is_challenged),
