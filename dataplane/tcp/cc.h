@@ -1,5 +1,6 @@
 // Congestion control: how large the window is. When it is asked is decided by loss.c; what was lost, too.
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 
 struct tcp_conn;
@@ -10,8 +11,9 @@ struct cc_ops {
 	void (*init)(struct tcp_conn *c);
 	// `bytes` were acknowledged outside of recovery, of `flight` that were under way.
 	void (*acked)(struct tcp_conn *c, uint32_t bytes, uint32_t flight, uint64_t now);
-	// A loss was found, with `flight` bytes under way: the new slow start threshold.
-	uint32_t (*lost)(struct tcp_conn *c, uint32_t flight, uint64_t now);
+	// A loss was found, by a timeout or sooner, with `flight` bytes under way: the new slow start
+	// threshold.
+	uint32_t (*lost)(struct tcp_conn *c, uint32_t flight, bool timeout);
 	// Nothing was sent for longer than one RTO (RFC 5681 4.1).
 	void (*idle)(struct tcp_conn *c);
 };

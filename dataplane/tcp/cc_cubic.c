@@ -1,5 +1,6 @@
 // CUBIC (RFC 9438): after a loss the window returns to where it was along a cubic curve of time, not of round
-// trips, rests there, and then looks for more. Slow start is that of RFC 5681. Windows in bytes, times in ms.
+// trips, rests there, and then looks for more. Slow start is that of RFC 5681, the first one with HyStart++
+// (4.10). Windows in bytes, times in ms.
 #include "tcp/cc.h"
 #include "tcp/conn.h"
 
@@ -32,6 +33,14 @@ static uint64_t curve(const struct tcp_conn *c, uint64_t t)
 	return w < 0 ? 0 : (uint64_t)w;
 }
 
+// n / d, mostly less than a byte for a large window: rounded such that many of them come to what they should.
+static uint32_t portion(const struct tcp_conn *c, uint64_t n, uint64_t d)
+{
+	uint64_t dice = c->snd_una * 2654435769u >> 4;
+
+	return (uint32_t)(n / d + (dice * d >> 28 < n % d));
+}
+
 static void epoch_begin(struct tcp_conn *c)
 {
 	c->cubic.epoch = (uint32_t)now_ms(c) | 1;
@@ -55,9 +64,12 @@ static void cubic_init(struct tcp_conn *c)
 
 static void slow_start(struct tcp_conn *c, uint32_t bytes, uint32_t flight)
 {
+	if (flight < c->cwnd / 2)
+		return;
+	if (c->ssthresh >= CWND_MAX)
+		bytes = hystart_acked(c, bytes);
 	// It ends at ssthresh, however much one ACK tells of (RFC 5681 3.1).
-	if (flight >= c->cwnd / 2)
-		c->cwnd += bytes < c->ssthresh - c->cwnd ? bytes : c->ssthresh - c->cwnd;
+	c->cwnd += bytes < c->ssthresh - c->cwnd ? bytes : c->ssthresh - c->cwnd;
 }
 
 static void cubic_acked(struct tcp_conn *c, uint32_t bytes, uint32_t flight, uint64_t now)
@@ -78,10 +90,9 @@ static void cubic_acked(struct tcp_conn *c, uint32_t bytes, uint32_t flight, uin
 	uint64_t target = curve(c, t + c->srtt / 1000), cwnd = c->cwnd;
 
 	// RFC 9438 4.3: never slower than Reno with the same loss rate would be.
-	uint64_t reno = (uint64_t)c->mss * bytes / c->cwnd;
-	// Until it is back at the window before the loss, seven tenths of which are ssthresh.
+	// By less until it is back at the window before the loss, seven tenths of which are ssthresh.
 	bool back = 7ull * c->cubic.w_est >= 10ull * c->ssthresh;
-	c->cubic.w_est += (uint32_t)(back ? reno : reno * 9 / 17) + 1;
+	c->cubic.w_est += portion(c, 9ull * c->mss * bytes, (back ? 9ull : 17ull) * c->cwnd);
 	if (target > cwnd + cwnd / 2)
 		target = cwnd + cwnd / 2;
 	if (target > cwnd) {
@@ -93,14 +104,19 @@ static void cubic_acked(struct tcp_conn *c, uint32_t bytes, uint32_t flight, uin
 	c->cwnd = cwnd > CWND_MAX ? CWND_MAX : (uint32_t)cwnd;
 }
 
-static uint32_t cubic_lost(struct tcp_conn *c, uint32_t flight, uint64_t now)
+static uint32_t cubic_lost(struct tcp_conn *c, uint32_t flight, bool timeout)
 {
 	// Not beyond the window: what is under way includes what has arrived behind a loss (RFC 9438 4.6).
 	uint32_t used = flight < c->cwnd ? flight : c->cwnd, ssthresh = (uint32_t)((uint64_t)used * 7 / 10);
 
-	(void)now;
-	// RFC 9438 4.7, fast convergence: a window that did not get back to where it was makes room.
-	c->w_max = c->cwnd < c->w_max ? (uint32_t)((uint64_t)c->cwnd * 17 / 20) : c->cwnd;
+	// RFC 9438 4.7, fast convergence: a window that did not get back to where it was makes room. After a
+	// timeout nothing is known of what the path carries, and the curve begins where slow start ends (4.8).
+	if (c->ssthresh >= CWND_MAX) // HyStart++ had its own use for it
+		c->w_max = 0;
+	if (timeout)
+		c->w_max = 0;
+	else
+		c->w_max = c->cwnd < c->w_max ? (uint32_t)((uint64_t)c->cwnd * 17 / 20) : c->cwnd;
 	c->cubic.epoch = 0;
 	return ssthresh > 2u * c->mss ? ssthresh : 2u * c->mss;
 }
@@ -109,6 +125,8 @@ static void cubic_idle(struct tcp_conn *c)
 {
 	uint32_t iw = cc_initial_window(c->mss), keep = c->cwnd - c->cwnd / 4;
 
+	if (c->ssthresh >= CWND_MAX)
+		c->hystart = (struct hystart){0};
 	c->cubic.epoch = 0;
 	if (c->cwnd <= iw)
 		return;

@@ -38,12 +38,12 @@ static void newreno_acked(struct tcp_conn *c, uint32_t bytes, uint32_t flight, u
 	c->cwnd = c->cwnd + grow > CWND_MAX ? CWND_MAX : c->cwnd + grow;
 }
 
-static uint32_t newreno_lost(struct tcp_conn *c, uint32_t flight, uint64_t now)
+static uint32_t newreno_lost(struct tcp_conn *c, uint32_t flight, bool timeout)
 {
 	// Not beyond the window: what is under way includes what has arrived behind a loss.
 	uint32_t half = (flight < c->cwnd ? flight : c->cwnd) / 2;
 
-	(void)now;
+	(void)timeout;
 	return half > 2u * c->mss ? half : 2u * c->mss;
 }
 

@@ -76,6 +76,14 @@ struct prr {
 	uint32_t begin, delivered, out; // under way then, delivered and sent since
 };
 
+// Of the first slow start (hystart.c); us. What a slow round must be below to be none is in w_max.
+struct hystart {
+	uint32_t round_end;
+	uint32_t last : 27, slow_rounds : 3,
+		begun : 1;                // the shortest round trip of the round before; 0: unknown
+	uint32_t least : 27, samples : 5; // and of this one
+};
+
 struct tcp_conn {
 	// Who, and the receive side. The ends never change; the rest is written by input and output.
 	struct net_path path; // path.own: the peer's MSS
@@ -183,6 +191,7 @@ struct tcp_conn {
 			uint32_t epoch; // and Reno's window
 			uint32_t k, w_est;
 		} cubic;
+		struct hystart hystart; // in its first slow start
 	};
 	uint32_t w_max; // CUBIC's
 } __attribute__((aligned(64)));
@@ -233,6 +242,7 @@ struct mtu_search {        // a connection has one place
 };
 
 #define PORT_COUNTERS 64
+#define RST_SOURCES   64
 
 struct tcp {
 	uint64_t now;
@@ -242,7 +252,6 @@ struct tcp {
 	struct worker_stats *stats;
 	struct slab conns, waits;
 	uint64_t *conn_used; // bit for each connection, for listings
-#define RST_SOURCES   64
 	struct flow_table flows;
 	struct list ready, dirty, half_open, wait_list;
 	uint32_t n_half_open;
@@ -497,6 +506,10 @@ void ecn_ack_input(struct tcp *t, struct tcp_conn *c, const struct segment *s); 
 void ecn_reduced(struct tcp_conn *c); // the window was reduced, for whatever reason
 // Flags for an outgoing segment, fresh: with payload that was never sent before. Sets *tos.
 uint8_t ecn_flags(struct tcp_conn *c, bool fresh, uint8_t *tos);
+
+// hystart.c: so many were acknowledged in the first slow start: by how much the window grows. It may be over
+// then.
+uint32_t hystart_acked(struct tcp_conn *c, uint32_t bytes);
 
 // pathmtu.c
 // A new connection: what others have learnt of its path.

@@ -89,7 +89,7 @@ void ecn_ack_input(struct tcp *t, struct tcp_conn *c, const struct segment *s)
 	    seq_le(s->ack, c->recover))
 		return;
 	tcp_count(t, CTR_tcp_ecn_reduced);
-	c->ssthresh = conn_cc(c)->lost(c, c->snd_max - c->snd_una, t->now);
+	c->ssthresh = conn_cc(c)->lost(c, c->snd_max - c->snd_una, false);
 	ecn_reduced(c);
 	if (c->cwnd > c->ssthresh) // a timeout before may have shut it further
 		c->cwnd = c->ssthresh > c->mss ? c->ssthresh : c->mss;

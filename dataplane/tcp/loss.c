@@ -16,7 +16,7 @@ static void recovery_enter(struct tcp *t, struct tcp_conn *c)
 {
 	tcp_count(t, CTR_tcp_fast_retransmit);
 	if (!(c->more & MORE_ECN_ROUND)) // once for each window (RFC 3168 6.1.2)
-		c->ssthresh = conn_cc(c)->lost(c, c->snd_max - c->snd_una, t->now);
+		c->ssthresh = conn_cc(c)->lost(c, c->snd_max - c->snd_una, false);
 	ecn_reduced(c);
 	c->cwnd = c->ssthresh + DUP_THRESH * (uint32_t)c->mss;
 	c->recover = c->snd_max;
@@ -69,7 +69,7 @@ void loss_timeout(struct tcp *t, struct tcp_conn *c)
 {
 	// RFC 5681 3.1: once for each segment lost. Retries may have been those of probes.
 	if (c->retries <= 1 || seq_ge(c->snd_una, c->recover))
-		c->ssthresh = conn_cc(c)->lost(c, c->snd_max - c->snd_una, t->now);
+		c->ssthresh = conn_cc(c)->lost(c, c->snd_max - c->snd_una, true);
 	ecn_reduced(c);
 	c->cwnd = c->mss;
 	c->recover = c->snd_max;

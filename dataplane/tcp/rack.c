@@ -245,7 +245,7 @@ static void recovery_enter(struct tcp *t, struct tcp_conn *c, uint32_t flight)
 	c->undo_cwnd |= c->ssthresh >= CWND_MAX; // nothing was ever lost
 	c->doubtful = c->flags & CONN_TLP_AGAIN || c->more & MORE_ECN_ROUND ? UINT8_MAX : 0;
 	if (!(c->more & MORE_ECN_ROUND)) // once for each window (RFC 3168 6.1.2)
-		c->ssthresh = conn_cc(c)->lost(c, flight, t->now);
+		c->ssthresh = conn_cc(c)->lost(c, flight, false);
 	ecn_reduced(c);
 	c->prr = (struct prr){.begin = flight ? flight : 1};
 	c->recover = c->snd_max;
@@ -309,8 +309,8 @@ static void react(struct tcp *t, struct tcp_conn *c, uint32_t wait, uint32_t fli
 }
 
 // RFC 8985 7.4.2: was the tail really lost, and mended by the probe alone?
-static void probe_check(struct tcp *t, struct tcp_conn *c, const struct segment *s, const struct delivery *d,
-			bool advances, uint32_t flight)
+static void probe_check(struct tcp_conn *c, const struct segment *s, const struct delivery *d, bool advances,
+			uint32_t flight)
 {
 	if (!(c->flags & CONN_TLP) || seq_lt(s->ack, c->tlp_end))
 		return;
@@ -320,7 +320,7 @@ static void probe_check(struct tcp *t, struct tcp_conn *c, const struct segment 
 		return;
 	c->flags &= ~(CONN_TLP | CONN_TLP_AGAIN);
 	if (lost && !(c->flags & CONN_RECOVERY)) {
-		c->ssthresh = conn_cc(c)->lost(c, flight, t->now);
+		c->ssthresh = conn_cc(c)->lost(c, flight, false);
 		ecn_reduced(c);
 		if (c->cwnd > c->ssthresh) // a timeout before may have shut it further
 			c->cwnd = c->ssthresh > c->mss ? c->ssthresh : c->mss;
@@ -343,7 +343,7 @@ void rack_ack(struct tcp *t, struct tcp_conn *c, const struct segment *s)
 	}
 	selective(t, c, s, &d);
 	reordering_adapt(t, c, &d);
-	probe_check(t, c, s, &d, advances, flight);
+	probe_check(c, s, &d, advances, flight);
 	if ((c->flags & CONN_RECOVERY) && c->doubtful == 0 && c->lost == 0)
 		recovery_undo(t, c);
 	if ((c->flags & CONN_RECOVERY) && seq_ge(c->snd_una, c->recover)) {

@@ -59,6 +59,10 @@ static void window_law(struct sim *s, struct end *e, const struct tcp_info *now,
 	if (!now->recovery && now->cwnd > base + bytes + 1)
 		sim_violation(s, "side %u: the congestion window grew from %u to %u for %llu bytes", e->side,
 			      was->cwnd, now->cwnd, (unsigned long long)bytes);
+	// RFC 9406 4.2: CUBIC's first slow start ends where it is when round trips become longer.
+	if (cubic && was->ssthresh == 1u << 30 && !now->recovery && now->ssthresh >= was->cwnd &&
+	    now->ssthresh <= now->cwnd)
+		return;
 	// What was written in the same turn may have gone out before the loss was found.
 	half = (uint32_t)((was->flight + now->bytes_out - was->bytes_out) * (cubic ? 7 : 5) / 10);
 	if (now->ssthresh < was->ssthresh && (now->ssthresh > max32(half, 2 * mss) ||

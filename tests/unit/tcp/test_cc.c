@@ -17,17 +17,20 @@ static struct tcp_conn *conn_with(struct bed *b, uint32_t cwnd, uint32_t ssthres
 static void use(struct bed *b, struct tcp_conn *c, uint32_t ms)
 {
 	for (uint32_t i = 0; i < ms / 50; i++) {
-		uint32_t round = c->cwnd;
+		uint32_t round = c->cwnd, una = c->snd_una;
 		b->tcp->now += 50 * MS;
-		for (uint32_t done = 0; done < round; done += 2 * MSS)
+		for (uint32_t done = 0; done < round; done += 2 * MSS) {
+			c->snd_una = una + i * round + done;
 			conn_cc(c)->acked(c, 2 * MSS, c->cwnd, b->tcp->now);
+		}
+		c->snd_una = una;
 	}
 	b->now = b->tcp->now;
 }
 
 static void lose(struct tcp_conn *c)
 {
-	c->ssthresh = conn_cc(c)->lost(c, c->cwnd, c->tcp->now);
+	c->ssthresh = conn_cc(c)->lost(c, c->cwnd, false);
 	c->cwnd = c->ssthresh;
 }
 
@@ -84,7 +87,7 @@ static void rfc5681_3_1_a_loss_leaves_less_than_the_window_however_much_is_unack
 	for (int i = 0; i < 2; i++) {
 		struct bed *b = bed_make((struct tcp_config){.cc = i ? TCP_CC_NEWRENO : TCP_CC_CUBIC});
 		struct tcp_conn *c = conn_with(b, 100 * MSS, 50 * MSS);
-		assert_int_equal(conn_cc(c)->lost(c, 170 * MSS, b->now), i ? 50 * MSS : 70 * MSS);
+		assert_int_equal(conn_cc(c)->lost(c, 170 * MSS, false), i ? 50 * MSS : 70 * MSS);
 		bed_free(b);
 	}
 }
@@ -119,6 +122,18 @@ static void rfc9438_4_3_a_small_window_grows_no_slower_than_renos(void **state)
 	bed_free(b);
 }
 
+// An ACK of a window of thousands of segments is worth less than a byte.
+static void rfc9438_4_3_a_large_window_grows_no_faster_than_renos_either(void **state)
+{
+	struct bed *b = bed_make((struct tcp_config){0});
+	struct tcp_conn *c = conn_with(b, 2000 * MSS, 2000 * MSS);
+
+	(void)state;
+	use(b, c, 2000); // 40 round trips at 0.53 segments: 2021; the curve would be at 2003
+	assert_in_range(c->cwnd, 2018 * MSS, 2025 * MSS);
+	bed_free(b);
+}
+
 static void rfc9438_4_7_a_second_loss_below_the_old_window_makes_room(void **state)
 {
 	struct bed *b = bed_make((struct tcp_config){0});
@@ -129,6 +144,21 @@ static void rfc9438_4_7_a_second_loss_below_the_old_window_makes_room(void **sta
 	assert_int_equal(c->w_max, 100 * MSS);
 	lose(c);
 	assert_int_equal(c->w_max, 59500); // 70 * (1 + 0.7) / 2
+	bed_free(b);
+}
+
+// K is 0 and W_max the window at which slow start ended, so that the curve is convex from there.
+static void rfc9438_4_8_after_a_timeout_the_curve_begins_where_slow_start_ended(void **state)
+{
+	struct bed *b = bed_make((struct tcp_config){0});
+	struct tcp_conn *c = conn_with(b, 1000 * MSS, 500 * MSS);
+
+	(void)state;
+	c->ssthresh = conn_cc(c)->lost(c, c->cwnd, true);
+	assert_int_equal(c->ssthresh, 700 * MSS);
+	c->cwnd = c->ssthresh;
+	use(b, c, 4000); // 700 + 0.4 * 4^3 = 726; back towards 1000 it were 945
+	assert_in_range(c->cwnd, 715 * MSS, 750 * MSS);
 	bed_free(b);
 }
 
@@ -188,7 +218,9 @@ static const struct CMUnitTest tests[] = {
 	BED_TEST(rfc5681_3_1_a_loss_leaves_less_than_the_window_however_much_is_unacknowledged),
 	BED_TEST(rfc9438_4_2_the_window_is_back_after_k_and_rests_there),
 	BED_TEST(rfc9438_4_3_a_small_window_grows_no_slower_than_renos),
+	BED_TEST(rfc9438_4_3_a_large_window_grows_no_faster_than_renos_either),
 	BED_TEST(rfc9438_4_7_a_second_loss_below_the_old_window_makes_room),
+	BED_TEST(rfc9438_4_8_after_a_timeout_the_curve_begins_where_slow_start_ended),
 	BED_TEST(rfc9438_5_8_a_window_that_is_not_used_does_not_grow),
 	BED_TEST(any_state_gives_a_window_within_bounds),
 	BED_TEST(rfc5681_4_1_after_idling_for_an_rto_it_begins_with_the_initial_window),
