@@ -151,7 +151,7 @@ static void visit(void *ctx, uint64_t id, uint64_t tat)
 {
 	struct listing *q = ctx;
 
-	if (limit_table_slot(id) != q->slot)
+	if (limit_table_slot(id) != q->slot || (id & LIMIT_TABLE_ASIDE))
 		return;
 	q->live++;
 	if (q->n == q->wanted) {
@@ -407,9 +407,13 @@ void command_clear_ratelimit(struct request *rq)
 		uint32_t size = key->n;
 
 		for (enum limit_key_aspect a = LIMIT_KEY_BLOCKED; a <= LIMIT_KEY_STRIKES; a++) {
-			limit_key_aspect(key, a, size);
-			k = limit_table_key(t, l->slot, key->b, key->n);
+			k = limit_key_aspect(key, t, l->slot, a, size);
 			limit_table_set(t, &claims, &k, loop_now(), 0);
+		}
+		for (uint32_t i = 0; i < LIMIT_KEY_STRIKES_EXACT && i < l->strikes; i++) {
+			struct limit_table_key one = limit_key_strike(t, &k, i);
+
+			limit_table_set(t, &claims, &one, loop_now(), 0);
 		}
 		request_log(rq, "rate limit %s cleared for one key", rq->argv[0]);
 		request_answer(rq, json_pack("{s:s, s:b}", "ratelimit", rq->argv[0], "had_used_some", known));

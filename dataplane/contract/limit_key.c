@@ -34,10 +34,20 @@ void limit_key_value(struct limit_key *k, const struct limit_table *t, uint32_t 
 	}
 }
 
-void limit_key_aspect(struct limit_key *k, enum limit_key_aspect aspect, uint32_t n)
+struct limit_table_key limit_key_aspect(struct limit_key *k, const struct limit_table *t, uint32_t slot,
+					enum limit_key_aspect aspect, uint32_t n)
 {
 	k->n = n;
 	put(k, aspect, NULL, 0);
+	return limit_table_aside(limit_table_key(t, slot, k->b, k->n));
+}
+
+struct limit_table_key limit_key_strike(const struct limit_table *t, const struct limit_table_key *strikes,
+					uint32_t i)
+{
+	const uint64_t of[2] = {strikes->id, i};
+
+	return limit_table_aside(limit_table_key(t, limit_table_slot(strikes->id), of, sizeof(of)));
 }
 
 // The first `bits` of 16 bytes.

@@ -15,10 +15,19 @@ struct limit_key {
 	_Alignas(16) unsigned char b[(SNAP_LIMIT_PARTS_MAX + 1) * (KEY_VALUE_MAX + 16)];
 };
 
-// Beside what a key has used, there is whether it is blocked, and how often it was refused, each under the same
-// bytes and one more part.
+// Beside what a key has used, there is whether it is blocked, and its last refusals, under the same bytes and
+// one more part.
 enum limit_key_aspect { LIMIT_KEY_BLOCKED = 0x200, LIMIT_KEY_STRIKES };
-void limit_key_aspect(struct limit_key *k, enum limit_key_aspect aspect, uint32_t n); // n: of the key itself
+// n: bytes of the key itself, which stay.
+struct limit_table_key limit_key_aspect(struct limit_key *k, const struct limit_table *t, uint32_t slot,
+					enum limit_key_aspect aspect, uint32_t n);
+
+// Refusals by the aspect LIMIT_KEY_STRIKES. Up to so many are kept one by one, each in a cell that lives for
+// the time in which they count: too many in that time are told exactly. More of them go through one cell, as a
+// rate.
+#define LIMIT_KEY_STRIKES_EXACT 64u
+struct limit_table_key limit_key_strike(const struct limit_table *t, const struct limit_table_key *strikes,
+					uint32_t i);
 
 void limit_key_start(struct limit_key *k);
 void limit_key_value(struct limit_key *k, const struct limit_table *t, uint32_t kind, struct slice value);

@@ -122,7 +122,7 @@ struct limit_table_key limit_table_key(const struct limit_table *t, uint32_t slo
 	uint64_t h = keyhash(&t->hash, slot, key, n);
 	uint64_t page = (uint64_t)((__uint128_t)h * t->pages >> 64);
 
-	return (struct limit_table_key){.id = (uint64_t)slot << ID_BITS | (h & ((1ull << ID_BITS) - 1)),
+	return (struct limit_table_key){.id = (uint64_t)slot << ID_BITS | (h & (LIMIT_TABLE_ASIDE - 1)),
 					.line = t->line + page * LINES_OF_PAGE + h % LINES_OF_PAGE};
 }
 

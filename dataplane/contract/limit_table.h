@@ -26,7 +26,7 @@
 #include <stdint.h>
 
 #define LIMIT_TABLE_MAGIC   0x6c62617447434843ull // "CHCGtabl"
-#define LIMIT_TABLE_VERSION 2u
+#define LIMIT_TABLE_VERSION 3u
 #define LIMIT_TABLE_PAGE    4096u
 #define LIMIT_TABLE_MIN     (2u * LIMIT_TABLE_PAGE)
 #define LIMIT_TABLE_LAG     4000000ull // ns
@@ -38,7 +38,9 @@
 #endif
 #define LIMIT_TABLE_SLOT_BITS 10 // of an identity: the limit it belongs to
 #define LIMIT_TABLE_SLOTS     (1u << LIMIT_TABLE_SLOT_BITS)
-#define LIMIT_TABLE_TIME_MAX  (1ull << 61) // of cost and tolerance, ns
+// Of an identity: what is kept beside a key (that it is blocked, say), and is none of what its limit counts.
+#define LIMIT_TABLE_ASIDE    (1ull << (63 - LIMIT_TABLE_SLOT_BITS))
+#define LIMIT_TABLE_TIME_MAX (1ull << 61) // of cost and tolerance, ns
 
 struct limit_table_head {
 	uint64_t magic;
@@ -101,6 +103,11 @@ struct limit_table_key limit_table_key(const struct limit_table *t, uint32_t slo
 static inline uint32_t limit_table_slot(uint64_t id)
 {
 	return (uint32_t)(id >> (64 - LIMIT_TABLE_SLOT_BITS));
+}
+static inline struct limit_table_key limit_table_aside(struct limit_table_key k)
+{
+	k.id |= LIMIT_TABLE_ASIDE;
+	return k;
 }
 // For all keys of a burst, one right after the other, when all of them are made and before the first is
 // charged: then their lines come at the same time. With other work in between a processor holds few of them.

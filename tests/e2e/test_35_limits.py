@@ -222,6 +222,9 @@ def test_x2_ten_payments_a_minute_then_blocked_for_five_minutes(gw):
         assert 295 <= int(answer.get("Retry-After")) <= 300, answer
         assert statuses(gw, 1, "account.test", fields=(("X-Account", "4712"),), conn=conn) == [200]
         assert limit_row(gw, "payments")["blocked"] >= 2
+        shown = gw.cgctl("show ratelimit payments top 20", as_json=True)
+        assert shown["live_keys"] == 2 and shown["top"][0]["key"] == "4711", shown  # nothing but the two accounts
+        assert shown["top"][0]["used"] in (9, 10), shown
         clear(gw, "payments", "4711")
         assert statuses(gw, 1, "account.test", fields=account, conn=conn) == [200]
 

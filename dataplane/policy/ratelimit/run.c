@@ -6,6 +6,8 @@
 #include <stdio.h>
 
 #define SECOND 1000000000ull
+// Of a refusal: two lists with as many elements as there are limits, each of a name in quotes and two numbers.
+#define FIELDS (2 * RATELIMIT_CHECKS_MAX * (SNAP_NAME_MAX + 48) + 128)
 
 struct ratelimit {
 	struct limit_table table;
@@ -18,7 +20,7 @@ struct ratelimit {
 	struct limit_key key;    // scratch
 	bool fragile;            // see struct ratelimit_checks
 	char value[KEY_VALUE_MAX];
-	char fields[2048];
+	char fields[FIELDS];
 };
 
 size_t ratelimit_memory(void)
@@ -142,9 +144,11 @@ static void prepare_one(const struct stage_ctx *ctx, const struct snap_limit_use
 	if (burst > SNAP_LIMIT_TIME_MAX / c->interval)
 		burst = SNAP_LIMIT_TIME_MAX / c->interval;
 	c->tolerance = burst * c->interval;
-	c->cost = use->cost * c->interval; // at most burst as configured: no more than LIMIT_TABLE_TIME_MAX
-	if (c->cost > SNAP_LIMIT_TIME_MAX)
-		c->cost = SNAP_LIMIT_TIME_MAX;
+	// At most the burst as configured. Where a smaller one was set by hand, all of it: else such a request
+	// would never pass, whatever Retry-After says.
+	c->cost = use->cost * c->interval;
+	if (c->cost > c->tolerance)
+		c->cost = c->tolerance;
 	if (!r->has_table)
 		return;
 	limit_key_start(&r->key);
@@ -158,10 +162,8 @@ static void prepare_one(const struct stage_ctx *ctx, const struct snap_limit_use
 	if (l->block) {
 		uint32_t size = r->key.n;
 
-		limit_key_aspect(&r->key, LIMIT_KEY_BLOCKED, size);
-		c->blocked = limit_table_key(&r->table, l->slot, r->key.b, r->key.n);
-		limit_key_aspect(&r->key, LIMIT_KEY_STRIKES, size);
-		c->strikes = limit_table_key(&r->table, l->slot, r->key.b, r->key.n);
+		c->blocked = limit_key_aspect(&r->key, &r->table, l->slot, LIMIT_KEY_BLOCKED, size);
+		c->strikes = limit_key_aspect(&r->key, &r->table, l->slot, LIMIT_KEY_STRIKES, size);
 	}
 }
 
@@ -335,18 +337,34 @@ static void deny(const struct stage_ctx *ctx, const struct snap_limit *l)
 	rec_ring_put(ctx->ratelimit->blocks, region_ring_size(RING_BLOCK), REC_BLOCK, &b, sizeof(b));
 }
 
+// Notes a refusal of this key. True: it is one of `strikes` within `strikes_in`.
+static bool struck_too_often(struct stage_ctx *ctx, const struct ratelimit_check *c)
+{
+	struct ratelimit *r = ctx->ratelimit;
+	const struct snap_limit *l = c->limit;
+	uint64_t one = l->strikes_in / l->strikes, tat;
+
+	if (l->strikes > LIMIT_KEY_STRIKES_EXACT)
+		return limit_table_charge(&r->table, &r->claims, &c->strikes, ctx->now, one,
+					  one * (l->strikes - 1), &tat) == LIMIT_TABLE_OVER;
+	// One cell for each that may be: where all but the last are taken for the time being, this is the last.
+	for (uint32_t i = 0; i + 1 < l->strikes; i++) {
+		struct limit_table_key k = limit_key_strike(&r->table, &c->strikes, i);
+
+		if (limit_table_charge(&r->table, &r->claims, &k, ctx->now, l->strikes_in, l->strikes_in,
+				       &tat) != LIMIT_TABLE_OVER)
+			return false;
+	}
+	return true;
+}
+
 // A refusal more of this key: too many of them, and it is blocked.
 static void strike(struct stage_ctx *ctx, const struct ratelimit_check *c)
 {
 	struct ratelimit *r = ctx->ratelimit;
 	const struct snap_limit *l = c->limit;
-	uint64_t one, tat;
 
-	if (!l->block || !r->has_table)
-		return;
-	one = l->strikes_in / l->strikes;
-	if (limit_table_charge(&r->table, &r->claims, &c->strikes, ctx->now, one, one * (l->strikes - 1),
-			       &tat) != LIMIT_TABLE_OVER)
+	if (!l->block || !r->has_table || !struck_too_often(ctx, c))
 		return;
 	if (limit_table_set(&r->table, &r->claims, &c->blocked, ctx->now, l->block) == LIMIT_TABLE_FULL)
 		count(r, l, LIMIT_NO_PLACE);

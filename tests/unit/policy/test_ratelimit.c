@@ -66,8 +66,8 @@ static void take_away(void)
 	free(region);
 }
 
-// The stage's verdict on a request of this client; *retry: what Retry-After says, 0: it is not there.
-static bool passes(unsigned worker, uint64_t now, uint32_t client, uint64_t *retry)
+// The status of a request of this client, 0 where it passes; *retry: what Retry-After says, 0: it is not there.
+static unsigned status_of(unsigned worker, uint64_t now, uint32_t client, uint64_t *retry)
 {
 	struct http_head head = {0};
 	struct stage_ctx ctx = {.snapshot = &t.s,
@@ -83,14 +83,21 @@ static bool passes(unsigned worker, uint64_t now, uint32_t client, uint64_t *ret
 
 	*retry = 0;
 	if (v == VERDICT_PASS)
-		return true;
+		return 0;
 	assert_int_equal(v, VERDICT_REPLY);
-	assert_int_equal(ctx.status, 429);
 	snprintf(fields, sizeof(fields), "%.*s", (int)ctx.fields.n, ctx.fields.p);
 	at = strstr(fields, "Retry-After: ");
 	assert_non_null(at);
 	*retry = strtoull(at + 13, NULL, 10);
-	return false;
+	return ctx.status;
+}
+
+static bool passes(unsigned worker, uint64_t now, uint32_t client, uint64_t *retry)
+{
+	unsigned status = status_of(worker, now, client, retry);
+
+	assert_true(status == 0 || status == 429);
+	return status == 0;
 }
 
 static uint64_t counted(enum limit_decision d)
@@ -176,6 +183,138 @@ static void who_waits_as_long_as_retry_after_says_is_never_refused_and_no_second
 	}
 }
 
+static void a_burst_set_by_hand_below_what_a_request_costs_is_its_cost(void **state)
+{
+	uint64_t now = 1000 * SECOND, retry, again;
+
+	(void)state;
+	lay_down(60, 10, 4, 1u << 20);
+	region_limits(region)[SLOT].burst = 2;
+	for (unsigned round = 0; round < 20; round++) {
+		assert_true(passes(round % WORKERS, now, 7, &retry));
+		assert_false(passes(round % WORKERS, now, 7, &retry));
+		assert_int_equal(retry, 2);
+		assert_false(passes(round % WORKERS, now + SECOND, 7, &again));
+		now += retry * SECOND;
+	}
+	take_away();
+}
+
+static uint64_t n_listed;
+
+static void list_one(void *ctx, uint64_t id, uint64_t tat)
+{
+	(void)ctx;
+	(void)tat;
+	n_listed += limit_table_slot(id) == SLOT && !(id & LIMIT_TABLE_ASIDE);
+}
+
+static uint64_t listed(void)
+{
+	n_listed = 0;
+	for (uint64_t line = 0; (line = limit_table_visit(&table, line, 100, list_one, NULL));)
+		;
+	return n_listed;
+}
+
+// Refusals at random times, from some a minute to none for long: who was refused `strikes` times within
+// `strikes_in` is blocked with the last of them, and nobody is before.
+static void so_many_refusals_within_the_time_block_and_one_fewer_or_later_does_not(void **state)
+{
+	static const uint32_t after[] = {1, 2, 3, 10, LIMIT_KEY_STRIKES_EXACT};
+	const uint64_t within = 60 * SECOND, block = 300 * SECOND;
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(after) / sizeof(after[0]); i++) {
+		uint64_t at[LIMIT_KEY_STRIKES_EXACT] = {0}, now = 1000 * SECOND, retry, n = 0, blocks = 0;
+		struct random r;
+
+		random_seed(&r, i + 1);
+		lay_down(1, 1, 1, 1u << 20);
+		t.limit.interval = SNAP_LIMIT_TIME_MAX; // one passes, and no other
+		t.limit.block = block;
+		t.limit.strikes = after[i];
+		t.limit.strikes_in = within;
+		assert_int_equal(status_of(0, now, 7, &retry), 0);
+		for (unsigned step = 0; step < 3000; step++) {
+			uint64_t first;
+
+			now += 1 + random_below(&r, (uint32_t)(2 * within / after[i] / 1000)) * 1000ull;
+			assert_int_equal(status_of(step % WORKERS, now, 7, &retry), 429);
+			first = n + 1 >= after[i] ? at[(n + 1 - after[i]) % LIMIT_KEY_STRIKES_EXACT] : 0;
+			if (after[i] == 1)
+				first = now;
+			at[n++ % LIMIT_KEY_STRIKES_EXACT] = now;
+			if (!first || now - first >= within)
+				continue;
+			blocks++;
+			assert_int_equal(status_of(step % WORKERS, now + 1, 7, &retry), 403);
+			assert_int_equal(retry, 300);
+			assert_int_equal(status_of(step % WORKERS, now + block - 1, 7, &retry), 403);
+			now += block;
+			n = 0;
+		}
+		assert_true(blocks > 10 && counted(LIMIT_BLOCKED) == 2 * blocks);
+		assert_int_equal(listed(), 1); // what is kept beside it is no key of its own
+		take_away();
+	}
+}
+
+// As many as may be, of the longest names, the largest rates and the longest periods: whole field lines.
+static void a_request_that_all_of_the_most_limits_refuse_is_told_so_of_each(void **state)
+{
+	enum { MOST = RATELIMIT_CHECKS_MAX };
+	static _Alignas(8) struct {
+		struct snapshot s;
+		struct snap_listener listener;
+		struct snap_limit limit[MOST];
+		struct snap_limit_part part;
+		struct snap_limit_use use[MOST];
+		char name[MOST][SNAP_NAME_MAX];
+	} many;
+	struct http_head head = {0};
+	struct stage_ctx ctx = {.snapshot = &many.s,
+				.now = 1000 * SECOND,
+				.head = &head,
+				.client = addr_from_v4(7),
+				.conf = many.use + MOST / 2,
+				.conf_size = sizeof(many.use) / 2,
+				.listener = &many.listener};
+	unsigned quotes = 0, lines = 0;
+
+#define AT(member, count) ((struct snap_ref){(uint32_t)((char *)(member) - (char *)&many), count})
+	(void)state;
+	lay_down(1, 1, 1, 1u << 20);
+	ctx.ratelimit = stage[0];
+	many.s.size = sizeof(many);
+	many.s.limits = AT(many.limit, MOST);
+	many.listener.limits = AT(many.use, MOST / 2);
+	many.part = (struct snap_limit_part){.kind = LIMIT_PART_CONSTANT};
+	for (uint32_t i = 0; i < MOST; i++) {
+		memset(many.name[i], 'a' + (int)i, SNAP_NAME_MAX);
+		many.use[i] = (struct snap_limit_use){.limit = i, .cost = 1};
+		many.limit[i] = (struct snap_limit){.name = AT(many.name[i], SNAP_NAME_MAX),
+						    .parts = AT(&many.part, 1),
+						    .slot = i + 1,
+						    .rate = UINT32_MAX,
+						    .period = SNAP_LIMIT_TIME_MAX,
+						    .interval = SNAP_LIMIT_TIME_MAX,
+						    .burst = 1};
+	}
+	assert_int_equal(ratelimit_run(0, &ctx), VERDICT_PASS);
+	assert_int_equal(ratelimit_run(0, &ctx), VERDICT_REPLY);
+	assert_int_equal(ctx.status, 429);
+	for (size_t i = 0; i < ctx.fields.n; i++) {
+		quotes += ctx.fields.p[i] == '"';
+		lines += ctx.fields.p[i] == '\n';
+	}
+	assert_int_equal(quotes, 4 * MOST);
+	assert_int_equal(lines, 3);
+	assert_memory_equal(ctx.fields.p + ctx.fields.n - 2, "\r\n", 2);
+	assert_non_null(memmem(ctx.fields.p, ctx.fields.n, "Retry-After: ", 13));
+	take_away();
+}
+
 // More clients than the table has cells, each beyond its limit.
 static void with_a_full_table(bool full_passes)
 {
@@ -219,6 +358,9 @@ int main(void)
 			ten_times_the_rate_from_64_connections_over_every_worker_for_three_minutes_gets_what_gcra_allows),
 		cmocka_unit_test(
 			who_waits_as_long_as_retry_after_says_is_never_refused_and_no_second_less_would_do),
+		cmocka_unit_test(a_burst_set_by_hand_below_what_a_request_costs_is_its_cost),
+		cmocka_unit_test(so_many_refusals_within_the_time_block_and_one_fewer_or_later_does_not),
+		cmocka_unit_test(a_request_that_all_of_the_most_limits_refuse_is_told_so_of_each),
 		cmocka_unit_test(new_keys_that_find_no_place_are_refused_where_the_limit_says_so_and_counted),
 		cmocka_unit_test(or_pass_where_it_says_that_and_those_with_a_place_are_refused_all_the_same),
 	};
