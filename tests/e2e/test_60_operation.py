@@ -185,6 +185,41 @@ def test_reload_changes_what_is_served(gw):
     assert ask(gw, "lab.test", "/hello").body == b"hello\n"
 
 
+def snapshots(gw):
+    """Of the data plane's: bytes mapped of snapshots that control has made, and large runs of anonymous memory that
+    cannot be written."""
+    files, copies = 0, []
+    with open(f"/proc/{gw.dataplane_pid()}/maps", encoding="ascii") as maps:
+        for line in maps:
+            span, rights, _, _, inode, *name = line.split()
+            begin, end = (int(x, 16) for x in span.split("-"))
+            if "churchgate-snapshot" in " ".join(name):
+                files += end - begin
+            elif rights == "r--p" and inode == "0" and end - begin >= 1 << 20:
+                copies.append(end - begin)
+    return files, copies
+
+
+def test_a_large_snapshot_is_served_from_large_pages_of_the_data_planes_own(gw):
+    many = "".join(f'  - {{name: many-{i}, match: {{host: many.test, path: /many/{i}}}, respond: {{body: "{i}"}}}}\n'
+                   for i in range(5000))
+    files, copies = snapshots(gw)
+    assert files and not copies, (files, copies)
+    gw.reload(gw.config.replace("\nroutes:\n", "\nroutes:\n" + many, 1))
+    try:
+        with Conn(gw.address) as conn:
+            for i in (0, 1, 2500, 4999):
+                assert conn.request("GET", f"/many/{i}", "many.test").body == str(i).encode()
+            assert conn.request("GET", "/hello", "lab.test").body == b"hello\n"
+        files, copies = snapshots(gw)
+        assert files < 1 << 20 and len(copies) == 1, (files, copies)
+    finally:
+        gw.reload(gw.config)
+    wait_for(lambda: not snapshots(gw)[1], 10, "the copy to be given back")
+    assert ask(gw, "many.test", "/many/1").status == 404
+    assert ask(gw, "lab.test", "/hello").body == b"hello\n"
+
+
 def test_reload_adds_and_removes_endpoints(gw):
     gw.reload(gw.config.replace('{name: a, port: lan, endpoints: ["198.19.0.11:8080"]}',
                                 '{name: a, port: lan, endpoints: ["198.19.0.12:8080"]}'))
