@@ -420,7 +420,8 @@ linux-goodput: $(LINUX_TESTS)
 BENCH ?= pgo
 bench:
 	@$(MAKE) --no-print-directory VARIANT=$(BENCH) bench-this
-bench-this: all $(B)/perf/loadgen/loadgen $(B)/perf/virtual/loadgen $(B)/perf/peers/paced
+bench-build: all $(B)/perf/loadgen/loadgen $(B)/perf/virtual/loadgen $(B)/perf/peers/paced
+bench-this: bench-build
 	@BENCH_BUILD=$(B) perf/run $(SCENARIO)
 
 # What single operations cost, in cycles of the time-stamp counter: a line for each case.
@@ -442,4 +443,4 @@ install: all
 	install $(addprefix $(B)/churchgate-,control dataplane exporter) $(DESTDIR)$(PREFIX)/sbin
 	install $(B)/cgctl $(DESTDIR)$(PREFIX)/bin
 	install -m 644 configs/*.yaml $(DESTDIR)/etc/churchgate
-.PHONY: bench bench-this micro instructions fmt-check layers sim sims sim-long sim-mutants sim-compiler sim-linked list-unit list-sim e2e e2e-large linux linux-quick linux-goodput coverage install
+.PHONY: bench bench-build bench-this micro instructions fmt-check layers sim sims sim-long sim-mutants sim-compiler sim-linked list-unit list-sim e2e e2e-large linux linux-quick linux-goodput coverage install

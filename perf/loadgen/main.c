@@ -26,7 +26,7 @@
 #define ROUNDS_MOST   4       // rounds played for each one that is asked for
 #define REST          0.002   // seconds between rounds
 #define REST_LONG     0.02    // behind a disturbed one, and until what was due meanwhile has been sent,
-#define REST_MOST     0.5     // but no longer than that
+#define REST_MOST     5.0     // for so long in a phase at most; the same before the first one
 #define BEHIND        0.001   // seconds
 #define FLOOD_MASK    0x7fffu // sources of the floods: 198.18.128.0/17, behind a router
 #define FLOOD_FROM    0xc6128000u
@@ -64,6 +64,7 @@ struct generator {
 		uint64_t begin, end;                   // ticks
 	} away_span[PHASE_RUNS_MAX * ROUNDS_MOST + 1]; // of rounds that do not count, and of what they held up
 	unsigned n_span;
+	uint64_t rested;       // ticks in which what others had held up was worked off
 	double away, away_sum; // of the rounds that count at most, of all together
 };
 
@@ -407,11 +408,13 @@ static uint64_t mark_clocks(struct generator *g, uint64_t now, struct watch_mark
 // What somebody else has held up is no part of the next round.
 static uint64_t rest(struct generator *g, uint64_t now, bool disturbed)
 {
-	uint64_t most = now + (uint64_t)(REST_MOST * g->hz);
+	uint64_t begin;
 
-	now = run_for(g, now, disturbed ? REST_LONG : REST);
-	while (disturbed && now < most && (double)client_behind(&g->client) > BEHIND * g->hz)
+	now = begin = run_for(g, now, disturbed ? REST_LONG : REST);
+	while (disturbed && (double)(g->rested + now - begin) < REST_MOST * g->hz &&
+	       (double)client_behind(&g->client) > BEHIND * g->hz)
 		now = turn(g, now);
+	g->rested += now - begin;
 	return now;
 }
 
@@ -443,19 +446,21 @@ static uint64_t rounds_play(struct generator *g, const struct phase *p, uint64_t
 
 	g->counted = g->played = 0;
 	g->away = g->away_sum = 0;
+	g->rested = 0;
 	memset(&g->latency, 0, sizeof(g->latency));
 	memset(&g->lag, 0, sizeof(g->lag));
 	now = mark_clocks(g, now, &begin);
 	// How it was before is not known: where a full ring loses frames, somebody else may be why.
 	g->away_span[0] = (struct span){0, g->wan.lossy ? now : 0};
 	g->n_span = 1;
-	for (bool counts = true; g->counted < p->runs && g->played < ROUNDS_MOST * p->runs; g->played++) {
+	for (bool counts = !g->watched; g->counted < p->runs && g->played < ROUNDS_MOST * p->runs;
+	     g->played++) {
 		struct run run;
 		double away = 0;
 
 		from = now;
 		now = rest(g, now, !counts);
-		if (!counts)
+		if (!counts && g->played)
 			g->away_span[g->n_span - 1].end = now;
 		now = round_play(g, p, now, &run);
 		now = mark_clocks(g, now, &end);

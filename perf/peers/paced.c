@@ -27,7 +27,7 @@
 #define ROUNDS_MOST 4   // played for each one asked for
 #define REST        2e6 // ns between rounds
 #define REST_LONG   2e7 // behind a disturbed one, and until what was due meanwhile has been sent,
-#define REST_MOST   5e8 // but no longer than that
+#define REST_MOST   5e8 // but no longer than that; the same before the first one
 #define BEHIND      1e6
 #define QUIET       0.004
 
@@ -241,7 +241,7 @@ int main(int argc, char **argv)
 		start(&g.conn[g.idle[--g.n_idle]], clock_ns());
 	run_for(5e8);
 	mark(&watch, &begin);
-	for (bool counts = true; counted < asked && played < ROUNDS_MOST * asked; played++) {
+	for (bool counts = false; counted < asked && played < ROUNDS_MOST * asked; played++) {
 		rest(!counts);
 		run = round_play(seconds);
 		mark(&watch, &end);

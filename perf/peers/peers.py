@@ -11,6 +11,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 NAMES = ("nginx", "haproxy")
 NEEDED = {"nginx": "nginx", "haproxy": "haproxy", "null": "dpdk-testpmd"}
+LINK_SECONDS = 1.5
 # On one machine: over loopback; where frames matter, over a veth whose frames are those of a wire.
 GATEWAY, CLIENT = "198.18.0.1", "198.18.0.2"
 
@@ -179,6 +180,18 @@ def latency(name, scenario, args, folder, paced):
         return {**play(round(most["rps"] / 2), 0.05, 20), "limit": most["rps"]}
 
 
+def pollers_first(generator, pmd):
+    """Both that poll come before others. Not before they have found each other, for which they have threads that share
+    their CPUs."""
+    time.sleep(LINK_SECONDS)
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(generator.pid, os.SCHED_FIFO, os.sched_param(1))
+        for tid in os.listdir(f"/proc/{pmd.pid}/task"):
+            with open(f"/proc/{pmd.pid}/task/{tid}/comm", encoding="ascii") as file:
+                if "worker" in file.read():
+                    os.sched_setscheduler(int(tid), os.SCHED_FIFO, os.sched_param(1))
+
+
 def null(size, args, folder, loadgen, huge):
     """Frames a second that testpmd sends back over memif, itself on the gateway's CPU; None: not installed."""
     if not program(NEEDED["null"]):
@@ -200,6 +213,8 @@ def null(size, args, folder, loadgen, huge):
                            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                            start_new_session=True)
     try:
+        if not args.no_realtime:
+            pollers_first(generator, pmd)
         out, err = generator.communicate(timeout=60)
     except subprocess.TimeoutExpired:
         generator.kill()
