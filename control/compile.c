@@ -638,6 +638,10 @@ static int job_routes(struct job *j)
 	}
 	for (uint32_t i = 0; i < l->n; i++)
 		out[i].host = host_index(j, &r[i].match.host);
+	if (!routetable_prompts(j->b, out, l->n, &j->head)) {
+		fail(j, "no memory left");
+		goto done;
+	}
 	blob_pad(j->b, CACHE_LINE_BYTES);
 	j->head.routes = blob_add(j->b, out, l->n, sizeof(*out));
 	j->head.regexes = expressions_add(j->b, j->expressions);

@@ -21,9 +21,13 @@ struct node {
 struct host {
 	char key[ROUTE_HOST_MAX];
 	uint32_t n;
-	uint32_t root;
-	uint32_t place; // in the snapshot
+	uint32_t root;        // node; NONE: it is `same`'s
+	uint32_t same;        // the first host whose routes ask for the same; itself
+	uint32_t place;       // in the snapshot
+	uint32_t first, last; // of its routes
+	uint32_t count;       // of them
 	uint64_t hash;
+	uint64_t asks; // hash of what its routes ask for
 };
 
 struct builder {
@@ -36,7 +40,10 @@ struct builder {
 	uint32_t n_hosts;
 	uint32_t *host_index;
 	uint32_t host_mask;
-	uint32_t *next; // of each route in its node's list
+	uint32_t *next;    // of each route in its node's list
+	uint32_t *of_host; // of each route: its host's next one
+	uint32_t *rank;    // of each route among its host's
+	uint32_t *same;    // hosts that are their own `same`, by what they ask for; 1 + index, 0 is empty
 };
 
 static uint32_t power_of_two_for(uint64_t entries)
@@ -157,7 +164,7 @@ static uint32_t node_new(struct builder *b, uint32_t parent, struct slice text, 
 	return b->n_nodes++;
 }
 
-static uint32_t host_root(struct builder *b, struct slice text)
+static struct host *host_take(struct builder *b, struct slice text)
 {
 	struct host *h = &b->hosts[b->n_hosts];
 	uint32_t slot;
@@ -168,10 +175,65 @@ static uint32_t host_root(struct builder *b, struct slice text)
 		struct host *o = &b->hosts[b->host_index[slot] - 1];
 
 		if (o->hash == h->hash && slice_eq(slice_of(o->key, o->n), slice_of(h->key, h->n)))
-			return o->root;
+			return o;
 	}
 	b->host_index[slot] = ++b->n_hosts;
-	return h->root = node_new(b, NONE, slice_of("", 0), h->hash);
+	h->root = h->first = h->last = NONE;
+	return h;
+}
+
+static uint64_t pattern_asks(const struct route_pattern *p)
+{
+	return hash_mix(hash64(p->path.p, p->path.n) ^ p->methods, (uint64_t)p->prefix << 1 | p->conditions);
+}
+
+// Each route to its host, in the order of the file.
+static void routes_spread(struct builder *b, const struct route_pattern *p, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		struct host *h = host_take(b, p[i].host);
+
+		if (h->first == NONE)
+			h->first = i;
+		else
+			b->of_host[h->last] = i;
+		h->last = i;
+		b->of_host[i] = NONE;
+		b->rank[i] = h->count++;
+		h->asks = hash_mix(h->asks + 1, pattern_asks(&p[i]));
+	}
+}
+
+static bool host_asks_same(const struct builder *b, const struct route_pattern *p, const struct host *x,
+			   const struct host *y)
+{
+	uint32_t i = x->first, k = y->first;
+
+	if (x->count != y->count)
+		return false;
+	for (; i != NONE; i = b->of_host[i], k = b->of_host[k])
+		if (p[i].prefix != p[k].prefix || p[i].conditions != p[k].conditions ||
+		    p[i].methods != p[k].methods || !slice_eq(p[i].path, p[k].path))
+			return false;
+	return true;
+}
+
+// Hosts whose routes ask for the same have one trie.
+static void hosts_pair(struct builder *b, const struct route_pattern *p)
+{
+	for (uint32_t i = 0; i < b->n_hosts; i++) {
+		struct host *h = &b->hosts[i];
+		uint32_t slot = (uint32_t)h->asks & b->host_mask;
+
+		while (b->same[slot] && !(b->hosts[b->same[slot] - 1].asks == h->asks &&
+					  host_asks_same(b, p, &b->hosts[b->same[slot] - 1], h)))
+			slot = (slot + 1) & b->host_mask;
+		if (!b->same[slot]) {
+			b->same[slot] = 1 + i;
+			h->root = node_new(b, NONE, slice_of("", 0), h->hash);
+		}
+		h->same = b->same[slot] - 1;
+	}
 }
 
 static uint32_t node_child(struct builder *b, uint32_t parent, struct slice text)
@@ -203,12 +265,12 @@ static uint32_t node_child(struct builder *b, uint32_t parent, struct slice text
 static void node_reach(struct builder *b, uint32_t node, uint32_t route)
 {
 	if (b->nodes[node].best == NONE)
-		b->nodes[node].best = route;
+		b->nodes[node].best = b->rank[route];
 }
 
-static void route_insert(struct builder *b, const struct route_pattern *p, uint32_t route)
+static void route_insert(struct builder *b, const struct route_pattern *p, uint32_t root, uint32_t route)
 {
-	uint32_t node = host_root(b, p->host), *first, *end;
+	uint32_t node = root, *first, *end;
 	struct slice left;
 	bool last = !path_segments(p, &left), rest = false;
 
@@ -234,13 +296,32 @@ static void route_insert(struct builder *b, const struct route_pattern *p, uint3
 	b->next[route] = NONE;
 }
 
-static bool hosts_write(struct blob *blob, struct builder *b, struct snapshot *header)
+// Where its routes stand, in `order` unless they do so in a row.
+static void host_order(const struct builder *b, const struct host *h, struct snap_host *out, uint32_t *order,
+		       uint32_t *n)
 {
-	uint32_t n = power_of_two_for(b->n_hosts);
-	struct snap_host *out = calloc(n, sizeof(*out));
+	out->count = h->count;
+	out->first = h->first;
+	out->used = HOST_IN_A_ROW;
+	if (h->last - h->first == h->count - 1)
+		return;
+	out->first = *n;
+	out->used = HOST_IN_ORDER;
+	for (uint32_t i = h->first; i != NONE; i = b->of_host[i])
+		order[(*n)++] = i;
+}
 
-	if (!out)
+static bool hosts_write(struct blob *blob, struct builder *b, uint32_t n_routes, struct snapshot *header)
+{
+	uint32_t n = power_of_two_for(b->n_hosts), n_order = 0;
+	struct snap_host *out = calloc(n, sizeof(*out));
+	uint32_t *order = calloc((size_t)n_routes + 1, sizeof(*order));
+
+	if (!out || !order) {
+		free(out);
+		free(order);
 		return false;
+	}
 	header->host_any = header->host_suffixes = 0;
 	for (uint32_t i = 0; i < b->n_hosts; i++) {
 		struct host *h = &b->hosts[i];
@@ -248,8 +329,10 @@ static bool hosts_write(struct blob *blob, struct builder *b, struct snapshot *h
 
 		while (out[slot].used)
 			slot = (slot + 1) & (n - 1);
-		out[slot] = (struct snap_host){.hash = h->hash, .root = slot, .used = 1, .n = h->n};
+		out[slot] = (struct snap_host){.hash = h->hash, .n = (uint16_t)h->n};
 		h->place = slot;
+		out[slot].root = b->hosts[h->same].place; // which comes before, or is this one
+		host_order(b, h, &out[slot], order, &n_order);
 		if (h->n > sizeof(out->text))
 			out[slot].off = blob_text(blob, h->key, h->n).off;
 		else
@@ -261,7 +344,10 @@ static bool hosts_write(struct blob *blob, struct builder *b, struct snapshot *h
 	}
 	blob_pad(blob, CACHE_LINE_BYTES);
 	header->hosts = blob_add(blob, out, n, sizeof(*out));
+	header->order = blob_add(blob, order, n_order, sizeof(*order));
+	header->touched += b->n_hosts * sizeof(*out) + n_order * sizeof(*order);
 	free(out);
+	free(order);
 	return true;
 }
 
@@ -272,8 +358,8 @@ static union snap_takes list_write(struct blob *blob, const struct builder *b, u
 	uint32_t n = 0;
 
 	for (uint32_t r = first; r != NONE; r = b->next[r])
-		scratch[n++] =
-			(struct snap_take){r, p[r].methods | (p[r].conditions ? SNAP_TAKE_CONDITIONS : 0)};
+		scratch[n++] = (struct snap_take){b->rank[r],
+						  p[r].methods | (p[r].conditions ? SNAP_TAKE_CONDITIONS : 0)};
 	if (n == 1) {
 		t.one = scratch[0];
 		t.one.methods |= SNAP_TAKE_ONE;
@@ -287,7 +373,8 @@ static union snap_takes list_write(struct blob *blob, const struct builder *b, u
 static void nodes_place(struct builder *b, uint32_t n_roots, uint32_t n_table, unsigned char *taken)
 {
 	for (uint32_t i = 0; i < b->n_hosts; i++)
-		b->nodes[b->hosts[i].root].place = b->hosts[i].place;
+		if (b->hosts[i].root != NONE)
+			b->nodes[b->hosts[i].root].place = b->hosts[i].place;
 	for (uint32_t i = 0; i < b->n_nodes; i++) {
 		uint32_t slot = (uint32_t)b->nodes[i].hash & (n_table - 1);
 
@@ -334,6 +421,7 @@ static bool nodes_write(struct blob *blob, struct builder *b, const struct route
 		nodes_place(b, n_roots, n_table, taken);
 		for (uint32_t i = 0; i < b->n_nodes; i++)
 			out[b->nodes[i].place] = node_out(blob, b, &b->nodes[i], p, scratch);
+		header->touched += b->n_nodes * sizeof(*out);
 		blob_pad(blob, CACHE_LINE_BYTES);
 		header->nodes = blob_add(blob, out, n_roots + n_table, sizeof(*out));
 		header->edges =
@@ -366,17 +454,80 @@ bool routetable_build(struct blob *blob, const struct route_pattern *p, uint32_t
 	b.hosts = calloc((size_t)n + 1, sizeof(*b.hosts));
 	b.host_mask = power_of_two_for((uint64_t)n + 1) - 1;
 	b.host_index = calloc((size_t)b.host_mask + 1, sizeof(*b.host_index));
+	b.same = calloc((size_t)b.host_mask + 1, sizeof(*b.same));
 	b.next = calloc((size_t)n + 1, sizeof(*b.next));
-	if (!b.nodes || !b.edge_index || !b.hosts || !b.host_index || !b.next)
+	b.of_host = calloc((size_t)n + 1, sizeof(*b.of_host));
+	b.rank = calloc((size_t)n + 1, sizeof(*b.rank));
+	if (!b.nodes || !b.edge_index || !b.hosts || !b.host_index || !b.same || !b.next || !b.of_host ||
+	    !b.rank)
 		goto out;
-	for (uint32_t i = 0; i < n; i++)
-		route_insert(&b, &p[i], i);
-	ok = hosts_write(blob, &b, header) && nodes_write(blob, &b, p, n, header) && !blob->failed;
+	routes_spread(&b, p, n);
+	hosts_pair(&b, p);
+	for (uint32_t i = 0; i < b.n_hosts; i++)
+		for (uint32_t k = b.hosts[i].first; b.hosts[i].root != NONE && k != NONE; k = b.of_host[k])
+			route_insert(&b, &p[k], b.hosts[i].root, k);
+	header->touched = 0;
+	ok = hosts_write(blob, &b, n, header) && nodes_write(blob, &b, p, n, header) && !blob->failed;
 out:
 	free(b.nodes);
 	free(b.edge_index);
 	free(b.hosts);
 	free(b.host_index);
+	free(b.same);
 	free(b.next);
+	free(b.of_host);
+	free(b.rank);
 	return ok;
+}
+
+static bool answer_eq(const struct snap_answer *a, const struct snap_answer *b)
+{
+	return a->text.off == b->text.off && a->text.n == b->text.n && a->head == b->head &&
+	       a->date == b->date && a->id == b->id && a->status == b->status;
+}
+
+// Whether the route has an answer that nothing can stand before.
+static bool answers_at_once(const struct snap_route *r)
+{
+	return r->action == ACTION_RESPOND && r->answer.n && !r->stages && !r->path.slashes &&
+	       !r->path.dot_segments && !(r->credits & SNAP_LIMITED);
+}
+
+bool routetable_prompts(struct blob *blob, const struct snap_route *r, uint32_t n, struct snapshot *header)
+{
+	const uint32_t slots = power_of_two_for((uint64_t)n + 1);
+	struct snap_prompt *out = calloc((size_t)n + 1, sizeof(*out));
+	struct snap_answer *answer = calloc((size_t)n + 1, sizeof(*answer));
+	uint16_t *index = calloc(slots, sizeof(*index));
+	uint32_t n_answers = 0;
+	bool ok = out && answer && index;
+
+	for (uint32_t i = 0; ok && i < n; i++) {
+		struct snap_answer a = {r[i].answer, r[i].answer_head, r[i].answer_date, r[i].answer_id,
+					r[i].status};
+		uint32_t slot = (uint32_t)hash_mix(a.text.off, a.text.n) & (slots - 1);
+
+		out[i].stat_slot = (uint16_t)r[i].stat_slot;
+		header->touched += sizeof(*out);
+		if (!answers_at_once(&r[i])) {
+			header->touched += sizeof(*r);
+			continue;
+		}
+		while (index[slot] && !answer_eq(&answer[index[slot] - 1], &a))
+			slot = (slot + 1) & (slots - 1);
+		if (!index[slot] && n_answers < UINT16_MAX) {
+			answer[n_answers] = a;
+			index[slot] = (uint16_t)++n_answers;
+			header->touched += sizeof(a) + a.text.n;
+		}
+		out[i].answer = index[slot];
+	}
+	if (ok) {
+		header->prompts = blob_add(blob, out, n, sizeof(*out));
+		header->answers = blob_add(blob, answer, n_answers, sizeof(*answer));
+	}
+	free(out);
+	free(answer);
+	free(index);
+	return ok && !blob->failed;
 }

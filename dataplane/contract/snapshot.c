@@ -737,5 +737,5 @@ bool snapshot_verify(const void *s, size_t size, char *why, size_t why_size)
 	return header(&c) && system_part(&c) && check_text(&c, c.s->source, 0, SNAP_TEXT_MAX, "source") &&
 	       check_bytes(&c, c.s->text, UINT32_MAX, "configuration text") && ports(&c) && limits(&c) &&
 	       listeners(&c) && upstreams(&c) && apis(&c) && regexes(&c) && routes(&c) && check_nodes(&c) &&
-	       check_hosts(&c) && check_tries(&c);
+	       check_hosts(&c) && check_tries(&c) && check_prompts(&c);
 }

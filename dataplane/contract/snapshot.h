@@ -329,6 +329,19 @@ struct snap_route {
 	struct snap_ref name;
 	struct snap_ref path_text, host_text; // as written, for listings and route test
 };
+// What a request needs to know of its route where an answer is prepared and nothing can stand in its way but a
+// limit on requests in flight that was set by hand: a few bytes in the place of the route's record.
+struct snap_prompt {
+	uint16_t stat_slot; // as the route's
+	uint16_t answer;    // its place in answers, from 1; 0: the record says what becomes of it
+};
+
+// A prepared answer, as snap_route has it. Routes with the same one share it.
+struct snap_answer {
+	struct snap_ref text;
+	uint16_t head, date, id, status;
+};
+
 #define SNAP_LIMITED    0x8000u // beside a slot of credits
 #define SNAP_BODY_MAX   65536
 #define SNAP_ANSWER_MAX 1536 // bytes of a prebuilt answer: it fits a packet buffer
@@ -368,21 +381,30 @@ struct snap_upstream {
 
 // Route tables. Hosts are found by hash; for each host (and each suffix and "any") there is a trie of path
 // segments. The nodes of all tries but the roots stand in one hash table, at what routekey_edge() says of their
-// way from the host on. Texts of usual length and single routes stand in the nodes themselves: a step of the
+// way from the root on. Texts of usual length and single routes stand in the nodes themselves: a step of the
 // walk touches one cache line, and where it is follows from the request alone.
+//
+// Tries speak of routes by their rank among those of a host, in the order of the file. So hosts whose routes
+// ask for the same paths and methods share a trie: a thousand such hosts are as few lines to a cache as one.
 //
 // host kinds: exact "api.example.com"; suffix "*.example.com" is keyed by ".example.com"; any is keyed by "".
 struct snap_host {
-	uint64_t hash; // routekey_host(): home slot is (hash & (hosts.n - 1))
-	uint32_t root; // node
-	uint32_t used; // 0: empty slot of the table
-	uint32_t n;    // bytes of the key; 0 is "any"
-	uint32_t off;  // of the key, where it is longer than text
-	char text[40]; // the key in lower case
+	uint64_t hash;  // routekey_host(): home slot is (hash & (hosts.n - 1))
+	uint32_t root;  // node; its hash is this host's, or that of another whose trie it is
+	uint32_t first; // of its routes: see used
+	uint32_t count; // of its routes
+	uint16_t n;     // bytes of the key; 0 is "any"
+	uint16_t used;  // enum snap_host_used
+	union {
+		char text[40]; // the key in lower case
+		uint32_t off;  // of the key, where it is longer than text
+	};
 };
+// An empty slot of the table; its routes stand in a row, from `first` on; in snapshot.order they do.
+enum snap_host_used { HOST_EMPTY, HOST_IN_A_ROW, HOST_IN_ORDER };
 
 struct snap_take {
-	uint32_t route;   // index
+	uint32_t rank;    // of the route, see above
 	uint32_t methods; // the route's, and SNAP_TAKE_CONDITIONS where it has conditions
 };
 #define SNAP_TAKE_CONDITIONS 0x80000000u
@@ -390,7 +412,7 @@ struct snap_take {
 #define SNAP_TAKE_FLAGS      (SNAP_TAKE_CONDITIONS | SNAP_TAKE_ONE)
 
 union snap_takes {
-	struct snap_ref list; // snap_take, routes rising
+	struct snap_ref list; // snap_take, ranks rising
 	struct snap_take one; // where SNAP_TAKE_ONE is set
 };
 
@@ -403,12 +425,13 @@ struct snap_node {
 		uint32_t off;  // of the segment, where it is longer than ROUTEKEY_INLINE
 	};
 	uint32_t param;          // child for "{name}", 0: none (0 is never a child: it is a root)
-	uint32_t best;           // lowest route index in this subtree, UINT32_MAX: none
+	uint32_t best;           // lowest rank in this subtree, UINT32_MAX: none
 	union snap_takes exact;  // routes whose path ends here
 	union snap_takes prefix; // the same, whose path is a prefix that ends here
 	union snap_takes rest;   // the same, whose path goes on with "{name...}"
 };
-#define SNAP_PARAM UINT32_MAX
+#define SNAP_PARAM        UINT32_MAX
+#define SNAP_SEGMENTS_MAX 64 // of a path: the depth of a trie
 
 // What a route asks of a request beside host, path and method. All of a route's must hold. Those from
 // CONDITION_VERSION on are negotiated: see route/negotiate.h.
@@ -469,6 +492,11 @@ struct snapshot {
 	struct snap_ref limits;  // snap_limit
 	struct snap_ref apis;    // snap_api
 	struct snap_ref regexes; // snap_ref of text: regular expressions, none twice (route/regex.h)
+	struct snap_ref order;   // uint32_t: routes of hosts that are HOST_IN_ORDER
+	struct snap_ref prompts; // snap_prompt, for each route; or none at all
+	struct snap_ref answers; // snap_answer
+	uint64_t touched; // bytes of tables, records and answers that requests may touch; nothing but time
+			  // depends on it
 };
 
 static inline const void *snap_at(const struct snapshot *s, struct snap_ref r)
@@ -482,6 +510,25 @@ static inline struct slice snap_text(const struct snapshot *s, struct snap_ref r
 static inline struct slice snap_host_text(const struct snapshot *s, const struct snap_host *h)
 {
 	return (struct slice){h->n > sizeof(h->text) ? (const char *)s + h->off : h->text, h->n};
+}
+// The route that has a rank among those of a host.
+static inline uint32_t snap_host_route(const struct snapshot *s, const struct snap_host *h, uint32_t rank)
+{
+	const uint32_t *order = (const uint32_t *)snap_at(s, s->order);
+
+	return h->used == HOST_IN_A_ROW ? h->first + rank : order[h->first + rank];
+}
+// Of a route; without an answer where there are none at all.
+static inline struct snap_prompt snap_prompt(const struct snapshot *s, uint32_t route)
+{
+	const struct snap_prompt *p = (const struct snap_prompt *)snap_at(s, s->prompts);
+
+	return s->prompts.n ? p[route] : (struct snap_prompt){0, 0};
+}
+// Asks for those of a host's first routes: they come while its trie is walked.
+static inline void snap_prompt_ask(const struct snapshot *s, const struct snap_host *h)
+{
+	__builtin_prefetch((const struct snap_prompt *)snap_at(s, s->prompts) + h->first);
 }
 static inline struct slice snap_node_text(const struct snapshot *s, const struct snap_node *v)
 {

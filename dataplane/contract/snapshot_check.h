@@ -24,3 +24,4 @@ bool check_name(struct check *c, struct snap_ref r, const char *what);
 bool check_nodes(struct check *c); // where they are; the next two rely on it
 bool check_hosts(struct check *c);
 bool check_tries(struct check *c);
+bool check_prompts(struct check *c); // of routes that are checked

@@ -52,6 +52,7 @@ static bool key_text(struct check *c, uint32_t off, uint32_t n, const char *own,
 bool check_hosts(struct check *c)
 {
 	const struct snap_node *nodes = snap_at(c->s, c->s->nodes);
+	const uint32_t roots = c->s->nodes.n - c->s->edges.n;
 	const struct snap_host *h;
 	uint32_t any = 0, suffixes = 0;
 	struct probing p = {.n = c->s->hosts.n};
@@ -70,9 +71,8 @@ bool check_hosts(struct check *c)
 			p.since = 0;
 			continue;
 		}
-		if (h[at].used != 1 || h[at].root >= c->s->nodes.n - c->s->edges.n ||
-		    nodes[h[at].root].hash != h[at].hash)
-			return check_fail(c, "host %u: root %u is none, or another's", at, h[at].root);
+		if (h[at].used > HOST_IN_ORDER || h[at].root >= roots || nodes[h[at].root].hash == 0)
+			return check_fail(c, "host %u: root %u is none", at, h[at].root);
 		if (!key_text(c, h[at].off, h[at].n, h[at].text, sizeof(h[at].text), "host") ||
 		    !host_key(c, &h[at], at))
 			return false;
@@ -87,28 +87,52 @@ bool check_hosts(struct check *c)
 	return true;
 }
 
-static bool node_takes(struct check *c, const union snap_takes *t, uint32_t at, uint32_t *best)
+// What tries say of routes by their rank, in the place of each route that they are for.
+struct trie {
+	uint32_t begin; // of its ranks in `methods`
+	uint32_t count; // of them
+};
+
+struct tries {
+	uint32_t *best;      // lowest rank of each node and its children
+	uint32_t *root;      // of each node
+	struct trie *trie;   // of each root
+	uint32_t *methods;   // of each rank; UINT32_MAX: not met
+	unsigned char *host; // of each route: whether one has it
+};
+
+// Ranks of a list, and to begin with just how many there are.
+static bool node_takes(struct check *c, const union snap_takes *t, uint32_t at, struct trie *trie,
+		       uint32_t *best)
 {
-	const struct snap_route *routes = snap_at(c->s, c->s->routes);
 	const struct snap_take *v;
 	uint32_t n;
 
 	if (!(t->one.methods & SNAP_TAKE_ONE) && !check_records(c, t->list, sizeof *v, "node routes"))
 		return false;
 	v = snap_takes(c->s, t, &n);
-	for (uint32_t k = 0; k < n; k++) {
-		const struct snap_route *route = &routes[v[k].route];
-		uint32_t one = t->one.methods & SNAP_TAKE_ONE;
+	for (uint32_t k = 0; k < n; k++)
+		if ((k && v[k].rank <= v[k - 1].rank) || (v != &t->one && v[k].methods & SNAP_TAKE_ONE))
+			return check_fail(c, "node %u: route %u of its host is out of order", at, v[k].rank);
+	if (n && v[0].rank < *best)
+		*best = v[0].rank;
+	trie->count += n;
+	return true;
+}
 
-		if (v[k].route >= c->s->routes.n || (k && v[k].route <= v[k - 1].route))
-			return check_fail(c, "node %u: route %u is out of range or out of order", at,
-					  v[k].route);
-		if (v[k].methods != (route->methods | (route->conditions.n ? SNAP_TAKE_CONDITIONS : 0) | one))
-			return check_fail(c, "node %u: route %u has other methods or conditions", at,
-					  v[k].route);
+static bool node_methods(struct check *c, const union snap_takes *t, uint32_t at, struct trie *trie,
+			 uint32_t *methods)
+{
+	const struct snap_take *v;
+	uint32_t n;
+
+	v = snap_takes(c->s, t, &n);
+	for (uint32_t k = 0; k < n; k++) {
+		if (v[k].rank >= trie->count || methods[trie->begin + v[k].rank] != UINT32_MAX)
+			return check_fail(c, "node %u: route %u of its host stands there twice, or is none", at,
+					  v[k].rank);
+		methods[trie->begin + v[k].rank] = v[k].methods & ~SNAP_TAKE_ONE;
 	}
-	if (n && v[0].route < *best)
-		*best = v[0].route;
 	return true;
 }
 
@@ -158,15 +182,99 @@ static bool table(struct check *c, const struct snap_node *nodes)
 	return true;
 }
 
-// best: room for the lowest route of each node and its children.
-static bool tries(struct check *c, uint32_t *best)
+// Each node's root: none is deeper than a path may be.
+static bool roots(struct check *c, uint32_t *root)
+{
+	const struct snap_node *n = snap_at(c->s, c->s->nodes);
+	const uint32_t first = c->s->nodes.n - c->s->edges.n;
+
+	for (uint32_t i = 0; i < c->s->nodes.n; i++) {
+		uint32_t at = i, depth = 0;
+
+		if (n[i].hash == 0)
+			continue;
+		while (at >= first && depth++ <= SNAP_SEGMENTS_MAX)
+			at = n[at].parent;
+		if (at >= first)
+			return check_fail(c, "node %u: deeper than a path may be", i);
+		root[i] = at;
+	}
+	return true;
+}
+
+static bool trie_methods(struct check *c, struct tries *t)
+{
+	const struct snap_node *n = snap_at(c->s, c->s->nodes);
+	uint32_t begin = 0;
+
+	for (uint32_t i = 0; i < c->s->nodes.n - c->s->edges.n; i++) {
+		t->trie[i].begin = begin;
+		begin += t->trie[i].count;
+	}
+	// So many records were counted as such that they fit into the snapshot, but for those in nodes.
+	t->methods = malloc(((size_t)begin + 1) * sizeof(*t->methods));
+	if (!t->methods)
+		return check_fail(c, "snapshot: no memory to check it");
+	memset(t->methods, 0xff, begin * sizeof(*t->methods));
+	for (uint32_t i = 0; i < c->s->nodes.n; i++) {
+		struct trie *trie = &t->trie[t->root[i]];
+
+		if (n[i].hash && (!node_methods(c, &n[i].exact, i, trie, t->methods) ||
+				  !node_methods(c, &n[i].prefix, i, trie, t->methods) ||
+				  !node_methods(c, &n[i].rest, i, trie, t->methods)))
+			return false;
+	}
+	return true;
+}
+
+// A host's routes are what its trie says of them, and no other's. As each route is one host's, this is linear.
+static bool host_routes(struct check *c, struct tries *t, const struct snap_host *h, uint32_t at)
+{
+	const struct snap_route *routes = snap_at(c->s, c->s->routes);
+	const uint32_t all = h->used == HOST_IN_A_ROW ? c->s->routes.n : c->s->order.n;
+	const struct trie *trie = &t->trie[h->root];
+	uint32_t before = 0;
+
+	if (h->count != trie->count || h->count > all || h->first > all - h->count)
+		return check_fail(c, "host %u: %u routes from %u on, but its trie is of %u", at, h->count,
+				  h->first, trie->count);
+	for (uint32_t k = 0; k < h->count; k++) {
+		uint32_t route = snap_host_route(c->s, h, k);
+
+		if (route >= c->s->routes.n || (k && route <= before) || t->host[route]++)
+			return check_fail(c, "host %u: route %u is out of range, out of order, or another's",
+					  at, route);
+		if (t->methods[trie->begin + k] !=
+		    (routes[route].methods | (routes[route].conditions.n ? SNAP_TAKE_CONDITIONS : 0)))
+			return check_fail(c, "host %u: route %u has other methods or conditions", at, route);
+		before = route;
+	}
+	return true;
+}
+
+static bool hosts_routes(struct check *c, struct tries *t)
+{
+	const struct snap_host *h = snap_at(c->s, c->s->hosts);
+
+	if (!check_records(c, c->s->order, sizeof(uint32_t), "order of routes"))
+		return false;
+	for (uint32_t i = 0; i < c->s->hosts.n; i++)
+		if (h[i].used && !host_routes(c, t, &h[i], i))
+			return false;
+	return true;
+}
+
+static bool tries(struct check *c, struct tries *t)
 {
 	const struct snap_node *n = snap_at(c->s, c->s->nodes);
 	const uint32_t count = c->s->nodes.n, first = count - c->s->edges.n;
+	uint32_t *best = t->best;
 
-	if (!table(c, n))
+	if (!table(c, n) || !roots(c, t->root))
 		return false;
 	for (uint32_t i = 0; i < count; i++) {
+		struct trie *trie = &t->trie[t->root[i]];
+
 		best[i] = UINT32_MAX;
 		if (n[i].hash == 0)
 			continue;
@@ -175,8 +283,9 @@ static bool tries(struct check *c, uint32_t *best)
 		if (n[i].param && (n[i].param < first || n[i].param >= count || n[n[i].param].n != SNAP_PARAM ||
 				   n[n[i].param].parent != i || n[n[i].param].hash == 0))
 			return check_fail(c, "node %u: child %u is none of its", i, n[i].param);
-		if (!node_takes(c, &n[i].exact, i, &best[i]) || !node_takes(c, &n[i].prefix, i, &best[i]) ||
-		    !node_takes(c, &n[i].rest, i, &best[i]))
+		if (!node_takes(c, &n[i].exact, i, trie, &best[i]) ||
+		    !node_takes(c, &n[i].prefix, i, trie, &best[i]) ||
+		    !node_takes(c, &n[i].rest, i, trie, &best[i]))
 			return false;
 	}
 	for (uint32_t i = first; i < count; i++)
@@ -186,7 +295,7 @@ static bool tries(struct check *c, uint32_t *best)
 		if (n[i].hash && n[i].best != best[i])
 			return check_fail(c, "node %u: its lowest route is said to be %u, but is %u", i,
 					  n[i].best, best[i]);
-	return true;
+	return trie_methods(c, t) && hosts_routes(c, t);
 }
 
 bool check_nodes(struct check *c)
@@ -204,9 +313,63 @@ bool check_nodes(struct check *c)
 
 bool check_tries(struct check *c)
 {
-	uint32_t *best = calloc((size_t)c->s->nodes.n + 1, sizeof(*best));
-	bool ok = best ? tries(c, best) : check_fail(c, "snapshot: no memory to check it");
+	const size_t n = (size_t)c->s->nodes.n + 1;
+	struct tries t = {.best = calloc(n, sizeof(*t.best)),
+			  .root = calloc(n, sizeof(*t.root)),
+			  .trie = calloc(n, sizeof(*t.trie)),
+			  .host = calloc((size_t)c->s->routes.n + 1, 1)};
+	bool ok = t.best && t.root && t.trie && t.host ? tries(c, &t)
+						       : check_fail(c, "snapshot: no memory to check it");
 
-	free(best);
+	free(t.best);
+	free(t.root);
+	free(t.trie);
+	free(t.methods);
+	free(t.host);
 	return ok;
+}
+
+static bool answers(struct check *c)
+{
+	const struct snap_answer *a = snap_at(c->s, c->s->answers);
+
+	if (c->s->answers.n > UINT16_MAX)
+		return check_fail(c, "%u answers", c->s->answers.n);
+	if (!check_records(c, c->s->answers, sizeof(*a), "answers"))
+		return false;
+	for (uint32_t i = 0; i < c->s->answers.n; i++) {
+		if (a[i].status < 200 || a[i].status > 599 || a[i].head > a[i].text.n || a[i].head < 2 ||
+		    a[i].date + SNAP_DATE > a[i].head || a[i].id + SNAP_ID > a[i].head)
+			return check_fail(c, "answer %u: status %u, or its date or id lies outside of the head",
+					  i, a[i].status);
+		if (!check_bytes(c, a[i].text, SNAP_ANSWER_MAX, "answer"))
+			return false;
+	}
+	return true;
+}
+
+// Nothing stands between such a route and its answer, which is the one that its record has.
+static bool prompt_fits(const struct snap_route *r, const struct snap_answer *a)
+{
+	return r->action == ACTION_RESPOND && !r->stages && !r->path.slashes && !r->path.dot_segments &&
+	       !(r->credits & SNAP_LIMITED) && r->answer.off == a->text.off && r->answer.n == a->text.n &&
+	       r->answer_head == a->head && r->answer_date == a->date && r->answer_id == a->id &&
+	       r->status == a->status;
+}
+
+bool check_prompts(struct check *c)
+{
+	const struct snap_prompt *p = snap_at(c->s, c->s->prompts);
+	const struct snap_answer *a = snap_at(c->s, c->s->answers);
+	const struct snap_route *r = snap_at(c->s, c->s->routes);
+
+	if (!answers(c) || !check_records(c, c->s->prompts, sizeof(*p), "prompts"))
+		return false;
+	if (c->s->prompts.n && c->s->prompts.n != c->s->routes.n)
+		return check_fail(c, "%u prompts of %u routes", c->s->prompts.n, c->s->routes.n);
+	for (uint32_t i = 0; i < c->s->prompts.n; i++)
+		if (p[i].stat_slot != r[i].stat_slot || p[i].answer > c->s->answers.n ||
+		    (p[i].answer && !prompt_fits(&r[i], &a[p[i].answer - 1])))
+			return check_fail(c, "route %u: its prompt is not what its record says", i);
+	return true;
 }

@@ -9,15 +9,11 @@
 // burst, each goes its way as soon as it is parsed. Nothing but time depends on it.
 #include "gateway/exchange.h"
 
-#define CACHED (256u << 10) // bytes of tables and records that are taken to stay in the cache
+#define CACHED (512u << 10) // bytes of tables and records that are taken to stay in the cache
 
 void burst_configure(struct gateway *g, const struct snapshot *s)
 {
-	uint64_t tables = (uint64_t)s->hosts.n * sizeof(struct snap_host) +
-			  (uint64_t)s->nodes.n * sizeof(struct snap_node) +
-			  (uint64_t)s->routes.n * (sizeof(struct snap_route) + sizeof(struct route_stats));
-
-	g->bursts = g->conf.bursts || tables > CACHED ||
+	g->bursts = g->conf.bursts || s->touched > CACHED ||
 		    (s->limits.n && g->conf.limits && g->conf.limits->head->size > CACHED);
 }
 
@@ -141,22 +137,27 @@ static void route_ask(const struct snap_route *r)
 
 static void records_ask(struct gateway *g)
 {
-	for (unsigned i = 0; i < g->n_noted; i++)
-		if (g->noted[i].c && g->noted[i].found == ROUTE_FOUND)
-			route_ask(g->noted[i].match.route);
+	const struct snapshot *s = gateway_snapshot(g);
+	const struct snap_answer *answers = snap_at(s, s->answers);
+
 	for (unsigned i = 0; i < g->n_noted; i++) {
 		const struct noted *d = &g->noted[i];
-		const struct snap_route *r = d->match.route;
-		const char *stats, *answer;
+		struct snap_prompt prompt;
+		const char *stats, *text;
 
 		if (!d->c || d->found != ROUTE_FOUND)
 			continue;
-		stats = (const char *)&g->conf.route_stats[r->stat_slot];
+		prompt = snap_prompt(s, d->match.index);
+		stats = (const char *)&g->conf.route_stats[prompt.stat_slot];
 		__builtin_prefetch(stats, 1);
 		__builtin_prefetch(stats + 64, 1);
-		answer = snap_at(gateway_snapshot(g), r->answer);
-		for (unsigned k = 0; k < r->answer.n && k < 256; k += 64)
-			__builtin_prefetch(answer + k);
+		if (!prompt.answer) {
+			route_ask(d->match.route);
+			continue;
+		}
+		text = snap_at(s, answers[prompt.answer - 1].text);
+		for (unsigned k = 0; k < 256; k += 64)
+			__builtin_prefetch(text + k);
 	}
 }
 

@@ -419,15 +419,16 @@ enum hops hops_count(struct exchange *x);
 bool in_flight_through(struct exchange *x, uint32_t head_length);
 bool in_flight_on(struct exchange *x, uint32_t head_length);
 void in_flight_end(struct exchange *x);
+// Are there limits that were set by hand?
+static inline uint32_t in_flight_by_hand(const struct gateway *g)
+{
+	return atomic_load_explicit(&g->conf.region->n_credits_by_hand, memory_order_acquire);
+}
 // Is there a limit that was configured, or may there be one that was set by hand? credits: as a listener or a
 // route has it.
 static inline bool in_flight_maybe(const struct gateway *g, uint16_t credits)
 {
-	return __builtin_expect(
-		       (credits & SNAP_LIMITED) |
-			       atomic_load_explicit(&g->conf.region->n_credits_by_hand, memory_order_acquire),
-		       0) &&
-	       credits;
+	return __builtin_expect((credits & SNAP_LIMITED) | in_flight_by_hand(g), 0) && credits;
 }
 static inline bool in_flight_limited(const struct exchange *x, uint16_t credits)
 {
@@ -540,7 +541,7 @@ void reply_error(struct exchange *x, uint16_t status, const char *message, uint3
 // to: where a redirect leads.
 void reply_route(struct exchange *x, struct pkt *spare, struct slice to);
 // Puts the prepared answer of a route together in p, as head_take() or pkt_alloc() gives it: there is room.
-void prepared_put(struct gateway *g, const struct snapshot *s, const struct snap_route *route,
+void prepared_put(struct gateway *g, const struct snapshot *s, const struct snap_answer *a,
 		  const char id[static SNAP_ID], bool head_only, bool keep_alive, struct pkt *p);
 // OPTIONS or TRACE that may go no further.
 void reply_last_hop(struct exchange *x);

@@ -13,16 +13,17 @@ static inline bool plain(const struct gateway *g, const struct listener_rules *r
 	       !in_flight_maybe(g, rules->listener->credits);
 }
 
-static inline bool route_plain(const struct gateway *g, const struct snap_route *r)
+static inline bool passes(const struct gateway *g, const struct snap_route *r)
 {
-	return !r->stages && !r->path.slashes && !r->path.dot_segments && !in_flight_maybe(g, r->credits);
+	return r->action == ACTION_TO && !r->stages && !r->path.slashes && !r->path.dot_segments &&
+	       !in_flight_maybe(g, r->credits);
 }
 
-static inline bool answers_at_once(const struct gateway *g, const struct snap_route *r,
-				   const struct http_head *h)
+// Whether this request of a route that has an answer gets it at once.
+static inline bool answers_at_once(const struct gateway *g, const struct http_head *h)
 {
-	return r->action == ACTION_RESPOND && r->answer.n && h->framing == FRAMING_NONE &&
-	       (h->method == METHOD_GET || h->method == METHOD_HEAD) && !logs_requests(g);
+	return h->framing == FRAMING_NONE && (h->method == METHOD_GET || h->method == METHOD_HEAD) &&
+	       !logs_requests(g) && !in_flight_by_hand(g);
 }
 
 // The head's buffer to write to, or a fresh one where that holds more or is somebody else's. The head is
@@ -44,7 +45,9 @@ enum prompt prompt_reply(struct gateway *g, struct tcp_conn *c, const struct lis
 {
 	const struct snap_listener *l = rules->listener;
 	struct http_head *h = &g->head;
-	const struct snap_route *r;
+	const struct snapshot *s = gateway_snapshot(g);
+	const struct snap_answer *answer;
+	struct snap_prompt prompt;
 	struct route_stats *stats;
 	struct pkt *p;
 	char id[32];
@@ -55,13 +58,16 @@ enum prompt prompt_reply(struct gateway *g, struct tcp_conn *c, const struct lis
 	if (g->found == ROUTE_UNKNOWN) {
 		struct route_query query = client_asks(g, g->current, l, tcp_remote(c), h);
 
-		g->found = route_find(gateway_snapshot(g), &query, &g->match);
+		g->found = route_find(s, &query, &g->match);
 	}
-	r = g->match.route;
-	if (g->found != ROUTE_FOUND || !route_plain(g, r))
+	if (g->found != ROUTE_FOUND)
 		return PROMPT_NOT;
-	if (!answers_at_once(g, r, h))
-		return r->action == ACTION_TO ? PROMPT_PASS : PROMPT_NOT;
+	prompt = snap_prompt(s, g->match.index);
+	if (!prompt.answer)
+		return passes(g, g->match.route) ? PROMPT_PASS : PROMPT_NOT;
+	if (!answers_at_once(g, h))
+		return PROMPT_NOT;
+	answer = (const struct snap_answer *)snap_at(s, s->answers) + (prompt.answer - 1);
 	p = buffer_take(g, c, head_length);
 	if (!p)
 		return PROMPT_NOT;
@@ -69,11 +75,11 @@ enum prompt prompt_reply(struct gateway *g, struct tcp_conn *c, const struct lis
 	g->prepared = NULL;
 	keep_alive = h->keep_alive && !g->draining && (l->max_requests == 0 || served + 1 < l->max_requests);
 	request_id_make(g, id);
-	prepared_put(g, gateway_snapshot(g), r, id, h->method == METHOD_HEAD, keep_alive, p);
+	prepared_put(g, s, answer, id, h->method == METHOD_HEAD, keep_alive, p);
 	tcp_send(c, p);
 	count(g, CTR_http_requests);
-	stats = &g->conf.route_stats[r->stat_slot];
-	stat_add(&stats->requests[r->status / 100], 1);
+	stats = &g->conf.route_stats[prompt.stat_slot];
+	stat_add(&stats->requests[answer->status / 100], 1);
 	stat_add(&stats->started, 1);
 	stat_add(&stats->finished, 1);
 	stat_add(&stats->duration[0], 1); // it began in this turn

@@ -359,13 +359,13 @@ void reply_refusal(struct exchange *x, uint16_t status, const char *message, str
 	reply_exchange(x, &r);
 }
 
-void prepared_put(struct gateway *g, const struct snapshot *s, const struct snap_route *route,
+void prepared_put(struct gateway *g, const struct snapshot *s, const struct snap_answer *a,
 		  const char id[static SNAP_ID], bool head_only, bool keep_alive, struct pkt *p)
 {
 	static const char close[] = "Connection: close\r\n";
-	struct slice answer = snap_text(s, route->answer);
-	uint32_t part = route->answer_head - 2u; // but for the empty line
-	uint32_t all = head_only ? route->answer_head : (uint32_t)answer.n;
+	struct slice answer = snap_text(s, a->text);
+	uint32_t part = a->head - 2u; // but for the empty line
+	uint32_t all = head_only ? a->head : (uint32_t)answer.n;
 	uint32_t n = all + (keep_alive ? 0 : (uint32_t)sizeof(close) - 1);
 	char *at;
 
@@ -378,14 +378,16 @@ void prepared_put(struct gateway *g, const struct snapshot *s, const struct snap
 		memcpy(at + part, close, sizeof(close) - 1);
 		memcpy(at + part + sizeof(close) - 1, answer.p + part, all - part);
 	}
-	memcpy(at + route->answer_date, gateway_date(g).p, SNAP_DATE);
-	memcpy(at + route->answer_id, id, SNAP_ID);
+	memcpy(at + a->date, gateway_date(g).p, SNAP_DATE);
+	memcpy(at + a->id, id, SNAP_ID);
 }
 
 // The answer that control has prepared: false where this request needs another one, or there is no buffer.
 static bool reply_prepared(struct exchange *x, struct pkt *spare)
 {
 	const struct snap_route *route = x->route;
+	const struct snap_answer a = {route->answer, route->answer_head, route->answer_date, route->answer_id,
+				      route->status};
 	bool head_only = x->method == METHOD_HEAD;
 	struct pkt *p = spare;
 
@@ -393,7 +395,7 @@ static bool reply_prepared(struct exchange *x, struct pkt *spare)
 		return false;
 	if (!p && !(p = pkt_alloc(x->g->conf.pool)))
 		return false;
-	prepared_put(x->g, x->snapshot, route, x->request_id, head_only, x->keep_alive, p);
+	prepared_put(x->g, x->snapshot, &a, x->request_id, head_only, x->keep_alive, p);
 	x->status = (uint16_t)route->status;
 	x->response_started = true;
 	x->bytes_out += head_only ? 0 : route->answer.n - route->answer_head;

@@ -16,7 +16,7 @@
 #include "route/negotiate.h"
 #include <stdatomic.h>
 
-#define SEGMENTS_MAX 64
+#define SEGMENTS_MAX SNAP_SEGMENTS_MAX
 #define LABELS_MAX   16
 #define HOST_MAX     255
 #define AHEAD        2 // segments of a path whose nodes are asked for before the walk
@@ -33,9 +33,11 @@ struct walk {
 	const struct snap_route *routes;
 	const struct route_query *q;
 	const struct host_key *key;
-	const char *end; // of the path
+	const struct snap_host *host; // whose trie it is in
+	const char *end;              // of the path
 	uint32_t method_bit;
-	uint32_t best; // lowest route found so far
+	uint32_t best;  // lowest route found so far
+	uint32_t limit; // rank in this host from which on routes come after that
 	uint32_t allow;
 	uint32_t depth, n_params;
 	struct slice param[ROUTE_PARAMS];
@@ -70,9 +72,15 @@ static struct slice segment_cut(const char *p, const char *end, const char **nex
 	return slice_of(p, (size_t)((slash ? slash : end) - p));
 }
 
-static void take(struct walk *w, uint32_t route, bool rest, struct slice left)
+static uint32_t route_of(const struct walk *w, const struct snap_take *t)
+{
+	return snap_host_route(w->s, w->host, t->rank);
+}
+
+static void take(struct walk *w, uint32_t rank, uint32_t route, bool rest, struct slice left)
 {
 	w->best = route;
+	w->limit = rank;
 	w->m->n_params = w->n_params;
 	w->m->rest = rest ? slice_of("", 0) : left;
 	for (uint32_t i = 0; i < w->n_params; i++)
@@ -92,11 +100,11 @@ __attribute__((noinline, cold)) static bool disabled(const struct walk *w, const
 	return false;
 }
 
-static bool fits(const struct walk *w, const struct snap_take *t)
+static bool fits(const struct walk *w, const struct snap_take *t, const struct snap_route *r)
 {
 	uint32_t methods = t->methods & ~SNAP_TAKE_FLAGS;
 
-	return (!methods || (methods & w->method_bit)) && conditions_hold(w->s, &w->routes[t->route], w->q);
+	return (!methods || (methods & w->method_bit)) && conditions_hold(w->s, r, w->q);
 }
 
 // Of the variants from t[i] on, the one that the client likes best; UINT32_MAX: none.
@@ -105,16 +113,16 @@ static uint32_t variant_best(const struct walk *w, const struct snap_take *t, ui
 	uint32_t best = UINT32_MAX, most = 0;
 
 	for (; i < n; i++) {
-		const struct snap_route *r = &w->routes[t[i].route];
-		uint32_t quality;
+		uint32_t route = route_of(w, &t[i]), quality;
+		const struct snap_route *r = &w->routes[route];
 
 		if (!(t[i].methods & SNAP_TAKE_CONDITIONS) || !negotiate_is_variant(w->s, r) ||
-		    !fits(w, &t[i]) || (w->q->n_off && disabled(w, r)))
+		    !fits(w, &t[i], r) || (w->q->n_off && disabled(w, r)))
 			continue;
 		quality = negotiate_quality(w->s, r, w->q);
 		if (quality > most) {
 			most = quality;
-			best = t[i].route;
+			best = route;
 		}
 	}
 	return best;
@@ -127,9 +135,9 @@ static void routes_take(struct walk *w, const union snap_takes *list, bool rest,
 	const struct snap_take *t = snap_takes(w->s, list, &n);
 	bool chosen = false;
 
-	for (uint32_t i = 0; i < n && t[i].route < w->best; i++) {
-		uint32_t methods = t[i].methods & ~SNAP_TAKE_FLAGS;
-		const struct snap_route *r = &w->routes[t[i].route];
+	for (uint32_t i = 0; i < n && t[i].rank < w->limit; i++) {
+		uint32_t methods = t[i].methods & ~SNAP_TAKE_FLAGS, route = route_of(w, &t[i]);
+		const struct snap_route *r = &w->routes[route];
 		bool conditions = t[i].methods & SNAP_TAKE_CONDITIONS;
 
 		if (w->q->n_off && disabled(w, r))
@@ -144,13 +152,13 @@ static void routes_take(struct walk *w, const union snap_takes *list, bool rest,
 			if (!chosen)
 				variant = variant_best(w, t, i, n);
 			chosen = true;
-			if (variant != t[i].route) {
+			if (variant != route) {
 				if (variant == UINT32_MAX && w->m->n_offers < ROUTE_OFFERS)
-					w->m->offer[w->m->n_offers++] = t[i].route;
+					w->m->offer[w->m->n_offers++] = route;
 				continue;
 			}
 		}
-		take(w, t[i].route, rest, left);
+		take(w, t[i].rank, route, rest, left);
 		return;
 	}
 }
@@ -193,7 +201,7 @@ static void node_visit(struct walk *w, uint32_t index, const char *p)
 		const char *next;
 		uint32_t child;
 
-		if (node->best >= w->best)
+		if (node->best >= w->limit)
 			break;
 		if (node->prefix.list.n)
 			routes_take(w, &node->prefix, false,
@@ -237,12 +245,32 @@ static const struct snap_host *host_find(const struct snapshot *s, struct slice 
 	return NULL;
 }
 
+// How many of a host's routes come before one.
+static uint32_t routes_before(const struct snapshot *s, const struct snap_host *h, uint32_t route)
+{
+	uint32_t low = 0, high = h->count;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (snap_host_route(s, h, middle) < route)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
 static void host_visit(struct walk *w, struct slice key, uint64_t hash, const char *p)
 {
 	const struct snap_host *h = host_find(w->s, key, hash);
 
-	if (h)
-		node_visit(w, h->root, p);
+	if (!h)
+		return;
+	w->host = h;
+	snap_prompt_ask(w->s, h);
+	w->limit = w->best == UINT32_MAX ? UINT32_MAX : routes_before(w->s, h, w->best);
+	node_visit(w, h->root, p);
 }
 
 // Where the last LABELS_MAX dots begin.
@@ -366,13 +394,8 @@ void route_find_burst(const struct snapshot *s, const struct route_query *const 
 		key[i] = host_key(q[i]);
 		walk_ask(s, q[i], &key[i]);
 	}
-	for (unsigned i = 0; i < n; i++) {
+	for (unsigned i = 0; i < n; i++)
 		result[i] = find(s, q[i], &key[i], m[i]);
-		if (m[i]->route) {
-			__builtin_prefetch(m[i]->route);
-			__builtin_prefetch(&m[i]->route->timeout);
-		}
-	}
 }
 
 int route_allow(char *dst, size_t room, uint32_t methods)

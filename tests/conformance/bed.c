@@ -113,7 +113,7 @@ static struct snapshot *snapshot_make(void)
 		}
 	answer_prepare(&b, &route[2]);
 	h.routes = blob_add(&b, route, ROUTES, sizeof(route[0]));
-	if (!routetable_build(&b, pattern, ROUTES, &h) || b.failed)
+	if (!routetable_build(&b, pattern, ROUTES, &h) || !routetable_prompts(&b, route, ROUTES, &h))
 		abort();
 	h.size = b.n;
 	memcpy(b.p, &h, sizeof(h));

@@ -121,7 +121,7 @@ static struct snapshot *snapshot_make(struct sim *s, uint64_t generation)
 					       .max_in_flight = i ? 1000 : 0,
 					       .targets = blob_add(&b, &t[i], 1, sizeof(t[i]))};
 	h.routes = blob_add(&b, route, 2, sizeof(route[0]));
-	if (!routetable_build(&b, pattern, 2, &h) || b.failed)
+	if (!routetable_build(&b, pattern, 2, &h) || !routetable_prompts(&b, route, 2, &h))
 		abort();
 	h.size = b.n;
 	memcpy(b.p, &h, sizeof(h));

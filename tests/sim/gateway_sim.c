@@ -474,7 +474,7 @@ static struct snapshot *snapshot_make(unsigned workers)
 					       .body = blob_text(&b, "hello\n", 6),
 					       .content_type = blob_text(&b, "text/plain", 10)};
 	h.routes = blob_add(&b, route, 4, sizeof(route[0]));
-	if (!routetable_build(&b, pattern, 4, &h) || b.failed)
+	if (!routetable_build(&b, pattern, 4, &h) || !routetable_prompts(&b, route, 4, &h))
 		abort();
 	h.size = b.n;
 	memcpy(b.p, &h, sizeof(h));

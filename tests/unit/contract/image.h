@@ -1,6 +1,6 @@
-// A small valid snapshot, for tests to damage: two ports, two listeners, three routes (one of each action, one
-// with a policy stage), two upstreams with three endpoints, hosts of each kind, tries with literal and
-// parameter.
+// A small valid snapshot, for tests to damage: two ports, two listeners, four routes (one of each action, one
+// with a policy stage, and one that asks for what another does), two upstreams with three endpoints, hosts of
+// each kind, tries with literal and parameter.
 #pragma once
 #include "base/hash.h"
 #include "contract/snapshot.h"
@@ -112,7 +112,9 @@ static struct snap_node *image_edge(struct image *m, const char *segment)
 	return image_node(m, image_edge_at(m, segment));
 }
 
-static void image_put_host(struct image *m, const char *key, uint32_t root, uint32_t best)
+// Its one route is `first`, or stands there in the order.
+static void image_put_host(struct image *m, const char *key, uint32_t root, enum snap_host_used used,
+			   uint32_t first)
 {
 	struct snap_ref table = image_header(m)->hosts;
 	struct snap_host *h = image_at(m, table);
@@ -121,13 +123,19 @@ static void image_put_host(struct image *m, const char *key, uint32_t root, uint
 
 	while (h[at].used)
 		at = (at + 1) & (table.n - 1);
-	h[at] = (struct snap_host){.hash = hash, .root = root, .used = 1, .n = (uint32_t)strlen(key)};
+	h[at] = (struct snap_host){.hash = hash,
+				   .root = root,
+				   .first = first,
+				   .count = 1,
+				   .used = (uint16_t)used,
+				   .n = (uint16_t)strlen(key)};
 	memcpy(h[at].text, key, h[at].n);
-	*image_node(m, root) = (struct snap_node){.hash = hash, .best = best};
+	if (image_node(m, root)->hash == 0)
+		*image_node(m, root) = (struct snap_node){.hash = hash};
 }
 
 // segment: NULL: a "{name}". Returns its node.
-static uint32_t image_put_edge(struct image *m, uint32_t parent, const char *segment, uint32_t best)
+static uint32_t image_put_edge(struct image *m, uint32_t parent, const char *segment)
 {
 	const struct snapshot *s = image_header(m);
 	struct snap_node *e = image_at(m, s->edges);
@@ -139,10 +147,8 @@ static uint32_t image_put_edge(struct image *m, uint32_t parent, const char *seg
 
 	while (e[at].hash)
 		at = (at + 1) & (s->edges.n - 1);
-	e[at] = (struct snap_node){.hash = hash,
-				   .parent = parent,
-				   .n = segment ? (uint32_t)strlen(segment) : SNAP_PARAM,
-				   .best = best};
+	e[at] = (struct snap_node){
+		.hash = hash, .parent = parent, .n = segment ? (uint32_t)strlen(segment) : SNAP_PARAM};
 	if (segment)
 		memcpy(e[at].w, segment, e[at].n);
 	at += s->nodes.n - s->edges.n;
@@ -155,7 +161,7 @@ static struct snap_ref image_take(struct image *m, uint32_t route)
 {
 	struct snap_ref r = image_records(m, 1, sizeof(struct snap_take));
 	const struct snap_route *v = image_route(m, route);
-	struct snap_take t = {route, v->methods | (v->conditions.n ? SNAP_TAKE_CONDITIONS : 0)};
+	struct snap_take t = {0, v->methods | (v->conditions.n ? SNAP_TAKE_CONDITIONS : 0)};
 
 	memcpy(image_at(m, r), &t, sizeof t);
 	return r;
@@ -194,6 +200,10 @@ static void image_conditions(struct image *m)
 	c[4] = (struct snap_condition){.kind = CONDITION_VERSION, .value = image_records(m, 1, sizeof *v)};
 	v = image_at(m, c[4].value);
 	*v = image_text(m, "v2");
+	image_route(m, 3)->conditions = image_records(m, 1, sizeof *c);
+	c = image_at(m, image_route(m, 3)->conditions);
+	*c = (struct snap_condition){.kind = CONDITION_HEADER, .test = TEST_PRESENT};
+	c->name = image_text(m, "X-Env");
 }
 
 // After damage done on purpose: it must then be found by other checks than the checksum.
@@ -310,7 +320,7 @@ static void image_routes(struct image *m)
 	struct snap_route *r;
 	struct snap_target *t;
 
-	image_header(m)->routes = image_records(m, 3, sizeof *r);
+	image_header(m)->routes = image_records(m, 4, sizeof *r);
 	for (unsigned i = 0; i < 3; i++) {
 		r = image_route(m, i);
 		r->name = image_text(m, i == 0 ? "to" : i == 1 ? "answer" : "moved");
@@ -351,9 +361,28 @@ static void image_routes(struct image *m)
 	r = image_route(m, 2);
 	r->status = 308;
 	r->location = image_text(m, "https://api.example.com/");
+	*image_route(m, 3) = *image_route(m, 1);
+	image_route(m, 3)->name = image_text(m, "again");
 }
 
-// Route 0: api.example.com /v2/orders/{id}; route 1: *.example.com /hello; route 2: any host, prefix /.
+// Routes 1 and 3 have the same answer.
+static void image_prompts(struct image *m)
+{
+	struct snapshot *s = image_header(m);
+	const struct snap_route *r = image_route(m, 1);
+	struct snap_prompt *p;
+
+	s->answers = image_records(m, 1, sizeof(struct snap_answer));
+	*(struct snap_answer *)image_at(m, s->answers) =
+		(struct snap_answer){r->answer, r->answer_head, r->answer_date, r->answer_id, r->status};
+	s->prompts = image_records(m, 4, sizeof *p);
+	p = image_at(m, s->prompts);
+	for (unsigned i = 0; i < 4; i++)
+		p[i] = (struct snap_prompt){(uint16_t)image_route(m, i)->stat_slot, i % 2};
+}
+
+// Route 0: api.example.com /v2/orders/{id}; route 1: *.example.com /hello; route 2: any host, prefix /; route
+// 3: example.org /hello, on route 1's trie.
 static void image_tries(struct image *m)
 {
 	struct snapshot *s = image_header(m);
@@ -362,14 +391,18 @@ static void image_tries(struct image *m)
 	s->nodes = image_records(m, 3 + 8, sizeof(struct snap_node));
 	s->hosts = image_records(m, 8, sizeof(struct snap_host));
 	s->edges = (struct snap_ref){s->nodes.off + 3 * (uint32_t)sizeof(struct snap_node), 8};
-	image_put_host(m, "api.example.com", 0, 0);
-	image_put_host(m, ".example.com", 1, 1);
-	image_put_host(m, "", 2, 2);
-	at = image_put_edge(m, image_put_edge(m, image_put_edge(m, 0, "v2", 0), "orders", 0), NULL, 0);
+	s->order = image_records(m, 2, sizeof(uint32_t));
+	((uint32_t *)image_at(m, s->order))[0] = 3; // nobody's
+	((uint32_t *)image_at(m, s->order))[1] = 2;
+	image_put_host(m, "api.example.com", 0, HOST_IN_A_ROW, 0);
+	image_put_host(m, ".example.com", 1, HOST_IN_A_ROW, 1);
+	image_put_host(m, "example.org", 1, HOST_IN_A_ROW, 3);
+	image_put_host(m, "", 2, HOST_IN_ORDER, 1);
+	at = image_put_edge(m, image_put_edge(m, image_put_edge(m, 0, "v2"), "orders"), NULL);
 	image_node(m, at)->exact.list = image_take(m, 0);
-	at = image_put_edge(m, 1, "hello", 1);
+	at = image_put_edge(m, 1, "hello");
 	image_node(m, at)->exact.one =
-		(struct snap_take){1, image_route(m, 1)->methods | SNAP_TAKE_ONE |
+		(struct snap_take){0, image_route(m, 1)->methods | SNAP_TAKE_ONE |
 					      (image_route(m, 1)->conditions.n ? SNAP_TAKE_CONDITIONS : 0)};
 	image_node(m, 2)->prefix.list = image_take(m, 2);
 	s->host_any = 1;
@@ -401,6 +434,7 @@ static void image_build(struct image *m)
 	image_upstreams(m);
 	image_routes(m);
 	image_conditions(m);
+	image_prompts(m);
 	image_tries(m);
 	m->used = (m->used + 7) & ~7u;
 	s->size = m->used;

@@ -40,7 +40,7 @@ static void a_snapshot_without_routes_and_upstreams_passes(void **state)
 
 	(void)state;
 	image_build(&m);
-	s->routes.n = s->upstreams.n = s->nodes.n = s->hosts.n = s->edges.n = 0;
+	s->routes.n = s->upstreams.n = s->nodes.n = s->hosts.n = s->edges.n = s->prompts.n = 0;
 	s->host_any = s->host_suffixes = 0;
 	image_sum(&m);
 	assert_false(passes(&m)); // a table has at least its one empty slot
@@ -90,6 +90,9 @@ static void a_wrong_size_is_refused(void **state)
 #define R  image_route(m, 0)
 #define R1 image_route(m, 1)
 #define R2 image_route(m, 2)
+#define AN ((struct snap_answer *)image_at(m, S->answers))
+#define PT ((struct snap_prompt *)image_at(m, S->prompts))
+#define O  ((uint32_t *)image_at(m, S->order))
 #define C  ((struct snap_condition *)image_at(m, R1->conditions))
 #define T  ((struct snap_target *)image_at(m, R->targets))
 #define U  image_upstream(m, 0)
@@ -146,7 +149,8 @@ static unsigned references(struct image *m, struct snap_ref **ref)
 		&R1->content_type, &R2->location, &R->host_text,  &R->path_text,
 		&U->name,          &U->endpoints, &E->name,       &C[4].value,
 		&C[2].name,        &C[0].value,   &N->exact.list, &image_node(m, 2)->prefix.list,
-		&R->stage_conf[0]};
+		&R->stage_conf[0], &S->order,     &S->prompts,    &S->answers,
+		&AN->text};
 
 	memcpy(ref, all, sizeof all);
 	return sizeof all / sizeof all[0];
@@ -233,14 +237,26 @@ static uint64_t read_conditions(const struct snapshot *s, const struct snap_rout
 
 static uint64_t read_takes(const struct snapshot *s, const union snap_takes *list)
 {
-	const struct snap_route *r = snap_at(s, s->routes);
 	const struct snap_take *v;
 	uint64_t t = 0;
 	uint32_t n;
 
 	v = snap_takes(s, list, &n);
 	for (uint32_t i = 0; i < n; i++)
-		t += r[v[i].route].stages + v[i].methods;
+		t += v[i].rank + v[i].methods;
+	return t;
+}
+
+static uint64_t read_prompts(const struct snapshot *s)
+{
+	const struct snap_answer *a = snap_at(s, s->answers);
+	uint64_t t = 0;
+
+	for (uint32_t i = 0; i < s->routes.n; i++) {
+		struct snap_prompt p = snap_prompt(s, i);
+
+		t += p.stat_slot + (p.answer ? sum(s, a[p.answer - 1].text, 1) : 0);
+	}
 	return t;
 }
 
@@ -279,6 +295,10 @@ static uint64_t read_all(const struct snapshot *s)
 			t += sum(s, r[i].stage_conf[j], 1);
 		t += read_conditions(s, &r[i]);
 	}
+	t += read_prompts(s);
+	for (uint32_t i = 0; i < s->hosts.n; i++)
+		for (uint32_t k = 0; h[i].used && k < h[i].count; k++)
+			t += r[snap_host_route(s, &h[i], k)].stages;
 	for (uint32_t i = 0; i < s->hosts.n; i++)
 		if (h[i].used)
 			t += sum(s,

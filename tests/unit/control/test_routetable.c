@@ -435,6 +435,100 @@ static void random_overlapping_patterns_match_as_a_naive_matcher_says(void **sta
 	assert_true(found + refused < TABLES * REQUESTS - 10000);
 }
 
+static const struct snap_host *host_of(const struct table *t, const char *key)
+{
+	const struct snap_host *h = snap_at(t->s, t->s->hosts);
+
+	for (uint32_t i = 0; i < t->s->hosts.n; i++)
+		if (h[i].used && slice_eq(snap_host_text(t->s, &h[i]), text(key)))
+			return &h[i];
+	fail();
+	return NULL;
+}
+
+static void hosts_whose_routes_ask_for_the_same_share_a_trie_and_keep_their_routes(void **state)
+{
+	static const struct route_pattern p[] = {P("a.t", "/x"),   P("b.t", "/x"), P("a.t", "/{n}"),
+						 P("b.t", "/{n}"), P("c.t", "/x"), P("c.t", "/{n}"),
+						 P("*.t", "/x"),   P("", "/{n}"),  P("d.t", "/{n}"),
+						 P("d.t", "/x"),   P("e.t", "/x"), PP("e.t", "/{n}")};
+	struct route_match m;
+	struct table t;
+
+	(void)state;
+	table_build(&t, p, NULL, COUNT(p));
+	assert_int_equal(host_of(&t, "a.t")->used, HOST_IN_ORDER);
+	assert_int_equal(host_of(&t, "c.t")->used, HOST_IN_A_ROW);
+	assert_int_equal(host_of(&t, "a.t")->root, host_of(&t, "b.t")->root);
+	assert_int_equal(host_of(&t, "a.t")->root, host_of(&t, "c.t")->root);
+	assert_int_not_equal(host_of(&t, "a.t")->root, host_of(&t, "d.t")->root); // the order is another one
+	assert_int_not_equal(host_of(&t, "a.t")->root, host_of(&t, "e.t")->root); // one is a prefix
+	assert_int_equal(find(&t, "a.t", "/x", METHOD_GET, &m), 0);
+	assert_int_equal(find(&t, "b.t", "/x", METHOD_GET, &m), 1);
+	assert_int_equal(find(&t, "c.t", "/x", METHOD_GET, &m), 4);
+	assert_int_equal(find(&t, "f.t", "/x", METHOD_GET, &m), 6);
+	assert_int_equal(find(&t, "a.t", "/y", METHOD_GET, &m), 2);
+	assert_int_equal(find(&t, "b.t", "/y", METHOD_GET, &m), 3);
+	assert_true(slice_eq(m.param[0], SLICE("y")));
+	assert_int_equal(find(&t, "c.t", "/y", METHOD_GET, &m), 5);
+	assert_int_equal(find(&t, "f.t", "/y", METHOD_GET, &m), 7);
+	assert_int_equal(find(&t, "d.t", "/x", METHOD_GET, &m), 6); // of the suffix, and before its own
+	assert_int_equal(find(&t, "e.t", "/x", METHOD_GET, &m), 6);
+	blob_free(&t.blob);
+}
+
+static void other_methods_or_conditions_need_another_trie(void **state)
+{
+	static const struct route_pattern p[] = {
+		P("a.t", "/x"),
+		P("b.t", "/x"),
+		{.host = SLICE("c.t"), .path = SLICE("/x"), .conditions = true}};
+	static const uint32_t methods[] = {1u << METHOD_GET, 1u << METHOD_PUT, 1u << METHOD_GET};
+	struct route_match m;
+	struct table t;
+
+	(void)state;
+	table_build(&t, p, methods, COUNT(p));
+	assert_int_not_equal(host_of(&t, "a.t")->root, host_of(&t, "b.t")->root);
+	assert_int_not_equal(host_of(&t, "a.t")->root, host_of(&t, "c.t")->root);
+	assert_int_equal(find(&t, "a.t", "/x", METHOD_PUT, &m), -2);
+	assert_int_equal(find(&t, "b.t", "/x", METHOD_PUT, &m), 1);
+	blob_free(&t.blob);
+}
+
+// What the record says, in a few bytes: just where nothing can stand before the answer.
+static void routes_with_the_same_answer_share_it_and_others_have_none(void **state)
+{
+	struct snapshot header = {0};
+	struct blob b = {0};
+	struct snap_route r[8];
+	const struct snap_prompt *p;
+
+	(void)state;
+	blob_add(&b, NULL, 1, sizeof(header));
+	for (unsigned i = 0; i < 8; i++)
+		r[i] = (struct snap_route){.action = ACTION_RESPOND,
+					   .stat_slot = 10 + i,
+					   .status = 200,
+					   .answer = {4096, 100},
+					   .answer_head = 90};
+	r[1].answer.off = 8192;
+	r[3].stages = 1;
+	r[4].path.slashes = PATH_REJECT;
+	r[5].credits = SNAP_LIMITED | 1;
+	r[6].action = ACTION_TO;
+	r[7].answer.n = 0;
+	assert_true(routetable_prompts(&b, r, 8, &header));
+	p = (const struct snap_prompt *)(const void *)(b.p + header.prompts.off);
+	assert_int_equal(header.prompts.n, 8);
+	assert_int_equal(header.answers.n, 2);
+	for (unsigned i = 0; i < 8; i++) {
+		assert_int_equal(p[i].stat_slot, 10 + i);
+		assert_int_equal(p[i].answer, i == 0 || i == 2 ? 1 : i == 1 ? 2 : 0);
+	}
+	blob_free(&b);
+}
+
 static void ten_thousand_routes_are_each_found(void **state)
 {
 	enum { ROUTES = 10000 };
@@ -504,6 +598,9 @@ int main(void)
 		cmocka_unit_test(patterns_beyond_the_limits_are_refused_with_a_reason),
 		cmocka_unit_test(the_walk_of_a_hostile_path_is_bounded),
 		cmocka_unit_test(random_overlapping_patterns_match_as_a_naive_matcher_says),
+		cmocka_unit_test(hosts_whose_routes_ask_for_the_same_share_a_trie_and_keep_their_routes),
+		cmocka_unit_test(other_methods_or_conditions_need_another_trie),
+		cmocka_unit_test(routes_with_the_same_answer_share_it_and_others_have_none),
 		cmocka_unit_test(ten_thousand_routes_are_each_found),
 		cmocka_unit_test(records_stand_on_multiples_of_eight_and_failure_sticks),
 	};

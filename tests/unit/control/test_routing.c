@@ -325,12 +325,15 @@ static const char *const fields[][2] = {
 	{"X-V", "v2"},
 };
 
+// Sometimes every route is there for a second host, too, which then has the first one's trie.
 static void random_config(struct random *r, char *text)
 {
 	static const char *const pattern_host[] = {"", "", "a.t", "b.a.t", "*.t", "*.a.t", "A.t"};
 	static const char *const methods[] = {"GET", "[GET, POST]", "PUT", "[POST, DELETE]"};
-	uint32_t n = 4 + random_below(r, 24);
-	char path[128];
+	static const char *const twin[][2] = {{"a.t", "*.t"}, {"*.a.t", ""}, {"b.a.t", "*.t"}};
+	const char *const *twins = random_below(r, 3) ? NULL : PICK(r, twin);
+	uint32_t n = 4 + random_below(r, twins ? 10 : 24), named = 0;
+	char path[128], match[256];
 	size_t at;
 
 	at = (size_t)snprintf(
@@ -341,19 +344,27 @@ static void random_config(struct random *r, char *text)
 	for (uint32_t i = 0; i < n; i++) {
 		const char *host = PICK(r, pattern_host);
 		uint32_t kind = random_below(r, 8);
+		size_t m;
 
 		random_path(r, path, true);
 		if (kind < 2)
 			strcat(path, "/{rest...}");
-		at += (size_t)snprintf(text + at, TEXT_ROOM - at, "  - {name: r%u, match: {%s: \"%s\"", i,
-				       kind < 5 ? "path" : "prefix", kind == 7 ? "/" : path);
-		if (*host)
-			at += (size_t)snprintf(text + at, TEXT_ROOM - at, ", host: \"%s\"", host);
+		m = (size_t)snprintf(match, sizeof(match), "%s: \"%s\"", kind < 5 ? "path" : "prefix",
+				     kind == 7 ? "/" : path);
 		if (random_below(r, 3) == 0)
-			at += (size_t)snprintf(text + at, TEXT_ROOM - at, ", methods: %s", PICK(r, methods));
+			m += (size_t)snprintf(match + m, sizeof(match) - m, ", methods: %s", PICK(r, methods));
 		if (random_below(r, 5) < 2)
-			at += (size_t)snprintf(text + at, TEXT_ROOM - at, ", %s", PICK(r, conditions));
-		at += (size_t)snprintf(text + at, TEXT_ROOM - at, "}, respond: {status: 200}}\n");
+			m += (size_t)snprintf(match + m, sizeof(match) - m, ", %s", PICK(r, conditions));
+		assert_true(m < sizeof(match));
+		for (unsigned k = 0; k < (twins ? 2 : 1); k++) {
+			const char *own = twins ? twins[k] : host;
+
+			at += (size_t)snprintf(text + at, TEXT_ROOM - at, "  - {name: r%u, match: {%s", named++,
+					       match);
+			if (*own)
+				at += (size_t)snprintf(text + at, TEXT_ROOM - at, ", host: \"%s\"", own);
+			at += (size_t)snprintf(text + at, TEXT_ROOM - at, "}, respond: {status: 200}}\n");
+		}
 	}
 }
 
