@@ -172,7 +172,8 @@ struct nearest {
 	double cost;     // negative: not yet known
 };
 
-// Between equal weights the larger draw is the smaller cost, so that logarithms are for others only.
+// Between equal weights the larger draw is the smaller cost, so that logarithms are for others only, and of
+// those for few.
 static bool nearer(struct nearest *best, uint64_t h, uint32_t weight)
 {
 	if (weight == best->weight)
@@ -181,6 +182,9 @@ static bool nearer(struct nearest *best, uint64_t h, uint32_t weight)
 		return true;
 	if (best->cost < 0)
 		best->cost = minus_ln(best->draw) / best->weight;
+	// -ln(x) is at least 1 - x, which most draws are too far away by. A bit less, as ours has six digits.
+	if ((1 - (double)(h >> 11) * 0x1p-53) * 0.9999 >= best->cost * weight)
+		return false;
 	return minus_ln(h) / weight < best->cost;
 }
 
