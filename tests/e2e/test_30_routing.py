@@ -309,6 +309,22 @@ def test_redirects_take_captures_and_variables(gw):
     assert location("open.test", "//evil.test/x") == (302, "/evil.test/x")
 
 
+def test_each_redirect_keeps_its_code_and_leaves_the_connection_to_the_next_request(gw):
+    """RFC 9110 15.4: to GET, HEAD, and a POST whose body nobody wants."""
+    reasons = {301: "Moved Permanently", 302: "Found", 303: "See Other", 307: "Temporary Redirect", 308: "Permanent Redirect"}
+    with Conn(gw.address) as conn:
+        for status, reason in reasons.items():
+            for method, body in (("GET", b""), ("HEAD", b""), ("POST", b"order=1")):
+                answer = conn.request(method, f"/{status}", "redirect.test", body=body)
+                assert (answer.status, answer.reason) == (status, reason), answer
+                assert answer.all("Location") == [f"http://other.test/{status}"], answer
+                assert answer.get("Content-Length") == "0" and answer.get("Date") and not answer.body, answer
+                assert answer.get("Connection") is None, answer
+        # What was created is seen with a GET (RFC 9110 15.4.4).
+        answer = conn.request("POST", "/orders/7?new=1", "redirect.test", body=b"x" * 10000)
+        assert (answer.status, answer.get("Location")) == (303, "/done/7?new=1"), answer
+
+
 def names(gw, host, n, *fields):
     with Conn(gw.address) as conn:
         return {conn.request("GET", "/whoami", host, fields=fields).body for _ in range(n)}
