@@ -502,6 +502,11 @@ static enum head response_head(struct attempt *a)
 		}
 		if (h->status >= 200)
 			break;
+		if (a->interims++ == INTERIMS_MAX) {
+			count(g, CTR_up_interims);
+			exchange_fail(x, 502, "the upstream's answer does not begin");
+			return HEAD_OVER;
+		}
 		if (h->status == 100)
 			x->body_from = g->now; // it was waited for
 		if (x->minor >= 1)

@@ -33,6 +33,7 @@
 #define LINGER_TIME   2000000000ull // how long we read on after an early end, so that the client sees the answer
 #define LINGER_BYTES  (256u << 10)
 #define RETRY_TIME    5000000ull // until a buffer shortage is looked at again
+#define INTERIMS_MAX  64         // of one answer: each costs a head, and there is no end to them
 #define ATTEMPTS_MAX  8
 #define GENERATIONS   8
 #define PIN_MAX       (24ull * 3600 * 1000000000) // ns in which an exchange has its response head, or ends
@@ -57,6 +58,7 @@ struct attempt {
 	uint32_t stat_slot;
 	uint32_t scanned; // of an unfinished response head
 	uint32_t mark;    // where the request begins in what its connection sends
+	uint8_t interims; // heads of 1xx that came, at most INTERIMS_MAX
 	uint8_t state;    // enum attempt_state
 	bool reused;      // its connection was pooled
 	bool reusable;    // its connection may serve again, as far as the response says

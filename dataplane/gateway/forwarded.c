@@ -150,6 +150,9 @@ bool forwarded_fields(struct exchange *x)
 	g->text_used = 0;
 	if (h->authority.n == 0) // HTTP/1.0 may leave Host out, 1.1 may not (RFC 9112 3.2): where it came to
 		h->authority = local_authority(x);
+	// To many a server behind us X_Forwarded_For is X-Forwarded-For, and Content_Length Content-Length:
+	// what we have not understood as such must not arrive as such.
+	drop_those(h, 1u << HDR_misspelt);
 	if (g->peer_trusted)
 		return from_trusted(x);
 	drop_those(h, 1u << HDR_x_forwarded_for | 1u << HDR_x_forwarded_proto | 1u << HDR_x_forwarded_host |

@@ -12,7 +12,7 @@
 	 BIT(x_request_id))
 #define EDITED_REQUEST                                                                                         \
 	(EDITED | BIT(transfer_encoding) | BIT(max_forwards) | BIT(x_forwarded_for) | BIT(x_forwarded_proto) | \
-	 BIT(x_forwarded_host) | BIT(x_forwarded_port) | BIT(forwarded))
+	 BIT(x_forwarded_host) | BIT(x_forwarded_port) | BIT(forwarded) | BIT(misspelt))
 #define EDITED_RESPONSE (EDITED | BIT(host))
 // Lines that are left out; the length is said again at the end.
 #define LEFT_OUT (BIT(connection) | BIT(keep_alive) | BIT(content_length) | BIT(transfer_encoding))

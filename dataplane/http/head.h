@@ -26,6 +26,7 @@ enum http_header {
 #define HEADER(id, name) HDR_##id,
 #include "http/headers.def"
 #undef HEADER
+	HDR_misspelt, // one of these with '_' for '-'
 	HDR_COUNT
 };
 

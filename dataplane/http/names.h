@@ -46,6 +46,15 @@ static inline bool name_is(const char *name, const char *text, size_t n)
 #include "http/headers.def"
 #undef HEADER
 
+// One of our names with '_' in the place of a '-', which servers behind us may read as that (RFC 3875 4.1.18).
+static inline __attribute__((cold)) enum http_header name_misspelt(const char *name, struct slice text)
+{
+	for (size_t i = 0; i < text.n; i++)
+		if ((name[i] == '_' ? '-' : ascii_lower(name[i])) != text.p[i])
+			return HDR_OTHER;
+	return HDR_misspelt;
+}
+
 // Of a name with a byte in front of it that may be read.
 static inline __attribute__((always_inline)) enum http_header name_find_within(const char *name, size_t n)
 {
@@ -57,7 +66,9 @@ static inline __attribute__((always_inline)) enum http_header name_find_within(c
 	};
 	enum http_header id = name_in_slot(name_slot(n, end[-2], end[-1]));
 
-	return id != HDR_OTHER && text[id].n == n && name_is(name, text[id].p, n) ? id : HDR_OTHER;
+	if (id == HDR_OTHER || text[id].n != n)
+		return HDR_OTHER;
+	return name_is(name, text[id].p, n) ? id : name_misspelt(name, text[id]);
 }
 
 static inline enum http_header name_find(struct slice name)
