@@ -180,6 +180,11 @@ static uint64_t realtime_offset(void)
 	       (uint64_t)mono.tv_nsec;
 }
 
+static uint64_t stopwatch(const void *clock)
+{
+	return clock_read(clock, 0);
+}
+
 static int worker_make(struct dataplane *d, unsigned id, const struct net_port *facts)
 {
 	struct worker_config conf = {.id = id,
@@ -195,6 +200,8 @@ static int worker_make(struct dataplane *d, unsigned id, const struct net_port *
 				     .ports = facts,
 				     .n_ports = d->n_ports,
 				     .realtime_offset = realtime_offset(),
+				     .stopwatch = stopwatch,
+				     .stopwatch_of = &d->clock,
 				     .now = clock_read(&d->clock, 0)};
 	struct worker *w = aligned_alloc(CACHE_LINE, (sizeof *w + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
 	int err;

@@ -356,6 +356,8 @@ int worker_init(struct worker *w, const struct worker_config *conf)
 	struct gateway_config gateway = {.worker = conf->id,
 					 .max_connections = max_conns,
 					 .bursts = conf->bursts,
+					 .stopwatch = conf->stopwatch,
+					 .stopwatch_of = conf->stopwatch_of,
 					 .pool = conf->pool,
 					 .small = conf->small,
 					 .region = conf->region,

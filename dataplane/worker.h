@@ -59,6 +59,11 @@ struct worker_config {
 	uint64_t seed;            // of everything random
 	uint64_t realtime_offset; // CLOCK_REALTIME - CLOCK_MONOTONIC, ns (for Date and log stamps)
 	uint64_t now;
+	// Real time in ns, by which what is done in pieces sees how long a piece took; the one thing that is
+	// not a function of packets and time, and nothing but the size of pieces follows from it. NULL: they
+	// are as long each time.
+	uint64_t (*stopwatch)(const void *of);
+	const void *stopwatch_of;
 	bool bursts; // requests of a burst are decided together even where tables are small (gateway/burst.c)
 };
 

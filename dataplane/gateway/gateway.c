@@ -43,6 +43,8 @@ struct gateway *gateway_create(struct arena *a, const struct gateway_config *con
 	g->found = ROUTE_UNKNOWN;
 	if (!g->pending || !g->ratelimit || !g->matcher || !g->encoders || !g->noted)
 		return NULL;
+	if (conf->stopwatch)
+		encoders_clock(g->encoders, conf->stopwatch, conf->stopwatch_of);
 	g->due = UINT32_MAX;
 	for (uint32_t i = 0; i < STATS_UPSTREAMS; i++)
 		g->pending[i].last = &g->pending[i].first;

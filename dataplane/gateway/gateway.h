@@ -25,10 +25,12 @@ struct gateway_config {
 	struct route_stats *route_stats;       // [STATS_ROUTES] of this worker
 	struct upstream_stats *upstream_stats; // [STATS_UPSTREAMS] of this worker
 	struct wheel *wheel;
-	const struct limit_table *limits;     // of requests; NULL: none
-	const struct address_list *addresses; // denied and allowed; NULL: none
-	uint32_t encoders;                    // bodies that may be compressed at a time
-	bool bursts;                          // see worker.h
+	const struct limit_table *limits;      // of requests; NULL: none
+	const struct address_list *addresses;  // denied and allowed; NULL: none
+	uint32_t encoders;                     // bodies that may be compressed at a time
+	bool bursts;                           // see worker.h
+	uint64_t (*stopwatch)(const void *of); // likewise
+	const void *stopwatch_of;
 	uint64_t seed;
 	uint64_t realtime_offset; // CLOCK_REALTIME - CLOCK_MONOTONIC, ns
 };

@@ -4,9 +4,10 @@
 // Memory: a pool of one worker, laid down at start; each encoder has a heap of its own in it, from which its
 // library takes all that it wants, and which is forgotten when the encoder ends. Nothing else is allocated.
 //
-// Time: an encoder works in turns. In one it takes no more than its level's slice of a body, or does one other
-// thing of that size: some 50 us of a worker at most. So compression that is better but slower is not on offer,
-// and br, which can hand out no smaller pieces than whole meta-blocks, gets one for each slice.
+// Time: an encoder works in turns. In one it takes a part of a body, or does one other thing of that size: less
+// than 50 us of a worker. What is written in one go is a block (br can hand out no smaller pieces than whole
+// meta-blocks, so each has one), and how much of a body may be in one follows from how long the last ones took.
+// So compression that is better but slower is not on offer.
 #pragma once
 #include "base/arena.h"
 #include "policy/compress/conf.h"
@@ -21,6 +22,10 @@ struct encoders *encoders_create(struct arena *a, uint32_t n);
 // Backs all of it with memory, so that no turn meets a page for the first time. Before the first is taken, and
 // not by a worker: it takes milliseconds.
 void encoders_touch(struct encoders *pool);
+// Where time is real: a clock in ns, by which it sees how long turns take. Without one blocks are as long as on
+// a host that is fast enough, and the same each time.
+typedef uint64_t encoders_clock_fn(const void *of);
+void encoders_clock(struct encoders *pool, encoders_clock_fn *clock, const void *of);
 uint32_t encoders_free(const struct encoders *pool);
 
 // NULL: none is free. It does nothing yet.

@@ -306,6 +306,44 @@ static void blocks_of_many_different_bytes_are_short(void **state)
 	}
 }
 
+static uint64_t clock_now, clock_step;
+
+static uint64_t clock_read(const void *of)
+{
+	(void)of;
+	return clock_now += clock_step;
+}
+
+// So that no turn is longer than it may be, however slow the host is just now.
+static void blocks_are_shorter_while_writing_one_takes_long_and_grow_again(void **state)
+{
+	struct encoders *pool = encoders_create(&arena, 1);
+
+	(void)state;
+	encoders_clock(pool, clock_read, NULL);
+	for (enum coding c = CODING_GZIP; c < CODINGS; c++)
+		for (unsigned level = 1; level <= COMPRESS_LEVELS; level++)
+			for (enum kind k = WORDS; k <= NOISE; k += NOISE - WORDS) {
+				unsigned turns[3];
+
+				fill(k, 5);
+				for (unsigned i = 0; i < 3; i++) {
+					struct encoder *e = encoder_take(pool, c, level);
+					struct random r;
+					size_t n = 100000, out;
+
+					clock_step = i == 1 ? 60000 : 5000; // ns of each turn
+					random_seed(&r, 1);
+					out = encode(e, n, &r, 1448, 2048, 1000000, &turns[i]);
+					assert_int_equal(decode(c, out, true), n);
+					assert_memory_equal(body, unpacked, n);
+					encoder_give(pool, e);
+				}
+				assert_true(turns[1] > turns[0] * (c == CODING_BR ? 4 : 2));
+				assert_true(turns[2] < turns[1] / (c == CODING_BR ? 4 : 2) * 1.5);
+			}
+}
+
 static void a_pool_has_as_many_as_were_asked_for(void **state)
 {
 	struct encoders *pool = encoders_create(&arena, 2), *none;
@@ -375,6 +413,7 @@ int main(void)
 		TEST(a_flush_shows_all_that_came_so_far),
 		TEST(a_turn_takes_no_more_than_its_slice),
 		TEST(blocks_of_many_different_bytes_are_short),
+		TEST(blocks_are_shorter_while_writing_one_takes_long_and_grow_again),
 		TEST(a_pool_has_as_many_as_were_asked_for),
 		TEST(a_heap_gives_back_all_that_it_took),
 	};
