@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #define SNAPSHOT_MAGIC   0x70616e7347434843ull // "CHCGsnap"
-#define SNAPSHOT_VERSION 7u
+#define SNAPSHOT_VERSION 8u
 
 // n records (or bytes, for text) at offset off. off is a multiple of 8 for records; n = 0 means none.
 struct snap_ref {

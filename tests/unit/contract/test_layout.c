@@ -16,7 +16,7 @@
 static void snapshot_of_version_6_has_its_layout(void **state)
 {
 	(void)state;
-	assert_int_equal(SNAPSHOT_VERSION, 7);
+	assert_int_equal(SNAPSHOT_VERSION, 8);
 	SIZE(snap_ref, 8);
 	SIZE(snap_tcp, 48);
 	SIZE(snap_system, 360);
