@@ -202,17 +202,17 @@ def snapshots(gw):
 
 def test_a_large_snapshot_is_served_from_large_pages_of_the_data_planes_own(gw):
     many = "".join(f'  - {{name: many-{i}, match: {{host: many.test, path: /many/{i}}}, respond: {{body: "{i}"}}}}\n'
-                   for i in range(5000))
+                   for i in range(2000))
     files, copies = snapshots(gw)
     assert files and not copies, (files, copies)
     gw.reload(gw.config.replace("\nroutes:\n", "\nroutes:\n" + many, 1))
     try:
         with Conn(gw.address) as conn:
-            for i in (0, 1, 2500, 4999):
+            for i in (0, 1, 1000, 1999):
                 assert conn.request("GET", f"/many/{i}", "many.test").body == str(i).encode()
             assert conn.request("GET", "/hello", "lab.test").body == b"hello\n"
         files, copies = snapshots(gw)
-        assert files < 1 << 20 and len(copies) == 1, (files, copies)
+        assert files < 1 << 20 and sum(copies) > 1 << 20, (files, copies)  # padding and copy, for the kernel two
     finally:
         gw.reload(gw.config)
     wait_for(lambda: not snapshots(gw)[1], 10, "the copy to be given back")
