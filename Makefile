@@ -3,6 +3,7 @@
 # VARIANT=release (default) | asan (AddressSanitizer and UndefinedBehaviorSanitizer) | cov (gcov's counters)
 #         pgo (release, compiled by the profile of a training run: what `make bench` measures) | train (that run)
 VARIANT ?= release
+.DEFAULT_GOAL := all
 B ?= build/$(VARIANT)
 
 CC := gcc

@@ -521,6 +521,7 @@ enum relay {
 	RELAY_ENDED,    // done, and its end is sent, too
 	RELAY_FAULT,
 	RELAY_EOF,
+	RELAY_PAUSE, // more stands there than is looked at in one turn
 	RELAY_NO_BUFFER
 };
 // Moves payload from one connection's receive queue to the other's send queue as far as both allow, framed
@@ -532,6 +533,8 @@ enum relay relay_body(struct gateway *g, struct tcp_conn *from, struct http_body
 // A response's body that stands in one buffer with its head and fits into x->head's, which goes with it. False:
 // it is another one, and nothing has changed. length: of the body; 0: not known, or none.
 bool relay_whole(struct exchange *x, struct tcp_conn *from, uint32_t head_length, uint64_t length);
+// Counts why no more was moved, and lets the timer go on with it.
+void relay_again(struct exchange *x, enum relay why);
 // As far as it goes now; false: the exchange has ended and is gone.
 bool relay_request(struct exchange *x);
 bool relay_response(struct exchange *x);

@@ -5,6 +5,9 @@
 #include "gateway/trailers.h"
 
 #define CHUNK_SIZE_ROOM 18
+// Pieces of a body that are copied in one turn, each some 20 ns: who sends chunks of a byte holds up nobody
+// else.
+#define PIECES_MOST 1024
 
 // Has it room for a chunk's framing, and may its bytes change? A fresh buffer with 2 bytes spared has.
 static bool frameable(const struct pkt *p)
@@ -34,6 +37,7 @@ enum relay relay_body(struct gateway *g, struct tcp_conn *from, struct http_body
 	struct pkt *gather = head;
 	uint32_t mss = head ? tcp_mss(to) : 0;
 	enum relay result = RELAY_MORE;
+	unsigned pieces = 0;
 
 	if (head && (chunked || pkt_next(head))) {
 		send_chain(to, head);
@@ -103,12 +107,16 @@ enum relay relay_body(struct gateway *g, struct tcp_conn *from, struct http_body
 			*moved += run;
 		}
 		tcp_recv_skip(from, (uint32_t)(skip + run));
+		if (++pieces == PIECES_MOST) {
+			result = RELAY_PAUSE;
+			break;
+		}
 	}
 	if (gather && pkt_len(gather))
 		relay_send(to, gather, chunked);
 	else
 		pkt_free_chain(gather);
-	if (result == RELAY_MORE && http_body_done(in))
+	if ((result == RELAY_MORE || result == RELAY_PAUSE) && http_body_done(in))
 		result = RELAY_DONE;
 	return result;
 }
@@ -130,9 +138,9 @@ bool relay_whole(struct exchange *x, struct tcp_conn *from, uint32_t head_length
 	return true;
 }
 
-static void retry_later(struct exchange *x)
+void relay_again(struct exchange *x, enum relay why)
 {
-	count(x->g, CTR_tcp_no_buffer);
+	count(x->g, why == RELAY_PAUSE ? CTR_http_pieces : CTR_tcp_no_buffer);
 	x->retry = true;
 	exchange_arm(x);
 }
@@ -171,8 +179,9 @@ bool relay_request(struct exchange *x)
 	switch (r) {
 	case RELAY_MORE:
 		break;
+	case RELAY_PAUSE:
 	case RELAY_NO_BUFFER:
-		retry_later(x);
+		relay_again(x, r);
 		break;
 	case RELAY_TRAILERS:
 	case RELAY_DONE:
@@ -180,7 +189,7 @@ bool relay_request(struct exchange *x)
 		x->chunk_end_due = false;
 		if (chunked && r != RELAY_ENDED && tcp_send_copy(a->conn->tcp, "0\r\n\r\n", 5) != 0) {
 			x->chunk_end_due = true;
-			retry_later(x);
+			relay_again(x, RELAY_NO_BUFFER);
 			break;
 		}
 		attempt_relayed(a);
@@ -233,8 +242,9 @@ bool relay_response(struct exchange *x)
 	switch (r) {
 	case RELAY_MORE:
 		break;
+	case RELAY_PAUSE:
 	case RELAY_NO_BUFFER:
-		retry_later(x);
+		relay_again(x, r);
 		break;
 	case RELAY_TRAILERS:
 	case RELAY_DONE:
@@ -243,7 +253,7 @@ bool relay_response(struct exchange *x)
 		if (chunked && r != RELAY_ENDED && tcp_send_copy(x->client, "0\r\n\r\n", 5) != 0) {
 			x->terminator_due = true;
 			client_progress(x);
-			retry_later(x);
+			relay_again(x, RELAY_NO_BUFFER);
 			break;
 		}
 		attempt_complete(a);

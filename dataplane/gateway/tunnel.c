@@ -191,15 +191,15 @@ bool tunnel_response(const struct exchange *x, struct http_head *h, struct slice
 	return http_add(h, SLICE("Upgrade"), SLICE("websocket"));
 }
 
-// One direction, as far as it goes. False: no buffer; the timer looks again.
-static bool move(struct exchange *x, struct tcp_conn *from, struct http_body *body, struct tcp_conn *to,
+// One direction, as far as it goes, or until the timer looks again.
+static void move(struct exchange *x, struct tcp_conn *from, struct http_body *body, struct tcp_conn *to,
 		 bool *done, uint64_t *bytes)
 {
 	uint64_t moved = 0;
 	enum relay r;
 
 	if (*done)
-		return true;
+		return;
 	r = relay_body(x->g, from, body, to, false, NULL, &moved);
 	*bytes += moved;
 	if (moved)
@@ -208,7 +208,8 @@ static bool move(struct exchange *x, struct tcp_conn *from, struct http_body *bo
 		*done = true;
 		tcp_shutdown(to);
 	}
-	return r != RELAY_NO_BUFFER;
+	if ((r == RELAY_NO_BUFFER || r == RELAY_PAUSE) && !x->retry)
+		relay_again(x, r);
 }
 
 // Both ends have said all; or nobody will hear them.
@@ -222,11 +223,10 @@ bool tunnel_pump(struct exchange *x)
 	struct tunnel *t = x->tunnel;
 	struct attempt *a = x->attempt;
 	struct tcp_conn *up = a->conn->tcp;
-	bool ok = true;
 
 	if (!a->dead)
-		ok = move(x, x->client, &x->request, up, &t->up_done, &x->bytes_in);
-	ok = move(x, up, &x->response, x->client, &t->down_done, &x->bytes_out) && ok;
+		move(x, x->client, &x->request, up, &t->up_done, &x->bytes_in);
+	move(x, up, &x->response, x->client, &t->down_done, &x->bytes_out);
 	if (a->dead && tcp_recv_len(up) == 0) { // what came before it has been passed on; so is the reset
 		count(x->g, CTR_tunnel_reset);
 		exchange_abort(x);
@@ -235,11 +235,6 @@ bool tunnel_pump(struct exchange *x)
 	if (t->up_done && t->down_done) {
 		finish(x);
 		return false;
-	}
-	if (!ok && !x->retry) {
-		count(x->g, CTR_tcp_no_buffer);
-		x->retry = true;
-		exchange_arm(x);
 	}
 	return true;
 }

@@ -1,5 +1,6 @@
 """What a client may make the gateway keep or do: bounded, and counted by name."""
 import contextlib
+import hashlib
 import time
 
 from http1 import Conn, head
@@ -22,6 +23,17 @@ def test_extensions_of_tiny_chunks_are_bounded(gw):
                 conn.send(b"1;" + b"e" * 250 + b"\r\nx\r\n")
         own_error(conn.response(), 400)
     assert counted(gw, "fault_chunk_overhead") == before + 1
+
+
+def test_work_for_tiny_chunks_is_bounded_in_a_turn(gw):
+    """Of thousands that stand there at once the rest waits for the next turn, and nothing of it is lost."""
+    before, n = counted(gw, "http_pieces"), 200000
+    with Conn(gw.address, timeout=30) as conn:
+        conn.send(head("POST", "/upload", "python.test", [("Transfer-Encoding", "chunked")]) +
+                  b"1\r\nx\r\n" * n + b"0\r\n\r\n")
+        answer = conn.response()
+    assert answer.status == 200 and answer.json()["sha256"] == hashlib.sha256(b"x" * n).hexdigest(), answer
+    assert counted(gw, "http_pieces") > before
 
 
 def test_client_sees_its_error_though_it_goes_on_sending(gw):
