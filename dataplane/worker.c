@@ -11,9 +11,12 @@
 #define NEIGHBOURS  4096
 #define HOLDER_TIME 1000000000ull // for a peer to take some of what is kept for it, when buffers run short
 // Timers fired in one turn: one that ends a connection which holds much takes 20 us, and who has a request may
-// wait for all of them. The later they are, the more, so that they are not put off for ever by frames.
+// wait for all of them. Behind a full burst there is one, as more frames wait: ten thousand connections that
+// end within 50 ms would else take the time in which what still comes could be looked at. The later they are,
+// the more, so that they are not put off for ever by frames.
 #define TIMERS       4
-#define TIMERS_MORE  25000000ull // ns of lateness, for each of which it is one more
+#define TIMERS_BUSY  1
+#define TIMERS_MORE  100000000ull // ns of lateness, for each of which it is one more
 #define TIMERS_MOST  64
 #define LIST_SLICE   32     // connections listed in one turn
 #define HANDED_LEARN 0xffff // port of a hand-over that is not a frame but a struct learned
@@ -73,6 +76,7 @@ void worker_receive(struct worker *w, uint64_t now, uint16_t port, struct pkt **
 	unsigned k = 0;
 
 	w->now = now;
+	w->busy |= n == NET_BURST;
 	if (w->addresses && address_list_denies(w->addresses))
 		n = screened(w, v, n);
 	w->net.now = now;
@@ -286,11 +290,13 @@ static void take_snapshot(struct worker *w)
 	atomic_store_explicit(&w->oldest_generation, gateway_oldest(w->gateway), memory_order_release);
 }
 
-static unsigned timers_now(const struct worker *w)
+static unsigned timers_now(struct worker *w)
 {
 	uint64_t next = wheel_next(&w->wheel), more = next < w->now ? (w->now - next) / TIMERS_MORE : 0;
+	unsigned least = w->busy ? TIMERS_BUSY : TIMERS;
 
-	return more < TIMERS_MOST - TIMERS ? TIMERS + (unsigned)more : TIMERS_MOST;
+	w->busy = false;
+	return more < TIMERS_MOST - least ? least + (unsigned)more : TIMERS_MOST;
 }
 
 void worker_advance(struct worker *w, uint64_t now)

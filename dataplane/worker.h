@@ -33,6 +33,7 @@ struct worker {
 	struct ptr_ring *from[SNAP_WORKERS_MAX]; // handed over to us, by sender (self: NULL)
 	struct ptr_ring *to[SNAP_WORKERS_MAX];
 	uint64_t turns, housekept;
+	bool busy; // a burst was full in this turn: more frames wait
 	// Written by the housekeeping thread with release, read with acquire at the top of the loop.
 	// The snapshot's regular expressions (NULL where it has none) are written before it.
 	const struct regex_set *_Atomic next_regexes;
