@@ -97,9 +97,11 @@ def test_every_way_a_request_may_end_gives_its_place_back(gw):
     with Holding(gw) as backend:
         with begun(gw, 3):
             in_flight(gw, 3)
+            wait_for(lambda: backend.now == 3, 10, "the backend to hold three")
         in_flight(gw, 0)  # the clients have gone
         with begun(gw, 3) as conns:
             in_flight(gw, 3)
+            wait_for(lambda: backend.now == 6, 10, "the backend to hold three more")
             for conn in backend.connections:
                 conn.close()
             assert all(status in (502, 503) for status in statuses(conns))  # the backend has gone
