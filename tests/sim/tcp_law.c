@@ -65,8 +65,10 @@ static void window_law(struct sim *s, struct end *e, const struct tcp_info *now,
 		return;
 	// What was written in the same turn may have gone out before the loss was found.
 	half = (uint32_t)((was->flight + now->bytes_out - was->bytes_out) * (cubic ? 7 : 5) / 10);
-	if (now->ssthresh < was->ssthresh && (now->ssthresh > max32(half, 2 * mss) ||
-					      now->ssthresh < 2 * (now->mss < was->mss ? now->mss : was->mss)))
+	// A recovery that is undone in the turn in which it began brings it back but for its lowest bit.
+	if (now->ssthresh + 1 < was->ssthresh &&
+	    (now->ssthresh > max32(half, 2 * mss) ||
+	     now->ssthresh < 2 * (now->mss < was->mss ? now->mss : was->mss)))
 		sim_violation(s, "side %u: threshold %u after a loss with %u bytes under way", e->side,
 			      now->ssthresh, was->flight);
 	// RFC 3168 6.1.2: a mark in the same window may have lowered it already.
