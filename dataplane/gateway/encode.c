@@ -144,13 +144,6 @@ static enum encoded work(struct encoding *e, enum encode_op op, const struct sli
 	return result;
 }
 
-static void retry_later(struct exchange *x)
-{
-	count(x->g, CTR_tcp_no_buffer);
-	x->retry = true;
-	exchange_arm(x);
-}
-
 // All of it is written but trailers and the last chunk. Trailers may have to be waited for.
 static void finish(struct encoding *e)
 {
@@ -168,7 +161,7 @@ static void finish(struct encoding *e)
 	} else if (r == RELAY_FAULT) {
 		response_fault(x);
 	} else if (r == RELAY_NO_BUFFER || (r == RELAY_DONE && tcp_send_copy(x->client, "0\r\n\r\n", 5) != 0)) {
-		retry_later(x);
+		relay_again(x, RELAY_NO_BUFFER);
 	} else if (r != RELAY_MORE) {
 		attempt_complete(a);
 	}
@@ -221,7 +214,7 @@ static void turn(struct encoding *e)
 		if (!e->out) {
 			if (next == NEXT_INPUT)
 				input_taken(x, &piece, 0, skip, &before);
-			retry_later(x);
+			relay_again(x, RELAY_NO_BUFFER);
 			break;
 		}
 		switch (work(e, op, &piece, &n)) {

@@ -58,21 +58,6 @@ static void wait_free(struct tcp *t, struct time_wait *w)
 	slab_put(&t->waits, w);
 }
 
-// The oldest ends. Nothing of it has been touched for long, so what ends next is asked for: its place in the
-// flow table, and the record behind it, which was asked for when the one before ended.
-static void wait_end(struct tcp *t)
-{
-	const struct time_wait *next;
-
-	wait_free(t, wait_at(t, t->wait_list.head - 1));
-	if (!t->wait_list.head)
-		return;
-	next = wait_at(t, t->wait_list.head - 1);
-	flow_prefetch(&t->flows, wait_hash(t, next));
-	if (next->next)
-		__builtin_prefetch(wait_at(t, next->next - 1), 1);
-}
-
 void time_wait_enter(struct tcp *t, struct tcp_conn *c)
 {
 	struct time_wait *w;
@@ -80,7 +65,7 @@ void time_wait_enter(struct tcp *t, struct tcp_conn *c)
 
 	if (t->wait_list.head && t->waits.used == t->waits.capacity) {
 		tcp_count(t, CTR_tcp_time_wait_recycled);
-		wait_end(t);
+		wait_free(t, wait_at(t, t->wait_list.head - 1));
 	}
 	if (c->last_ack != c->rcv_nxt || (c->flags & CONN_ACK_NOW))
 		conn_send_control(t, c, TCP_ACK);
@@ -204,7 +189,7 @@ void time_wait_timer(struct tcp *t)
 				  ((t->now >> TICK_SHIFT) + (w->due - tick_now(t))) << TICK_SHIFT);
 			return;
 		}
-		wait_end(t);
+		wait_free(t, w);
 	}
 }
 

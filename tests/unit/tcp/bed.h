@@ -372,6 +372,24 @@ static inline struct tcp_conn *bed_connect(struct bed *b)
 	return c;
 }
 
+// A buffer of n times the same byte, as an owner of connections has it; and whether it is that.
+static inline struct pkt *bed_filled(char with, uint32_t n)
+{
+	struct pkt *p = pkt_alloc(bed_pool);
+
+	assert_non_null(p);
+	memset(pkt_append(p, n), with, n);
+	return p;
+}
+
+static inline void bed_holds(const struct pkt *p, char with, uint32_t n)
+{
+	assert_non_null(p);
+	assert_int_equal(pkt_len(p), n);
+	for (uint32_t i = 0; i < n; i++)
+		assert_int_equal(pkt_data(p)[i], with);
+}
+
 // n bytes, the first of which is first.
 static inline void bed_send(struct bed *b, struct tcp_conn *c, uint32_t n)
 {

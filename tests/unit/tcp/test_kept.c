@@ -1,28 +1,11 @@
 // A buffer that is sent and comes back to its owner when the queue has done with it.
 #include "tests/unit/tcp/bed.h"
 
-static struct pkt *filled(char with, uint32_t n)
-{
-	struct pkt *p = pkt_alloc(bed_pool);
-
-	assert_non_null(p);
-	memset(pkt_append(p, n), with, n);
-	return p;
-}
-
-static void is(const struct pkt *p, char with, uint32_t n)
-{
-	assert_non_null(p);
-	assert_int_equal(pkt_len(p), n);
-	for (uint32_t i = 0; i < n; i++)
-		assert_int_equal(pkt_data(p)[i], with);
-}
-
 static void what_is_kept_comes_back_as_it_was_once_all_of_it_is_acknowledged(void **state)
 {
 	struct bed *b = bed_make((struct tcp_config){0});
 	struct tcp_conn *c = bed_accept(b);
-	struct pkt *p = filled('a', 700);
+	struct pkt *p = bed_filled('a', 700);
 	struct tcp_kept kept;
 
 	(void)state;
@@ -36,14 +19,14 @@ static void what_is_kept_comes_back_as_it_was_once_all_of_it_is_acknowledged(voi
 	bed_ack(b, b->ack + 400, WND);
 	assert_null(kept.queued);
 	assert_ptr_equal(kept.back, p);
-	is(p, 'a', 700);
+	bed_holds(p, 'a', 700);
 	// It can be sent again, and once more.
 	kept.back = NULL;
 	tcp_send_kept(c, p, &kept);
 	bed_run(b);
 	assert_int_equal(bed_out(b)->len, 700);
 	bed_ack(b, b->ack + 700, WND);
-	is(kept.back, 'a', 700);
+	bed_holds(kept.back, 'a', 700);
 	tcp_kept_end(&kept);
 	tcp_abort(c);
 	bed_free(b);
@@ -56,14 +39,14 @@ static void it_comes_back_when_its_connection_ends(void **state)
 	struct tcp_kept kept;
 
 	(void)state;
-	tcp_send_kept(c, filled('a', 700), &kept);
+	tcp_send_kept(c, bed_filled('a', 700), &kept);
 	bed_run(b);
 	bed_in(b, (struct in){.seq = b->seq, .flags = TCP_RST});
 	tcp_dispatch(b->tcp);
 	assert_int_equal(b->events, EV_ERROR);
 	tcp_abort(c);
 	assert_null(kept.queued);
-	is(kept.back, 'a', 700);
+	bed_holds(kept.back, 'a', 700);
 	tcp_kept_end(&kept);
 	bed_free(b);
 }
@@ -72,7 +55,7 @@ static void what_a_driver_still_holds_comes_back_as_a_copy_and_is_left_as_it_is(
 {
 	struct bed *b = bed_make((struct tcp_config){0});
 	struct tcp_conn *c = bed_accept(b);
-	struct pkt *p = filled('a', 700);
+	struct pkt *p = bed_filled('a', 700);
 	struct tcp_kept kept;
 
 	(void)state;
@@ -82,7 +65,7 @@ static void what_a_driver_still_holds_comes_back_as_a_copy_and_is_left_as_it_is(
 	uint32_t frame = pkt_len(p);
 	bed_ack(b, b->ack + 700, WND);
 	assert_ptr_not_equal(kept.back, p);
-	is(kept.back, 'a', 700);
+	bed_holds(kept.back, 'a', 700);
 	assert_int_equal(pkt_len(p), frame);
 	pkt_free(p);
 	tcp_kept_end(&kept);
@@ -97,7 +80,7 @@ static void what_is_not_wanted_any_more_is_freed_with_the_queue(void **state)
 	struct tcp_kept kept;
 
 	(void)state;
-	tcp_send_kept(c, filled('a', 700), &kept);
+	tcp_send_kept(c, bed_filled('a', 700), &kept);
 	bed_run(b);
 	tcp_kept_end(&kept);
 	bed_ack(b, b->ack + 700, WND);
@@ -112,17 +95,17 @@ static void nothing_is_put_behind_it_into_its_buffer(void **state)
 	struct bed *b = bed_make((struct tcp_config){0});
 	struct tcp_conn *c = bed_accept(b);
 	struct tcp_kept kept, after;
-	struct pkt *p = filled('b', 20);
+	struct pkt *p = bed_filled('b', 20);
 
 	(void)state;
-	tcp_send_kept(c, filled('a', 100), &kept);
+	tcp_send_kept(c, bed_filled('a', 100), &kept);
 	assert_int_equal(tcp_send_copy(c, "more", 4), 0);
 	tcp_send_kept(c, p, &after); // a copy of it stands behind that
 	assert_ptr_equal(after.back, p);
 	bed_run(b);
 	bed_ack(b, b->ack + 124, WND);
-	is(kept.back, 'a', 100);
-	is(after.back, 'b', 20);
+	bed_holds(kept.back, 'a', 100);
+	bed_holds(after.back, 'b', 20);
 	tcp_kept_end(&kept);
 	tcp_kept_end(&after);
 	tcp_abort(c);
@@ -133,14 +116,14 @@ static void where_nothing_can_be_sent_it_is_the_owners_at_once(void **state)
 {
 	struct bed *b = bed_make((struct tcp_config){0});
 	struct tcp_conn *c = bed_accept(b);
-	struct pkt *p = filled('a', 100);
+	struct pkt *p = bed_filled('a', 100);
 	struct tcp_kept kept;
 
 	(void)state;
 	tcp_shutdown(c);
 	tcp_send_kept(c, p, &kept);
 	assert_null(kept.queued);
-	is(kept.back, 'a', 100);
+	bed_holds(kept.back, 'a', 100);
 	assert_ptr_equal(kept.back, p);
 	tcp_kept_end(&kept);
 	tcp_abort(c);
@@ -156,9 +139,9 @@ static void what_is_withdrawn_is_not_queued_any_more(void **state)
 
 	(void)state;
 	uint32_t mark = tcp_send_mark(c);
-	tcp_send_kept(c, filled('a', 700), &kept);
+	tcp_send_kept(c, bed_filled('a', 700), &kept);
 	p = tcp_send_withdraw(c, mark);
-	is(p, 'a', 700);
+	bed_holds(p, 'a', 700);
 	assert_null(kept.queued);
 	assert_null(kept.back);
 	pkt_free(p);

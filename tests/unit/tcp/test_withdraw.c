@@ -21,22 +21,6 @@ static void window(struct bed *b, uint32_t wnd)
 	bed_drain(b);
 }
 
-static struct pkt *filled(char with, uint32_t n)
-{
-	struct pkt *p = pkt_alloc(bed_pool);
-
-	assert_non_null(p);
-	memset(pkt_append(p, n), with, n);
-	return p;
-}
-
-static void is(const struct pkt *p, char with, uint32_t n)
-{
-	assert_int_equal(pkt_len(p), n);
-	for (uint32_t i = 0; i < n; i++)
-		assert_int_equal(pkt_data(p)[i], with);
-}
-
 static void what_was_queued_since_a_mark_is_taken_back_and_the_rest_stays(void **state)
 {
 	struct tcp_conn *c;
@@ -45,15 +29,15 @@ static void what_was_queued_since_a_mark_is_taken_back_and_the_rest_stays(void *
 
 	(void)state;
 	window(b, 0);
-	tcp_send(c, filled('a', 1000));
+	tcp_send(c, bed_filled('a', 1000));
 	uint32_t mark = tcp_send_mark(c);
-	tcp_send(c, filled('b', 600));
-	tcp_send(c, filled('c', 1400));
+	tcp_send(c, bed_filled('b', 600));
+	tcp_send(c, bed_filled('c', 1400));
 	bed_run(b);
 	assert_false(tcp_send_began(c, mark));
 	p = tcp_send_withdraw(c, mark);
-	is(p, 'b', 600);
-	is(pkt_next(p), 'c', 1400);
+	bed_holds(p, 'b', 600);
+	bed_holds(pkt_next(p), 'c', 1400);
 	assert_null(pkt_next(pkt_next(p)));
 	pkt_free_chain(p);
 	assert_int_equal(tcp_send_queued(c), 1000);
@@ -77,11 +61,11 @@ static void a_mark_may_stand_in_the_midst_of_a_buffer(void **state)
 	assert_int_equal(tcp_send_copy(c, "before", 6), 0);
 	uint32_t mark = tcp_send_mark(c);
 	assert_int_equal(tcp_send_copy(c, "behind", 6), 0);
-	tcp_send(c, filled('c', 1400));
+	tcp_send(c, bed_filled('c', 1400));
 	p = tcp_send_withdraw(c, mark);
 	assert_int_equal(pkt_len(p), 6);
 	assert_memory_equal(pkt_data(p), "behind", 6);
-	is(pkt_next(p), 'c', 1400);
+	bed_holds(pkt_next(p), 'c', 1400);
 	pkt_free_chain(p);
 	bed_ack(b, b->ack, WND);
 	bed_run(b);
@@ -101,9 +85,9 @@ static void what_was_queued_first_of_all_can_be_taken_back(void **state)
 	(void)state;
 	window(b, 0);
 	uint32_t mark = tcp_send_mark(c);
-	tcp_send(c, filled('a', 300));
+	tcp_send(c, bed_filled('a', 300));
 	p = tcp_send_withdraw(c, mark);
-	is(p, 'a', 300);
+	bed_holds(p, 'a', 300);
 	pkt_free_chain(p);
 	assert_int_equal(tcp_send_queued(c), 0);
 	bed_run(b);
@@ -120,14 +104,14 @@ static void it_is_still_there_when_the_connection_is_dead(void **state)
 	(void)state;
 	window(b, 0);
 	uint32_t mark = tcp_send_mark(c);
-	tcp_send(c, filled('a', 300));
+	tcp_send(c, bed_filled('a', 300));
 	bed_run(b);
 	bed_in(b, (struct in){.seq = b->seq, .flags = TCP_RST});
 	tcp_dispatch(b->tcp);
 	assert_int_equal(b->events, EV_ERROR);
 	assert_true(tcp_send_waits(c));
 	p = tcp_send_withdraw(c, mark);
-	is(p, 'a', 300);
+	bed_holds(p, 'a', 300);
 	pkt_free_chain(p);
 	tcp_close(c);
 	bed_free(b);
@@ -141,7 +125,7 @@ static void nothing_is_taken_back_of_what_has_left_in_part(void **state)
 	(void)state;
 	uint32_t mark = tcp_send_mark(c);
 	window(b, 1); // a probe takes one byte
-	tcp_send(c, filled('a', 300));
+	tcp_send(c, bed_filled('a', 300));
 	bed_run(b);
 	assert_false(tcp_send_began(c, mark));
 	bed_sleep(b, 2 * SEC);
@@ -167,7 +151,7 @@ static void what_is_sent_waits_behind_a_shut_window_and_behind_what_waits_there(
 	assert_true(tcp_send_waits(c));
 	window(b, WND);
 	assert_false(tcp_send_waits(c));
-	tcp_send(c, filled('a', 300));
+	tcp_send(c, bed_filled('a', 300));
 	assert_true(tcp_send_waits(c));
 	bed_run(b);
 	assert_false(tcp_send_waits(c)); // it is under way
