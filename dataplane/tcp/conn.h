@@ -166,7 +166,7 @@ struct tcp_conn {
 	};
 	uint32_t opened; // ticks of 2^27 ns
 	uint16_t retransmits;
-	uint16_t challenged; // when the last challenge ACK was sent, ticks of 2^29 ns
+	uint16_t challenged; // when the last challenge ACK was sent (challenge_tick())
 
 	// Loss: touched only where something was lost, or came twice.
 	struct sack_block dsack; // payload that came twice and was not yet reported; empty: none
@@ -202,7 +202,7 @@ struct time_wait {
 	struct addr local, remote;
 	uint16_t port;
 	uint8_t has_ts : 1, rcv_wscale : 4;
-	uint8_t challenged; // when an empty segment was last answered, ticks of 2^29 ns
+	uint8_t challenged; // when an empty segment was last answered (challenge_tick())
 	uint32_t rcv_nxt;
 	uint16_t local_port, remote_port;
 	uint32_t snd_nxt;
@@ -321,6 +321,12 @@ static inline uint32_t conn_index(const struct tcp *t, const struct tcp_conn *c)
 static inline bool conn_owned(const struct tcp_conn *c)
 {
 	return (c->flags & (CONN_TOLD | CONN_ORPHAN)) == CONN_TOLD;
+}
+// Empty segments that need an answer get one a second (RFC 5961 7): when the last one did, in as many bits as
+// are kept of it. Its lowest one is set: 0 is never.
+static inline uint32_t challenge_tick(const struct tcp *t)
+{
+	return (uint32_t)(t->now >> 29) | 1;
 }
 #define PROGRESS_SHIFT 27
 static inline void conn_progress(struct tcp_conn *c)

@@ -101,7 +101,7 @@ void reply_ack(struct tcp *t, struct segment *s, uint32_t seq, uint32_t ack, uin
 
 void conn_challenge(struct tcp *t, struct tcp_conn *c)
 {
-	uint16_t tick = (uint16_t)(t->now >> 29 | 1);
+	uint16_t tick = (uint16_t)challenge_tick(t);
 
 	if (c->challenged == tick) {
 		tcp_count(t, CTR_tcp_challenge_limited);

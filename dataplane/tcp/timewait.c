@@ -124,7 +124,7 @@ static bool later(const struct time_wait *w, const struct segment *s)
 void time_wait_input(struct tcp *t, struct time_wait *w, struct segment *s)
 {
 	bool ts = w->has_ts && s->opt.has_ts;
-	uint8_t tick = (uint8_t)(t->now >> 29 | 1);
+	uint8_t tick = (uint8_t)challenge_tick(t);
 
 	if (s->flags & TCP_RST) // RFC 1337: no assassination
 		return;
@@ -144,7 +144,7 @@ void time_wait_input(struct tcp *t, struct time_wait *w, struct segment *s)
 	if (s->len == 0 && !(s->flags & TCP_FIN)) {
 		if (s->seq == w->rcv_nxt && !(s->flags & TCP_SYN))
 			return;
-		if (w->challenged == tick) { // as of a connection (conn_challenge)
+		if (w->challenged == tick) {
 			tcp_count(t, CTR_tcp_challenge_limited);
 			return;
 		}
