@@ -449,8 +449,7 @@ struct pkt *tcp_send_withdraw(struct tcp_conn *c, uint32_t mark)
 		if (!first)
 			return NULL;
 		memcpy(pkt_append(first, n), pkt_at(last, sendq_item(last)->off + before), n);
-		sendq_item(last)->len = (uint16_t)before;
-		sendq_item(last)->summed = false;
+		sendq_item(last)->len = (uint16_t)before; // not summed: it was appended to
 	}
 	*at = NULL;
 	c->snd_tail = last;
