@@ -364,7 +364,8 @@ static bool probe(struct tcp *t, struct tcp_conn *c)
 	uint32_t una = c->snd_una, unsent = seq_lt(una, c->snd_end) ? c->snd_end - una : 0;
 	uint32_t max = c->snd_wnd < c->mss ? c->snd_wnd : c->mss;
 
-	if (conn_flight(c) || (unsent == 0 && !(c->flags & CONN_FIN_QUEUED)))
+	// It may have waited for a buffer, and what it asks for may be known by now.
+	if (conn_flight(c) || (unsent == 0 && (!(c->flags & CONN_FIN_QUEUED) || conn_fin_acked(c))))
 		goto done;
 	uint32_t len = sendq_segment(c, una, max ? max : 1);
 	bool fin = unsent == 0;

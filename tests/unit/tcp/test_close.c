@@ -533,6 +533,37 @@ static void no_timer_of_a_dead_connection_does_anything(void **state)
 	bed_free(b);
 }
 
+// The probe is due, no buffer is left for it, and meanwhile the one before is answered.
+static void rfc9293_3_8_6_1_a_fin_that_was_acknowledged_is_not_probed_for(void **state)
+{
+	static struct pkt *hog[65536];
+	struct bed *b = bed_make((struct tcp_config){0});
+	struct tcp_conn *c = bed_accept_with(b, (struct in){.mss = 1000});
+	unsigned n = 0;
+
+	(void)state;
+	bed_ack(b, b->ack, 0);
+	tcp_shutdown(c);
+	bed_sleep(b, 2 * SEC);
+	assert_int_equal(bed_out(b)->flags & TCP_FIN, TCP_FIN); // into the shut window
+	bed_drain(b);
+	while ((hog[n] = pkt_alloc(bed_pool)))
+		n++;
+	bed_sleep(b, 5 * SEC);
+	bed_silent(b);
+	assert_true(bed_count(b, CTR_tcp_no_buffer) > 0);
+	pkt_free(hog[--n]);
+	bed_in(b, (struct in){.seq = b->seq, .ack = b->ack + 1, .flags = TCP_ACK, .wnd = WND});
+	assert_int_equal(bed_state(c), TCP_FIN_WAIT_2);
+	while (n)
+		pkt_free(hog[--n]);
+	bed_sleep(b, 5 * SEC);
+	bed_silent(b);
+	assert_null(conn_check(c));
+	tcp_abort(c);
+	bed_free(b);
+}
+
 static const struct CMUnitTest tests[] = {
 	BED_TEST(rfc9293_3_6_closing_first_goes_through_time_wait),
 	BED_TEST(closing_second_leaves_nothing_behind),
@@ -558,5 +589,6 @@ static const struct CMUnitTest tests[] = {
 	BED_TEST(rfc9293_3_6_in_closing_a_lost_fin_is_sent_again),
 	BED_TEST(a_partial_ack_of_a_fin_with_data_leaves_the_rest_and_the_fin),
 	BED_TEST(no_timer_of_a_dead_connection_does_anything),
+	BED_TEST(rfc9293_3_8_6_1_a_fin_that_was_acknowledged_is_not_probed_for),
 };
 BED_MAIN(tests)
