@@ -22,19 +22,23 @@ uint64_t checksum_add(uint64_t sum, const void *data, size_t n)
 	const unsigned char *p = data;
 
 	if (n >= 32) {
-		// Halves of 32 bits summed in lanes of 64 cannot overflow below 2^36 bytes.
-		const lanes low = {0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff};
-		lanes a = {0}, b = {0}, x, y;
+		// Words of 64 bits summed modulo 2^64, and their upper halves, which cannot overflow below
+		// 2^36 bytes: from both follows the sum of the lower halves, without a mask for each word.
+		lanes all[2] = {{0}, {0}}, upper[2] = {{0}, {0}}, x, y;
 
+#pragma GCC unroll 2
 		for (; n >= 64; n -= 64, p += 64) {
 			memcpy(&x, p, 32);
 			memcpy(&y, p + 32, 32);
-			a += (x & low) + (x >> 32);
-			b += (y & low) + (y >> 32);
+			all[0] += x;
+			all[1] += y;
+			upper[0] += x >> 32;
+			upper[1] += y >> 32;
 		}
 		if (n >= 32) {
 			memcpy(&x, p, 32);
-			a += (x & low) + (x >> 32);
+			all[0] += x;
+			upper[0] += x >> 32;
 			n -= 32;
 			p += 32;
 		}
@@ -42,8 +46,8 @@ uint64_t checksum_add(uint64_t sum, const void *data, size_t n)
 		memcpy(&x, p + (n & 30) - 32, 32);
 		memcpy(&y, &last_of[n & 30], 32);
 		x &= y;
-		b += (x & low) + (x >> 32);
-		a += b;
+		upper[1] += x >> 32;
+		lanes b = upper[0] + upper[1], a = all[0] + all[1] + x - (b << 32) + b;
 		sum = add_carry(sum, a[0] + a[1] + a[2] + a[3]);
 		return n & 1 ? add_carry(sum, p[n - 1]) : sum;
 	}

@@ -118,8 +118,10 @@ void net_output_tcp(struct net *n, const struct net_path *path, struct pkt *p, c
 		sum += (uint64_t)header[0] + header[1] + header[2] + header[3]; // the fifth is the checksum
 		for (uint32_t i = TCP_MIN / 4; i < words; i++)
 			sum += header[i];
-		field = checksum_fold(
-			checksum_add(sum + (tail.len ? tail.sum : 0u), pkt_data(p), payload - tail.len));
+		sum += tail.len ? tail.sum : 0u;
+		if (payload != tail.len)
+			sum = checksum_add(sum, pkt_data(p), payload - tail.len);
+		field = checksum_fold(sum);
 	}
 	e->used = n->now;
 	q->v[at] = p;
