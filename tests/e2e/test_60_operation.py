@@ -3,6 +3,7 @@ import json
 import os
 import re
 import signal
+import socket
 import time
 
 from http1 import Closed, Conn, head
@@ -97,6 +98,21 @@ def test_workers_ports_and_pools_are_shown_with_figures(gw):
     with Conn(gw.address) as conn:
         conn.request("GET", "/hello", "lab.test")
         assert "198.18.0.2" in gw.cgctl("show conns")
+
+
+def test_listings_of_connections_in_one_line_follow_one_another(gw):
+    pid = gw.info()["control"]["pid"]
+    with socket.socket(socket.AF_UNIX) as session:
+        session.settimeout(10)
+        session.connect(gw.socket)
+        session.sendall(b"json show conns 1; show conns 1; show conns 1; show log\n")
+        said = b""
+        while not said.endswith(b"\n\n"):
+            said += session.recv(65536) or b"(closed)\n\n"
+    answers = json.loads(said)
+    assert ["conns" in answer for answer in answers] == [True] * 3 + [False], said
+    assert not any("no_answer_from_worker" in answer for answer in answers), said
+    assert gw.info()["control"]["pid"] == pid
 
 
 def test_log_level_info_logs_each_request(gw):
