@@ -115,6 +115,21 @@ static void command_above_the_level_of_its_socket_is_refused(void **state)
 	answer = NULL;
 }
 
+// Control reads as root, and says what in a file it does not understand.
+static void files_of_others_are_not_read_for_who_is_no_administrator(void **state)
+{
+	(void)state;
+	run(LEVEL_OPERATOR, "config check /etc/passwd");
+	assert_true(failed);
+	assert_non_null(strstr(json_string_value(json_object_get(answer, "error")), "needs level admin"));
+	assert_null(strstr(json_string_value(json_object_get(answer, "error")), "root:"));
+	run(LEVEL_ADMIN, "config check /etc/passwd");
+	assert_true(failed);
+	assert_null(strstr(json_string_value(json_object_get(answer, "error")), "needs level"));
+	json_decref(answer);
+	answer = NULL;
+}
+
 static void help_knows_every_command(void **state)
 {
 	(void)state;
@@ -177,6 +192,7 @@ int main(void)
 		cmocka_unit_test(command_is_found_by_its_words),
 		cmocka_unit_test(unknown_command_is_answered_with_the_closest),
 		cmocka_unit_test(command_above_the_level_of_its_socket_is_refused),
+		cmocka_unit_test(files_of_others_are_not_read_for_who_is_no_administrator),
 		cmocka_unit_test(help_knows_every_command),
 		cmocka_unit_test(answers_are_aligned_text),
 		cmocka_unit_test(text_of_others_cannot_forge_lines),
