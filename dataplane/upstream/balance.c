@@ -24,7 +24,7 @@ static inline bool usable(struct candidate *k, uint32_t i)
 	    ADMIN_READY)
 		return false;
 	// A trial of one that was down holds off the others until its outcome is known.
-	if (rt->epoch == e->epoch && rt->health == HEALTH_DOWN && (k->now < rt->down_until || rt->active))
+	if (rt->epoch == e->epoch && rt->health == HEALTH_DOWN && (k->now < rt->down_until || rt->tried))
 		return false;
 	if (rt->epoch != e->epoch)
 		return true; // removed since, and its slot is another's: nothing is known of it any more

@@ -64,6 +64,12 @@ static void idle_unlink(struct upstream_conn *c)
 	c->pprev = NULL;
 }
 
+static void trial_over(struct upstream_endpoint *rt, struct upstream_conn *c)
+{
+	if (c->trial)
+		rt->tried = c->trial = false;
+}
+
 // The endpoint state that the connection counts in; NULL where the slot has meanwhile another owner.
 static struct upstream_endpoint *endpoint_of(struct upstream_pool *p, const struct upstream_conn *c)
 {
@@ -182,6 +188,8 @@ struct upstream_conn *upstream_open(struct upstream_pool *p, const struct snap_u
 	if (rt) {
 		active_add(p, rt, 1);
 		rt->connections++;
+		c->trial = rt->health == HEALTH_DOWN && !rt->tried;
+		rt->tried |= c->trial;
 	}
 	stat_add(&p->up_stats[u->stat_slot].connects, 1);
 	stat_add(&p->up_stats[u->stat_slot].connections, 1);
@@ -196,6 +204,7 @@ void upstream_opened(struct upstream_pool *p, struct upstream_conn *c)
 	if (!rt)
 		return;
 	rt->failures = 0;
+	trial_over(rt, c);
 	if (rt->health != HEALTH_UP)
 		set_health(p, c->slot, HEALTH_UP);
 }
@@ -266,8 +275,10 @@ void upstream_close(struct upstream_pool *p, struct upstream_conn *c, bool abort
 		stat_add(&p->up_stats[c->stat_slot].idle, (uint64_t)-1);
 	} else if (rt)
 		active_add(p, rt, -1);
-	if (rt)
+	if (rt) {
 		rt->connections--;
+		trial_over(rt, c);
+	}
 	stat_add(&p->up_stats[c->stat_slot].connections, (uint64_t)-1);
 	if (abort)
 		tcp_abort(c->tcp);

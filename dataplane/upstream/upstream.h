@@ -26,6 +26,7 @@ struct upstream_endpoint {
 	struct upstream_conn *idle; // most recently used first
 	int32_t current;            // smooth weighted round robin
 	uint8_t health;             // enum endpoint_health
+	bool tried;                 // it was down, and the outcome of a connection is awaited
 };
 
 // Where round robin stands in an upstream.
@@ -49,6 +50,7 @@ struct upstream_conn {
 	uint64_t idle_until;  // ns
 	uint8_t state;        // enum upstream_conn_state
 	bool probed;          // a part of that time ago
+	bool trial;           // the one that its endpoint is tried by
 };
 
 struct upstream_pool {

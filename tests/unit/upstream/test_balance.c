@@ -148,7 +148,7 @@ static void failures_in_a_row_mark_it_down_until_a_trial_is_due(void **state)
 		seen |= pick_at(w, 0, 1000) == 0;
 	assert_true(seen);
 	// While the trial runs, nothing else is sent there.
-	w->pool.endpoint[1].active = 1;
+	w->pool.endpoint[1].tried = true;
 	for (int i = 0; i < 20; i++)
 		assert_int_not_equal(pick_at(w, 0, 1000), 0);
 }

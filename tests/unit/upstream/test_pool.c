@@ -142,6 +142,32 @@ static void a_request_is_not_given_to_one_that_left_two_probes_unanswered(void *
 	drop(w);
 }
 
+// What was begun before its host took no more connections, a tunnel say, may go on for hours.
+static void an_endpoint_that_was_down_is_tried_again_while_an_old_connection_of_it_is_in_use(void **state)
+{
+	struct world *w = make(IDLE, 0);
+	struct upstream_conn *trial;
+	bool full;
+	int err;
+
+	(void)state;
+	atomic_store(&region_endpoints(w->region)[1].weight, -1);
+	w->snap.u.down_after = 1;
+	w->snap.u.down_for = SEC;
+	assert_ptr_equal(upstream_reuse(&w->pool, &w->snap.e, &w->owner), w->c);
+	upstream_failed(&w->pool, &w->snap.u, &w->snap.e, w->b->now);
+	assert_null(upstream_pick(&w->pool, &w->snap.s, &w->snap.u, 0, w->b->now, &full));
+	assert_ptr_equal(upstream_pick(&w->pool, &w->snap.s, &w->snap.u, 0, w->b->now + SEC, &full),
+			 &w->snap.e);
+	// Nothing else is sent there until its outcome is known.
+	trial = upstream_open(&w->pool, &w->snap.u, &w->snap.e, event, w, &w->owner, &err);
+	assert_null(upstream_pick(&w->pool, &w->snap.s, &w->snap.u, 0, w->b->now + SEC, &full));
+	upstream_close(&w->pool, trial, true);
+	assert_non_null(upstream_pick(&w->pool, &w->snap.s, &w->snap.u, 0, w->b->now + SEC, &full));
+	upstream_close(&w->pool, w->c, true);
+	drop(w);
+}
+
 static void a_request_is_given_to_one_whose_first_probe_may_be_on_its_way(void **state)
 {
 	struct world *w = make(IDLE, PROBE);
@@ -187,6 +213,7 @@ static const struct CMUnitTest tests[] = {
 	BED_TEST(one_whose_host_answers_stays_until_its_time_is_over),
 	BED_TEST(a_request_is_not_given_to_one_that_left_two_probes_unanswered),
 	BED_TEST(a_request_is_given_to_one_whose_first_probe_may_be_on_its_way),
+	BED_TEST(an_endpoint_that_was_down_is_tried_again_while_an_old_connection_of_it_is_in_use),
 	BED_TEST(without_a_time_for_probes_none_is_sent),
 	BED_TEST(one_whose_time_ends_while_a_probe_is_unanswered_is_reset),
 };
