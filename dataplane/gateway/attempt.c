@@ -316,15 +316,13 @@ void attempt_cancel(struct attempt *a)
 	pending_wake(g, slot);
 }
 
-// Connecting failed: nothing was sent, so another endpoint may be tried whatever the method.
-static void connect_failed(struct attempt *a, uint16_t status, const char *message)
+static void try_elsewhere(struct attempt *a, uint16_t status, const char *message)
 {
 	struct exchange *x = a->x;
 	struct gateway *g = x->g;
 	const struct snap_upstream *u = a->upstream;
 	uint32_t i, slot = a->stat_slot;
 
-	upstream_failed(&g->upstreams, u, a->endpoint, g->now);
 	if (endpoint_index(a, &i))
 		x->avoid |= 1ull << i;
 	attempt_account(a, 0);
@@ -339,6 +337,13 @@ static void connect_failed(struct attempt *a, uint16_t status, const char *messa
 		exchange_fail(x, status, message);
 	}
 	pending_wake(g, slot);
+}
+
+// Connecting failed: nothing was sent, so another endpoint may be tried whatever the method.
+static void connect_failed(struct attempt *a, uint16_t status, const char *message)
+{
+	upstream_failed(&a->x->g->upstreams, a->upstream, a->endpoint, a->x->g->now);
+	try_elsewhere(a, status, message);
 }
 
 // Sent, but its method may be repeated (RFC 9110 9.2.2), and no byte of an answer has come.
@@ -365,16 +370,21 @@ static bool was_not_sent(struct attempt *a)
 	return true;
 }
 
-// No answer came in time: its host may have vanished, and another endpoint can do it.
+// No answer came in time, and another endpoint can do it. A host that has not even acknowledged the request may
+// have vanished; one that has is slow with this one, which is nothing to the others.
 static bool try_timed_out(struct attempt *a)
 {
 	struct exchange *x = a->x;
+	bool heard = tcp_send_queued(a->conn->tcp) == 0;
 
 	if (x->attempts >= x->route->attempts || a->upstream->endpoints.n < 2 ||
 	    !(may_be_repeated(a) || was_not_sent(a)))
 		return false;
 	a->eof = a->dead = false;
-	connect_failed(a, 504, "the upstream did not answer in time");
+	if (heard)
+		try_elsewhere(a, 504, "the upstream did not answer in time");
+	else
+		connect_failed(a, 504, "the upstream did not answer in time");
 	return true;
 }
 

@@ -1,4 +1,5 @@
 """Upstreams that fail, each in its own way: the client gets a clear answer, the gateway goes on."""
+import contextlib
 import threading
 import time
 
@@ -51,6 +52,21 @@ def test_whole_request_timeout_is_a_504_in_json(gw):
 
 def test_per_try_timeout_is_a_504_in_json(gw):
     own_error(ask(gw, "per-try.test", "/slow?ms=3000"), 504)
+
+
+def test_slow_answers_to_some_do_not_take_an_endpoint_from_the_others(gw):
+    with contextlib.ExitStack() as stack:
+        conns = [stack.enter_context(Conn(gw.address)) for _ in range(16)]
+        for conn in conns:  # so that there are pooled connections to both
+            conn.send(head("GET", "/slow?ms=100", "slow-pair.test"))
+        assert [conn.response("GET").status for conn in conns] == [200] * 16
+        for _ in range(3):
+            own_error(ask(gw, "slow-pair.test", "/slow?ms=900"), 504)
+            assert [conn.request("GET", "/whoami", "slow-pair.test").status for conn in conns[:4]] == [200] * 4
+    rows = gw.cgctl("show upstreams", as_json=True)["upstreams"]
+    row = next(row for row in rows if row["name"] == "slow-pair")
+    assert [endpoint["state"] for endpoint in row["endpoints"]] == ["up"] * 2, row
+    assert row["connect_failures"] == 0, row
 
 
 def test_timeout_in_the_middle_of_an_answer_ends_the_connection(gw):
