@@ -208,6 +208,10 @@ static void records_that_reach_outside_are_refused(void **state)
 	lay_down(state);
 	t.route.stages = 1u << STAGE_COUNT;
 	assert_false(verified());
+	// A listener's limits have a route looked at for its own, which may have none.
+	lay_down(state);
+	t.route.stage_conf[STAGE_ratelimit] = (struct snap_ref){sizeof(t) - 8, 4096};
+	assert_false(verified());
 }
 
 static void edits_are_bounded_ordered_and_of_a_known_kind(void **state)
