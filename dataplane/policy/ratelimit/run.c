@@ -455,9 +455,17 @@ static enum verdict too_many_fields(struct stage_ctx *ctx)
 	return VERDICT_REPLY;
 }
 
+static void tag_drop(struct stage_ctx *ctx, const struct snap_limit *l)
+{
+	if (l->action == LIMIT_TAG)
+		http_drop(ctx->head, snap_text(ctx->snapshot, l->header));
+}
+
 // The limits that only watch.
 static bool watch(struct stage_ctx *ctx, struct ratelimit_checks *checks)
 {
+	for (unsigned i = 0; i < checks->n; i++) // what a tag says, the client cannot
+		tag_drop(ctx, checks->v[i].limit);
 	for (unsigned i = 0; i < checks->n; i++) {
 		struct ratelimit_check *c = &checks->v[i];
 		bool tags = c->limit->action == LIMIT_TAG;
@@ -529,16 +537,18 @@ enum verdict ratelimit_decide(struct stage_ctx *ctx, struct ratelimit_checks *ch
 static enum verdict resume(struct stage_ctx *ctx)
 {
 	const struct snap_limit *limit = snap_at(ctx->snapshot, ctx->snapshot->limits);
-	const struct snap_limit_use *use = ctx->listener ? snap_at(ctx->snapshot, ctx->listener->limits) : NULL;
-	uint32_t n = ctx->listener ? ctx->listener->limits.n : 0;
+	const struct snap_limit_use *use[2] = {
+		ctx->listener ? snap_at(ctx->snapshot, ctx->listener->limits) : NULL, ctx->conf};
+	const uint32_t n[2] = {ctx->listener ? ctx->listener->limits.n : 0,
+			       ctx->conf_size / (uint32_t)sizeof(struct snap_limit_use)};
 
-	for (uint32_t i = 0; i < RATELIMIT_CHECKS_MAX; i++) {
-		if (!(ctx->parked_with & 1u << i))
-			continue;
-		if (!tag(ctx, &limit[i < n ? use[i].limit
-					   : ((const struct snap_limit_use *)ctx->conf)[i - n].limit]))
-			return too_many_fields(ctx);
-	}
+	for (unsigned k = 0; k < 2; k++)
+		for (uint32_t i = 0; i < n[k]; i++)
+			tag_drop(ctx, &limit[use[k][i].limit]);
+	for (unsigned k = 0, bit = 0; k < 2; k++)
+		for (uint32_t i = 0; i < n[k]; i++, bit++)
+			if ((ctx->parked_with & 1u << bit) && !tag(ctx, &limit[use[k][i].limit]))
+				return too_many_fields(ctx);
 	return VERDICT_PASS;
 }
 

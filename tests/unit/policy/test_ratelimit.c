@@ -315,6 +315,51 @@ static void a_request_that_all_of_the_most_limits_refuse_is_told_so_of_each(void
 	take_away();
 }
 
+static unsigned fields_named(const struct http_head *h, struct slice name, struct slice *value)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < h->n; i++)
+		if (!h->field[i].dropped && slice_ieq(h->field[i].name, name)) {
+			*value = h->field[i].value;
+			n++;
+		}
+	return n;
+}
+
+static void a_client_cannot_say_in_its_own_words_what_a_tag_says(void **state)
+{
+	struct http_head head;
+	struct stage_ctx ctx = {.snapshot = &t.s,
+				.now = 1000 * SECOND,
+				.head = &head,
+				.client = addr_from_v4(7),
+				.conf = &t.use,
+				.conf_size = sizeof(t.use)};
+	struct slice value;
+
+	(void)state;
+	lay_down(1, 1, 1, 1u << 20);
+	ctx.ratelimit = stage[0];
+	t.limit.action = LIMIT_TAG;
+	t.limit.header = REF(t.name, 7);   // "a-limit: a-limit"
+	for (unsigned i = 0; i < 2; i++) { // within the limit, and beyond it
+		head = (struct http_head){0};
+		http_add(&head, SLICE("A-Limit"), SLICE("none"));
+		assert_int_equal(ratelimit_run(0, &ctx), VERDICT_PASS);
+		assert_int_equal(fields_named(&head, SLICE("a-limit"), &value), i);
+	}
+	assert_true(slice_eq(value, SLICE("a-limit")));
+	// Likewise when it has waited for another limit, and is read anew.
+	head = (struct http_head){0};
+	http_add(&head, SLICE("A-Limit"), SLICE("none"));
+	ctx.resumed = true;
+	assert_int_equal(ratelimit_run(0, &ctx), VERDICT_PASS);
+	assert_int_equal(fields_named(&head, SLICE("a-limit"), &value), 1);
+	assert_true(slice_eq(value, SLICE("a-limit")));
+	take_away();
+}
+
 // More clients than the table has cells, each beyond its limit.
 static void with_a_full_table(bool full_passes)
 {
@@ -361,6 +406,7 @@ int main(void)
 		cmocka_unit_test(a_burst_set_by_hand_below_what_a_request_costs_is_its_cost),
 		cmocka_unit_test(so_many_refusals_within_the_time_block_and_one_fewer_or_later_does_not),
 		cmocka_unit_test(a_request_that_all_of_the_most_limits_refuse_is_told_so_of_each),
+		cmocka_unit_test(a_client_cannot_say_in_its_own_words_what_a_tag_says),
 		cmocka_unit_test(new_keys_that_find_no_place_are_refused_where_the_limit_says_so_and_counted),
 		cmocka_unit_test(or_pass_where_it_says_that_and_those_with_a_place_are_refused_all_the_same),
 	};
