@@ -200,7 +200,7 @@ $(GATEWAY_SIMS): $(B)/tests/sim/%: $(B)/tests/sim/%.o $(patsubst %,$(B)/%.o,test
 CONFORMANCE := $(addprefix $(B)/tests/conformance/,parser gateway)
 $(B)/tests/conformance/parser: $(patsubst %,$(B)/tests/conformance/%.o,parser cases) $(call libs,http base)
 	$(say)$(CC) $(LDFLAGS) -o $@ $^
-$(B)/tests/conformance/gateway: $(patsubst %,$(B)/tests/conformance/%.o,gateway ways pooled noted bed cases reader) \
+$(B)/tests/conformance/gateway: $(patsubst %,$(B)/tests/conformance/%.o,gateway ways pooled noted timed bed cases reader) \
 	$(patsubst %,$(B)/%.o,tests/sim/world tests/sim/wire dataplane/worker control/blob control/routetable) $(call libs,$(ALL_LAYERS))
 	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS) $(ROUTE_LIBS) $(COMPRESS_LIBS)
 conformance: $(CONFORMANCE)

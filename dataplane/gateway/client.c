@@ -585,7 +585,10 @@ static void client_idle_event(struct gateway *g, struct tcp_conn *c, unsigned ev
 		client_run(g, c);
 		return;
 	}
-	if (events & EV_TIMER) {
+	if ((events & EV_TIMER) && (events & (EV_READABLE | EV_EOF))) {
+		// What came in the same turn counts. Where it is not enough, the time is up in the next one.
+		tcp_set_timer(c, g->now + 1);
+	} else if (events & EV_TIMER) {
 		if ((tcp_recv_len(c) == 0 || tcp_send_space(c) == 0) && client_reads_on(g, c))
 			return;
 		if (tcp_recv_len(c) == 0) {
@@ -648,12 +651,10 @@ void client_event(void *ctx, struct tcp_conn *c, void *user, unsigned events)
 		tunnel_pump(x);
 		return;
 	}
-	if (events & EV_TIMER) {
-		client_look(x);
-		return;
-	}
 	if ((events & EV_WRITABLE) && x->attempt && !attempt_pump(x->attempt))
 		return;
-	if (events & (EV_READABLE | EV_EOF))
-		relay_request(x);
+	if ((events & (EV_READABLE | EV_EOF)) && !relay_request(x))
+		return;
+	if (events & EV_TIMER) // behind what came in the same turn, which counts
+		client_look(x);
 }

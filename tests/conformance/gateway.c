@@ -2,6 +2,7 @@
 // two at every byte, and byte by byte.
 #include "conformance/noted.h"
 #include "conformance/pooled.h"
+#include "conformance/timed.h"
 #include "conformance/ways.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -459,6 +460,7 @@ int main(int argc, char **argv)
 	tell(&tally, "a head that passes is the same on each way", passed_run(&bed));
 	tell(&tally, "a request of which nothing was sent goes out on another connection", pooled_run(&bed));
 	tell(&tally, "a noted request whose connection ends is forgotten", noted_run(&bed));
+	tell(&tally, "what comes in the turn of a timer is not forgotten", timed_run(&bed));
 	bed_fini(&bed);
 	if (pkt_pool_used(pool)) {
 		printf("packet buffers are left\n");
