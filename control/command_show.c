@@ -414,8 +414,14 @@ void command_show_routes(struct request *rq)
 		for (uint32_t w = 0; w < st->workers; w++) {
 			const struct route_stats *v = &st->route[w * STATS_ROUTES + r[i].stat_slot];
 
-			for (unsigned k = 0; k < STATUS_CLASSES; k++)
-				class[k] += stat_get(&v->requests[k]);
+			for (unsigned k = 0; k < STATUS_CLASSES; k++) {
+				uint64_t at_once = stat_get(&st->worker[w].at_once[k][r[i].stat_slot]);
+
+				class[k] += stat_get(&v->requests[k]) + at_once;
+				hist[0] += at_once;
+				finished += at_once;
+				begun += at_once;
+			}
 			for (unsigned b = 0; b < HIST_BUCKETS; b++)
 				hist[b] += stat_get(&v->duration[b]);
 			// finished first: a request between the two reads is active, never -1.

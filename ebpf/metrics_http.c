@@ -62,6 +62,26 @@ static bool rows_read(struct rows *rows, const struct region_name *names, unsign
 	return true;
 }
 
+// What the workers count elsewhere of the same routes.
+static void at_once_add(struct rows *rows, const struct region_name *names, const struct stats *stats)
+{
+	for (unsigned s = 0; s < STATS_ROUTES; s++) {
+		char name[REGION_NAME];
+		struct row *r;
+
+		if (!metrics_slot_name(&names[s], name))
+			continue;
+		r = row_of(rows, name);
+		for (unsigned w = 0; w < stats->workers; w++)
+			for (unsigned c = 0; c < STATUS_CLASSES; c++) {
+				uint64_t n = stat_get(&stats->worker[w].at_once[c][s]);
+
+				r->cell[CELL(route_stats, requests) + c] += n;
+				r->cell[CELL(route_stats, duration)] += n;
+			}
+	}
+}
+
 // The cells are read one after the other, while they move: a difference may seem to be below zero.
 static uint64_t difference(uint64_t a, uint64_t b)
 {
@@ -100,6 +120,7 @@ void metrics_routes(struct text *t, const struct metrics_source *m)
 		t->failed = true;
 		return;
 	}
+	at_once_add(&rows, region_routes(m->region), m->stats);
 	durations(t, &rows, "route", CELL(route_stats, duration_sum_ns), CELL(route_stats, duration),
 		  "http_server_request_duration_seconds",
 		  "From the first byte of the request head to the last byte of the answer, by route.");

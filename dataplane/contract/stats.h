@@ -64,6 +64,10 @@ struct worker_stats {
 	// and send queues of connections hold, what they may hold together, and what is free in the worker's
 	// own cache.
 	stat_cell packet_memory, queued_in, queued_out, queue_limit, packet_cached;
+	// Requests answered in the turn in which they came, by class and the slot of their route. They count as
+	// begun and ended there, too, in the first bucket; here they are few lines however many routes there
+	// are.
+	_Alignas(64) stat_cell at_once[STATUS_CLASSES][STATS_ROUTES];
 };
 // What a port's device does for us, as bits.
 enum port_offload {

@@ -148,10 +148,10 @@ static void records_ask(struct gateway *g)
 		if (!d->c || d->found != ROUTE_FOUND)
 			continue;
 		prompt = snap_prompt(s, d->match.index);
-		stats = (const char *)&g->conf.route_stats[prompt.stat_slot];
-		__builtin_prefetch(stats, 1);
-		__builtin_prefetch(stats + 64, 1);
 		if (!prompt.answer) {
+			stats = (const char *)&g->conf.route_stats[prompt.stat_slot];
+			__builtin_prefetch(stats, 1);
+			__builtin_prefetch(stats + 64, 1);
 			route_ask(d->match.route);
 			continue;
 		}

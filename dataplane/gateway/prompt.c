@@ -48,7 +48,6 @@ enum prompt prompt_reply(struct gateway *g, struct tcp_conn *c, const struct lis
 	const struct snapshot *s = gateway_snapshot(g);
 	const struct snap_answer *answer;
 	struct snap_prompt prompt;
-	struct route_stats *stats;
 	struct pkt *p;
 	char id[32];
 	bool keep_alive;
@@ -78,11 +77,7 @@ enum prompt prompt_reply(struct gateway *g, struct tcp_conn *c, const struct lis
 	prepared_put(g, s, answer, id, h->method == METHOD_HEAD, keep_alive, p);
 	tcp_send(c, p);
 	count(g, CTR_http_requests);
-	stats = &g->conf.route_stats[prompt.stat_slot];
-	stat_add(&stats->requests[answer->status / 100], 1);
-	stat_add(&stats->started, 1);
-	stat_add(&stats->finished, 1);
-	stat_add(&stats->duration[0], 1); // it began in this turn
+	stat_add(&g->conf.stats->at_once[answer->status / 100][prompt.stat_slot], 1);
 	return keep_alive ? PROMPT_OPEN : PROMPT_CLOSE;
 }
 

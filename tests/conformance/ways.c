@@ -124,12 +124,15 @@ static void mask(struct seen *s, const char *field, size_t n)
 static void stats_take(const struct bed *b, uint64_t v[STATS])
 {
 	const struct route_stats *r = &b->stats.route[1];
+	uint64_t at_once = 0;
 
-	for (unsigned i = 0; i < STATUS_CLASSES; i++)
-		v[i] = stat_get(&r->requests[i]);
-	v[STATUS_CLASSES] = stat_get(&r->started);
-	v[STATUS_CLASSES + 1] = stat_get(&r->finished);
-	v[STATUS_CLASSES + 2] = stat_get(&r->duration[0]);
+	for (unsigned i = 0; i < STATUS_CLASSES; i++) {
+		v[i] = stat_get(&r->requests[i]) + stat_get(&b->stats.worker->at_once[i][1]);
+		at_once += stat_get(&b->stats.worker->at_once[i][1]);
+	}
+	v[STATUS_CLASSES] = stat_get(&r->started) + at_once;
+	v[STATUS_CLASSES + 1] = stat_get(&r->finished) + at_once;
+	v[STATUS_CLASSES + 2] = stat_get(&r->duration[0]) + at_once;
 	v[STATUS_CLASSES + 3] = stat_get(&b->stats.route[0].started);
 }
 

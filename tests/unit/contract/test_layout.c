@@ -137,7 +137,8 @@ static void statistics_have_their_layout(void **state)
 {
 	(void)state;
 	AT(worker_stats, busy_ns, (CTR_COUNT * 8 + 63) / 64 * 64);
-	SIZE(worker_stats, (CTR_COUNT * 8 + 63) / 64 * 64 + 192);
+	SIZE(worker_stats, (CTR_COUNT * 8 + 63) / 64 * 64 + 192 + 6 * 1024 * 8);
+	AT(worker_stats, at_once, (CTR_COUNT * 8 + 63) / 64 * 64 + 192);
 	AT(worker_stats, long_turns, (CTR_COUNT * 8 + 63) / 64 * 64 + 120);
 	AT(worker_stats, packet_memory, (CTR_COUNT * 8 + 63) / 64 * 64 + 152);
 	SIZE(port_stats, 64);

@@ -131,6 +131,24 @@ static void a_route_is_the_sum_of_its_workers(void **state)
 	has(b, "http_server_request_duration_seconds_sum{route=\"orders\"} 0.015021");
 }
 
+static void what_is_answered_at_once_counts_in_the_first_bucket(void **state)
+{
+	struct bench *b = *state;
+	uint32_t s = region_name_slot(region_routes(b->region), STATS_ROUTES, "orders");
+
+	stat_add(&b->stats.route[s].requests[4], 1);
+	stat_add(&b->stats.route[s].duration[hist_bucket(3000)], 1);
+	stat_add(&b->stats.worker[0].at_once[4][s], 2);
+	stat_add(&b->stats.worker[1].at_once[4][s], 4);
+	stat_add(&b->stats.worker[1].at_once[2][s], 8);
+	has(b, "churchgate_http_requests_total{route=\"orders\",class=\"4xx\"} 7");
+	has(b, "churchgate_http_requests_total{route=\"orders\",class=\"2xx\"} 8");
+	has(b, "churchgate_http_requests_total{route=\"other\",class=\"4xx\"} 0");
+	has(b, "http_server_active_requests{route=\"orders\"} 0");
+	has(b, "http_server_request_duration_seconds_bucket{route=\"orders\",le=\"0.000001\"} 14");
+	has(b, "http_server_request_duration_seconds_count{route=\"orders\"} 15");
+}
+
 static void slots_without_a_name_are_not_listed(void **state)
 {
 	struct bench *b = *state;
@@ -332,6 +350,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(without_an_instance_it_says_so),
 		T(a_route_is_the_sum_of_its_workers),
+		T(what_is_answered_at_once_counts_in_the_first_bucket),
 		T(slots_without_a_name_are_not_listed),
 		T(a_route_called_other_shares_the_row_of_the_rest),
 		T(more_finished_than_started_is_no_active_request),
