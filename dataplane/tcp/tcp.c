@@ -201,13 +201,7 @@ static inline void payload_prefetch(const struct pkt *p)
 {
 	const char *data = pkt_data(p);
 
-	uint32_t at = LINE, n = pkt_len(p);
-
-	for (; at + 7 * LINE < n; at += 8 * LINE)
-#pragma GCC unroll 8
-		for (uint32_t i = 0; i < 8; i++)
-			__builtin_prefetch(data + at + i * LINE);
-	for (; at < n; at += LINE)
+	for (uint32_t at = LINE, n = pkt_len(p); at < n; at += LINE)
 		__builtin_prefetch(data + at);
 }
 
