@@ -17,10 +17,18 @@ enum { FREE, SYN_SENT, IDLE, WAITING, ENDING };
 
 struct client_conn {
 	struct flow f;
-	uint32_t tuple; // slot in the low bits: which connection a segment belongs to follows from it
-	uint32_t start; // seq of the request's first byte
+	uint32_t tuple;  // slot in the low bits: which connection a segment belongs to follows from it
+	uint32_t number; // in its request
 	uint64_t intended;
-	uint32_t left, number; // bytes of the answer's body; the number in its request
+	union {
+		struct {
+			uint32_t start; // seq of the request's first byte
+			uint32_t left;  // bytes of the answer's body
+		};
+		struct {
+			uint32_t older, newer; // slots of those whose SYN is out, too; itself: there is none
+		};
+	};
 	uint32_t touched;
 	uint16_t wnd; // of the peer
 	uint8_t state;
@@ -38,8 +46,9 @@ struct client_carry {
 	char bytes[1020];
 };
 
-const char *const client_fault_name[CLIENT_FAULTS] = {"status", "length",  "body",    "head",  "short",
-						      "reset",  "connect", "timeout", "unsent"};
+const char *const client_fault_name[CLIENT_FAULTS] = {"status", "length", "body",    "head",
+						      "short",  "reset",  "timeout", "unsent"};
+const char *const client_refusal_name[CLIENT_REFUSALS] = {"syn", "reset", "status"};
 
 int client_init(struct client *c, const struct client_conf *conf, struct link *l, struct client_work *work,
 		unsigned n)
@@ -53,6 +62,7 @@ int client_init(struct client *c, const struct client_conf *conf, struct link *l
 		return -E2BIG;
 	c->base = rte_be_to_cpu_32(l->address);
 	c->ns_per_tick = 1e9 / conf->hz;
+	client_patience(c, 0, 0);
 	c->random = 0x2545f4914f6cdd1dull;
 	c->conn = rte_zmalloc("conns", (size_t)c->slots * sizeof(c->conn[0]), 64);
 	c->idle = rte_zmalloc("idle", (size_t)c->slots * sizeof(c->idle[0]), 64);
@@ -179,6 +189,34 @@ static void request_send(struct client *c, struct client_conn *k)
 		c->carry[k - c->conn].n = 0;
 }
 
+// The list of those whose SYN is out: they leave it answered, at some place, or too late, at its beginning.
+static void syn_append(struct client *c, struct client_conn *k)
+{
+	uint32_t slot = (uint32_t)(k - c->conn);
+
+	k->older = c->syn_last ? (uint32_t)(c->syn_last - c->conn) : slot;
+	k->newer = slot;
+	if (c->syn_last)
+		c->syn_last->newer = slot;
+	else
+		c->syn_first = k;
+	c->syn_last = k;
+}
+
+static void syn_remove(struct client *c, struct client_conn *k)
+{
+	struct client_conn *older = &c->conn[k->older], *newer = &c->conn[k->newer];
+
+	if (older == k)
+		c->syn_first = newer == k ? NULL : newer;
+	else
+		older->newer = newer == k ? k->older : k->newer;
+	if (newer == k)
+		c->syn_last = older == k ? NULL : older;
+	else
+		newer->older = older == k ? k->newer : k->older;
+}
+
 static void conn_open(struct client *c, struct client_conn *k)
 {
 	uint32_t tuple = k->tuple + c->slots;
@@ -199,6 +237,7 @@ static void conn_open(struct client *c, struct client_conn *k)
 	k->touched = c->now_ms;
 	k->close = false;
 	c->opened++;
+	syn_append(c, k);
 	link_send_syn(c->link, &k->f, TCP_SYN, k->f.snd_una);
 }
 
@@ -210,6 +249,7 @@ static void request_start(struct client *c, struct client_conn *k, uint64_t inte
 	k->number = number_choose(c);
 	k->want = true;
 	k->pending = (uint8_t)c->conf.pipeline;
+	c->active += k->pending;
 	c->started += c->conf.pipeline;
 	if (c->measuring)
 		histogram_add(&c->lag, (uint64_t)((double)(c->now - intended) * c->ns_per_tick));
@@ -219,9 +259,24 @@ static void request_start(struct client *c, struct client_conn *k, uint64_t inte
 		request_send(c, k);
 }
 
+static void request_end(struct client *c, struct client_conn *k)
+{
+	c->active -= k->want ? k->pending : 0;
+	k->want = false;
+}
+
+// In closed loop: whether one more connection may have requests.
+static bool room(const struct client *c)
+{
+	return c->active < (uint64_t)c->active_max * c->conf.pipeline;
+}
+
 static void next(struct client *c, struct client_conn *k)
 {
-	if (c->closed_loop && !c->think)
+	// New connections come from all ports in turn, in whichever loop.
+	bool ports_turn = c->conf.close != CLOSE_NEVER && c->active_max != UINT32_MAX;
+
+	if (c->closed_loop && !c->think && !ports_turn && room(c))
 		request_start(c, k, c->now);
 	else
 		idle_push(c, k);
@@ -229,10 +284,23 @@ static void next(struct client *c, struct client_conn *k)
 
 static void conn_free(struct client *c, struct client_conn *k)
 {
-	c->open -= k->state != SYN_SENT;
+	if (k->state == SYN_SENT)
+		syn_remove(c, k);
+	else
+		c->open--;
 	k->state = FREE;
 	k->ack_due = false;
 	k->fin = false;
+}
+
+// Its connection does not come about. Nothing is said to the peer, which has not answered or does not want it.
+static void refuse(struct client *c, struct client_conn *k, enum client_refusal why)
+{
+	if (k->want)
+		c->refused[why] += k->pending;
+	request_end(c, k);
+	conn_free(c, k);
+	idle_push(c, k); // not at once again, not even in closed loop
 }
 
 static void fail(struct client *c, struct client_conn *k, enum client_fault fault)
@@ -242,10 +310,11 @@ static void fail(struct client *c, struct client_conn *k, enum client_fault faul
 	else
 		c->ended++;
 	c->waiting -= k->state == WAITING ? k->pending : 0;
+	c->syn_expired += k->state == SYN_SENT;
 	if (fault != FAULT_RESET)
 		link_send(c->link, &k->f, TCP_RST | TCP_ACK, k->f.snd_nxt, NULL, 0, 0);
 	conn_free(c, k);
-	k->want = false;
+	request_end(c, k);
 	next(c, k);
 }
 
@@ -253,6 +322,7 @@ static void fail(struct client *c, struct client_conn *k, enum client_fault faul
 static void answered(struct client *c, struct client_conn *k)
 {
 	c->waiting--;
+	c->active--;
 	k->pending--;
 	k->in_body = false;
 	c->done += k->good;
@@ -267,7 +337,7 @@ static void answered(struct client *c, struct client_conn *k)
 		fail(c, k, FAULT_SHORT);
 		return;
 	}
-	k->want = false;
+	request_end(c, k);
 	if (k->close || c->conf.close != CLOSE_NEVER) {
 		k->state = ENDING;
 		if (!k->close && c->conf.close == CLOSE_CLIENT) {
@@ -326,7 +396,7 @@ static void head_input(struct client *c, struct client_conn *k, const struct hea
 		if (!k->good)
 			c->fault[FAULT_LENGTH]++;
 	} else if (h->status == 503 || h->status == 429) {
-		c->refused++;
+		c->refused[REFUSED_STATUS]++;
 	} else {
 		c->fault[FAULT_STATUS]++;
 	}
@@ -430,10 +500,8 @@ static void conn_input(struct client *c, struct client_conn *k, const struct seg
 		if (k->state == SYN_SENT && !(s->flags & TCP_ACK && s->ack == k->f.snd_nxt))
 			return;
 		if (k->state == SYN_SENT) {
-			c->fault[FAULT_CONNECT] += k->want ? k->pending : 0;
-			k->want = false;
-			conn_free(c, k);
-			idle_push(c, k); // not at once again, not even in closed loop
+			c->syn_reset++;
+			refuse(c, k, REFUSED_RESET);
 			return;
 		}
 		if (k->state == ENDING) { // all that was wanted is there
@@ -445,8 +513,15 @@ static void conn_input(struct client *c, struct client_conn *k, const struct seg
 		return;
 	}
 	if (k->state == SYN_SENT) {
-		if ((s->flags & (TCP_SYN | TCP_ACK)) != (TCP_SYN | TCP_ACK) || s->ack != k->f.snd_nxt)
+		if (s->flags & TCP_ACK && s->ack != k->f.snd_nxt) { // RFC 9293 3.10.7.3
+			*(s->flags & TCP_SYN ? &c->syn_late : &c->syn_challenged) += 1;
+			link_refuse(c->link, s);
 			return;
+		}
+		if ((s->flags & (TCP_SYN | TCP_ACK)) != (TCP_SYN | TCP_ACK))
+			return;
+		c->syn_answered++;
+		syn_remove(c, k);
 		k->f.rcv_nxt = s->seq + 1;
 		k->f.snd_una = s->ack;
 		k->wnd = s->wnd;
@@ -503,7 +578,9 @@ void client_input(struct client *c, struct segment *v, unsigned n)
 		    k->f.remote_port == s->sport) {
 			conn_input(c, k, s);
 		} else if (s->len || s->flags & (TCP_SYN | TCP_FIN) || c->over) {
-			c->stray++;
+			bool late = (s->flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK);
+
+			*(late ? &c->syn_late : &c->stray) += 1;
 			link_refuse(c->link, s);
 		}
 	}
@@ -526,15 +603,17 @@ static void look_after(struct client *c, struct client_conn *k)
 		fail(c, k, FAULT_TIMEOUT);
 		return;
 	}
-	if (k->f.snd_una == k->f.snd_nxt || c->now_ms - k->touched < LOST_MS)
+	if (k->f.snd_una == k->f.snd_nxt || c->now_ms - k->touched < LOST_MS ||
+	    (k->state == SYN_SENT && c->syn_patience))
 		return;
 	k->touched = c->now_ms;
 	c->retransmits++;
-	if (k->state == SYN_SENT)
+	if (k->state == SYN_SENT) {
+		c->syn_again++;
 		link_send_syn(c->link, &k->f, TCP_SYN, k->f.snd_una);
-	else if (k->fin)
+	} else if (k->fin) {
 		link_send(c->link, &k->f, TCP_FIN | TCP_ACK, k->f.snd_nxt - 1, NULL, 0, 0);
-	else {
+	} else {
 		message_number(&c->work[k->work].request, k->number);
 		message_send(&c->work[k->work].request, c->link, &k->f, k->start, k->f.snd_una, k->f.snd_nxt);
 	}
@@ -556,6 +635,26 @@ void client_limit(struct client *c, uint32_t open, uint32_t active)
 	c->open_max = open && open < c->conf.conns ? open : c->conf.conns;
 	c->active_max = active ? active : UINT32_MAX;
 	schedule_start(&c->opening, c->now, c->conf.hz, c->conf.open_rate);
+}
+
+void client_patience(struct client *c, uint32_t syn_ms, uint32_t send_ms)
+{
+	c->syn_patience = syn_ms;
+	c->gives_up = send_ms > 0;
+	c->send_patience = send_ms ? send_ms : c->conf.patience;
+}
+
+static unsigned syns_expire(struct client *c)
+{
+	unsigned n = 0;
+
+	for (; n < DUE_BATCH && c->syn_patience && c->syn_first &&
+	       c->now_ms - c->syn_first->touched >= c->syn_patience;
+	     n++) {
+		c->syn_expired++;
+		refuse(c, c->syn_first, REFUSED_SYN);
+	}
+	return n;
 }
 
 // Takes a connection without a request.
@@ -580,13 +679,19 @@ static struct client_conn *idle_pop(struct client *c)
 // In closed loop: whether a connection is to send its next request.
 static bool thought(const struct client *c)
 {
-	return c->idle_head != c->idle_tail && c->waiting < (uint64_t)c->active_max * c->conf.pipeline &&
+	return c->idle_head != c->idle_tail && room(c) &&
 	       (!c->think || c->conn[c->idle[c->idle_head & (c->slots - 1)]].intended <= c->now);
+}
+
+// In open loop: whether the request that is next has been due for longer than it is worth to be sent.
+static bool too_late(const struct client *c)
+{
+	return ((double)c->now - c->due.next) * 1e3 >= c->send_patience * c->conf.hz;
 }
 
 bool client_turn(struct client *c)
 {
-	unsigned sent = 0, n = 0;
+	unsigned sent = 0, n = 0, expired = syns_expire(c);
 
 	for (; c->held_head != c->held_tail && link_room(c->link); c->held_head++, sent++) {
 		struct client_conn *k = &c->conn[c->held[c->held_head & (c->slots - 1)]];
@@ -612,19 +717,19 @@ bool client_turn(struct client *c)
 			request_start(c, k, c->think ? k->intended : c->now);
 		}
 	for (; n < DUE_BATCH && link_room(c->link) && schedule_due(&c->due, c->now); n++) {
-		if (c->idle_head != c->idle_tail) {
-			request_start(c, idle_pop(c), schedule_take(&c->due));
-		} else {
-			double late = ((double)c->now - c->due.next) / c->conf.hz;
+		bool idle = c->idle_head != c->idle_tail;
 
-			if (late * 1e3 < c->conf.patience)
-				break;
-			c->missed_at[c->n_missed++ % CLIENT_MISSES] = schedule_take(&c->due);
-			c->started += c->conf.pipeline;
-			c->fault[FAULT_UNSENT] += c->conf.pipeline;
+		if (idle && !(c->gives_up && too_late(c))) {
+			request_start(c, idle_pop(c), schedule_take(&c->due));
+			continue;
 		}
+		if (!too_late(c))
+			break;
+		c->missed_at[c->n_missed++ % CLIENT_MISSES] = schedule_take(&c->due);
+		c->started += c->conf.pipeline;
+		c->fault[FAULT_UNSENT] += c->conf.pipeline;
 	}
-	return sent + n;
+	return sent + n + expired;
 }
 
 void client_sweep(struct client *c)
@@ -647,6 +752,8 @@ void client_abort(struct client *c)
 		if (c->link->n_tx >= LINK_BURST)
 			link_flush(c->link);
 	}
+	c->syn_first = c->syn_last = NULL;
 	c->open = c->waiting = 0;
+	c->active = 0;
 	c->over = true;
 }

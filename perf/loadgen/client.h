@@ -18,12 +18,20 @@ enum client_fault {
 	FAULT_HEAD,    // not understood, or not in one segment
 	FAULT_SHORT,   // closed before the answer was whole
 	FAULT_RESET,   // and with RST
-	FAULT_CONNECT, // RST in answer to a SYN
 	FAULT_TIMEOUT, // none came in time
 	FAULT_UNSENT,  // no connection was free in time (open loop)
 	CLIENT_FAULTS
 };
 extern const char *const client_fault_name[CLIENT_FAULTS];
+
+// How a request was refused.
+enum client_refusal {
+	REFUSED_SYN,    // its connection's SYN was not answered within syn_patience
+	REFUSED_RESET,  // or with RST
+	REFUSED_STATUS, // 503 or 429
+	CLIENT_REFUSALS
+};
+extern const char *const client_refusal_name[CLIENT_REFUSALS];
 
 #define CLIENT_PIPELINE 64u
 #define CLIENT_MISSES   4096u
@@ -73,13 +81,17 @@ struct client {
 	uint32_t slots, base;       // base: first client's address, host order
 	uint32_t *idle; // ring of connections without a request; who thinks, in the order of their next one
 	uint32_t idle_head, idle_tail;
-	uint32_t *held, held_head, held_tail; // ring of those whose request the link had no room for
+	struct client_conn *syn_first, *syn_last; // list of those whose SYN is out, the oldest first
+	uint32_t *held, held_head, held_tail;     // ring of those whose request the link had no room for
 	struct client_conn **ack;
 	uint32_t n_ack;
 	uint32_t isn, opened_first, sweep;
 	bool closed_loop; // set by client_rate()
 	uint64_t think;   // ticks
 	uint32_t open_max, active_max;
+	uint32_t syn_patience;  // ms; 0: a SYN is sent again, like all else
+	uint32_t send_patience; // ms
+	bool gives_up;          // what was due for so long is not sent, even where a connection is free
 	// Requests with a number in them: below `numbers`; a step to the next one in turn, 0: at random.
 	uint32_t numbers, number, number_step;
 	struct schedule due, opening;
@@ -90,10 +102,14 @@ struct client {
 	bool verify;                   // the bodies of this burst are looked at
 	bool over;                     // nothing of it is wanted any more: what still speaks to it is refused
 	uint32_t open, waiting;        // connections established, requests under way: now
+	uint64_t active;               // requests started and not ended, under way or not yet sent
 	struct histogram latency, lag; // lag: from when a request was due to when it was sent
 	uint64_t missed_at[CLIENT_MISSES],
 		n_missed; // when those were due that were not answered in time: the last ones
-	uint64_t done, refused, fault[CLIENT_FAULTS]; // refused: 503 and 429
+	uint64_t done, refused[CLIENT_REFUSALS], fault[CLIENT_FAULTS];
+	// What came of SYNs: a SYN-ACK; RST; none in time. SYN-ACKs that came later, and ACKs in a connection
+	// that had the port before; SYNs sent more than once.
+	uint64_t syn_answered, syn_reset, syn_expired, syn_late, syn_challenged, syn_again;
 	uint64_t opened, retransmits, out_of_order, stray, started;
 	uint64_t ended; // connections that the server ended without being asked, between requests
 };
@@ -106,6 +122,10 @@ void client_set_now(struct client *c, uint64_t tick, uint32_t ms);
 // Requests a second from now on; 0: closed loop, in which think (ms) go by before a connection's next request,
 // the first ones spread over that time; less: none.
 void client_rate(struct client *c, double rate, double think);
+// From now on a SYN that is not answered within syn_ms is given up, without another one (0: sent again), and a
+// request of the open loop that could not be sent within send_ms (0: for which no connection was free within
+// conf.patience).
+void client_patience(struct client *c, uint32_t syn_ms, uint32_t send_ms);
 // Connections that are opened, and that are in use at once in closed loop, from now on; 0: all.
 void client_limit(struct client *c, uint32_t open, uint32_t active);
 // Of requests that have a number (message.h): below n from now on, each in its turn (in a scattered order) or

@@ -221,6 +221,8 @@ void link_flush(struct link *l)
 	l->n_tx -= done;
 	l->sent += done;
 	if (l->n_tx && l->lossy) {
+		for (unsigned i = 0; i < l->n_tx; i++)
+			l->lost_syn += (pkt_data(l->tx[done + i])[47] & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 		rte_pktmbuf_free_bulk((struct rte_mbuf **)l->tx + done, l->n_tx);
 		l->lost += l->n_tx;
 		l->n_tx = 0;

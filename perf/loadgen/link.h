@@ -39,8 +39,8 @@ struct link {
 	unsigned n_rx;
 	bool lossy; // what the ring does not take is lost, as on a wire; else it waits
 	uint64_t received, sent, tx_full, bad, no_buffer;
-	uint64_t lost;  // frames that the ring did not take, while lossy
-	uint64_t other; // received IPv4 that is not TCP
+	uint64_t lost, lost_syn; // frames that the ring did not take, while lossy; SYNs among them
+	uint64_t other;          // received IPv4 that is not TCP
 };
 
 // What identifies a connection on the wire, and where it stands.

@@ -344,11 +344,13 @@ static void report(const struct generator *g, const struct phase *p, const struc
 	printf(", \"excused\": %lu", excused(g, c0->n_missed));
 	// From the phase's beginning on, what did not count yet included.
 	printf(", \"answered\": %.0f", (double)(c->done - m->client.done) / seconds);
-	printf(", \"started\": %lu, \"done\": %lu, \"refused\": %lu, \"waiting\": %u, \"opened\": %lu, "
-	       "\"open\": %u"
-	       ", \"ended\": %lu, \"misses\": {",
-	       c->started - c0->started, c->done - c0->done, c->refused - c0->refused, c->waiting,
-	       c->opened - c0->opened, c->open, c->ended - c0->ended);
+	printf(", \"started\": %lu, \"done\": %lu, \"waiting\": %u, \"opened\": %lu, \"open\": %u"
+	       ", \"ended\": %lu, \"refused\": {",
+	       c->started - c0->started, c->done - c0->done, c->waiting, c->opened - c0->opened, c->open,
+	       c->ended - c0->ended);
+	for (unsigned i = 0; i < CLIENT_REFUSALS; i++)
+		printf("%s\"%s\": %lu", i ? ", " : "", client_refusal_name[i], c->refused[i] - c0->refused[i]);
+	printf("}, \"misses\": {");
 	for (unsigned i = 0; i < CLIENT_FAULTS; i++)
 		printf("%s\"%s\": %lu", i ? ", " : "", client_fault_name[i], c->fault[i] - c0->fault[i]);
 	printf("}, \"bad_requests\": %lu, \"bad_frames\": %lu", b->bad_requests - begin->backend.bad_requests,
@@ -406,13 +408,14 @@ static uint64_t mark_clocks(struct generator *g, uint64_t now, struct watch_mark
 }
 
 // What somebody else has held up is no part of the next round.
-static uint64_t rest(struct generator *g, uint64_t now, bool disturbed)
+static uint64_t rest(struct generator *g, const struct phase *p, uint64_t now, bool disturbed)
 {
+	double behind = BEHIND + p->send_patience * 1e-3;
 	uint64_t begin;
 
 	now = begin = run_for(g, now, disturbed ? REST_LONG : REST);
 	while (disturbed && (double)(g->rested + now - begin) < REST_MOST * g->hz &&
-	       (double)client_behind(&g->client) > BEHIND * g->hz)
+	       (double)client_behind(&g->client) > behind * g->hz)
 		now = turn(g, now);
 	g->rested += now - begin;
 	return now;
@@ -459,7 +462,7 @@ static uint64_t rounds_play(struct generator *g, const struct phase *p, uint64_t
 		double away = 0;
 
 		from = now;
-		now = rest(g, now, !counts);
+		now = rest(g, p, now, !counts);
 		if (!counts && g->played)
 			g->away_span[g->n_span - 1].end = now;
 		now = round_play(g, p, now, &run);
@@ -492,6 +495,7 @@ static bool play(struct generator *g, const struct phase *p, uint64_t *at)
 	client_set_now(&g->client, now, g->client.now_ms);
 	client_numbers(&g->client, p->numbers, p->each);
 	client_limit(&g->client, p->open, p->active);
+	client_patience(&g->client, p->syn_patience, p->send_patience);
 	client_rate(&g->client, p->rate, p->think);
 	flood_start(&g->flood, now, p->flood, p->aim);
 	if (p->hostile != HOSTILE_NONE)
@@ -530,7 +534,26 @@ static void quiet(struct generator *g, uint64_t now)
 	fprintf(stderr, "loadgen: quiet\n");
 }
 
-// Lines of standard input: phases, "quiet", or the end.
+// Of all phases, when nothing is under way any more: each request and each SYN came to one end or another.
+static void account(const struct generator *g)
+{
+	const struct client *c = &g->client;
+	uint64_t missed = 0, refused = 0;
+
+	for (unsigned i = 0; i < CLIENT_FAULTS; i++)
+		missed += c->fault[i];
+	for (unsigned i = 0; i < CLIENT_REFUSALS; i++)
+		refused += c->refused[i];
+	printf("{\"started\": %lu, \"done\": %lu, \"refused\": %lu, \"refused_status\": %lu, \"missed\": %lu"
+	       ", \"syns\": %lu, \"syn_answered\": %lu, \"syn_reset\": %lu, \"syn_expired\": %lu"
+	       ", \"syn_late\": %lu, \"syn_challenged\": %lu, \"syn_wire_lost\": %lu, \"active\": %lu}\n",
+	       c->started, c->done, refused, c->refused[REFUSED_STATUS], missed, c->opened + c->syn_again,
+	       c->syn_answered, c->syn_reset, c->syn_expired, c->syn_late, c->syn_challenged, g->wan.lost_syn,
+	       c->active);
+	fflush(stdout);
+}
+
+// Lines of standard input: phases, "account", "quiet", or the end.
 static int obey(struct generator *g, uint64_t now)
 {
 	char line[1024], why[1200];
@@ -547,6 +570,10 @@ static int obey(struct generator *g, uint64_t now)
 				if (linked(&g->wan))
 					now = turn(g, wire_now());
 			return 0;
+		}
+		if (strcmp(line, "account") == 0) {
+			account(g);
+			continue;
 		}
 		if (sscanf(line, "watch %d %d %d", &tid, &process, &other) == 3) {
 			if (g->watched)

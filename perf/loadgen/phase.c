@@ -59,6 +59,10 @@ static bool take(struct phase *p, const char *key, const char *value)
 		p->open = (uint32_t)n;
 	else if (strcmp(key, "active") == 0)
 		p->active = (uint32_t)n;
+	else if (strcmp(key, "syn_patience") == 0)
+		p->syn_patience = (uint32_t)n;
+	else if (strcmp(key, "send_patience") == 0)
+		p->send_patience = (uint32_t)n;
 	else if (strcmp(key, "settle") == 0)
 		p->settle = n;
 	else if (strcmp(key, "seconds") == 0)

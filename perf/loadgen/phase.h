@@ -13,6 +13,8 @@ struct phase {
 	double rate;            // requests a second in open loop; "closed" (default): 0; "none": -1
 	double think;           // ms from an answer to the connection's next request, in closed loop: 0
 	uint32_t open, active;  // connections opened by now; and in use, in closed loop: 0, all
+	uint32_t syn_patience;  // ms without an answer, from which on a SYN is given up: 0, it is sent again
+	uint32_t send_patience; // ms in which a request must be sent in open loop: 0, the clients' patience
 	double settle, seconds; // 1 s that does not count, then 2 s that do
 	uint32_t numbers;       // requests that have a number have one below it: 1
 	bool each;              // in turn; else at random
