@@ -43,8 +43,7 @@ static void access_log(struct exchange *x)
 	struct gateway *g = x->g;
 	struct rec_access r = {.realtime_ns = g->now + g->conf.realtime_offset,
 			       .client = x->remote,
-			       .client_port =
-				       addr_eq(x->remote, client_peer(x)) ? tcp_remote_port(x->client) : 0,
+			       .client_port = client_port(x),
 			       .status = x->status,
 			       .route_slot = x->route_slot,
 			       .upstream_slot = x->upstream_slot,

@@ -116,6 +116,19 @@ def test_show_conns_names_the_client_behind_the_connection(gw):
         wait_for(lambda: "192.0.2.81" not in clients(), 5, "the request to be over")
 
 
+def test_the_log_says_the_port_that_the_client_has_and_not_its_proxys(gw):
+    level = gw.cgctl("show log", as_json=True)["level"]
+    gw.cgctl("set log info")
+    try:
+        with begin(gw, b"PROXY TCP4 198.18.77.5 203.0.113.1 4711 8443\r\n") as conn:
+            assert conn.request("GET", "/?of-which-port", "asked.test").status == 200
+        wait_for(lambda: "/?of-which-port" in gw.log_tail(lines=200), 5, "a line for the request")
+        line = next(line for line in gw.log_tail(lines=200).splitlines() if "/?of-which-port" in line)
+        assert " 198.18.77.5:4711 " in line, line
+    finally:
+        gw.cgctl(f"set log {level}")
+
+
 def test_a_client_named_by_the_protocol_is_trusted_only_if_it_is_a_trusted_proxy_itself(gw):
     said = [("X-Forwarded-For", "198.18.77.5")]
     with begin(gw, b"PROXY TCP4 192.0.2.9 203.0.113.1 1 80\r\n", ACCEPTED) as conn:
