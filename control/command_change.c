@@ -126,6 +126,11 @@ void command_set_weight(struct request *rq)
 		request_error(rq, "route \"%s\" does not go to an upstream \"%s\"", rq->argv[0], rq->argv[1]);
 		return;
 	}
+	if (weight == 0 && r[i].targets.n == 1) { // among one nothing is weighed
+		request_error(rq, "\"%s\" is all that route \"%s\" goes to: set route %s disabled ends it",
+			      rq->argv[1], rq->argv[0], rq->argv[0]);
+		return;
+	}
 	atomic_store(&region_targets(rq->control->instance.region)[t[k].slot].weight, weight);
 	request_log(rq, "weight of %s in route %s set to %s", rq->argv[1], rq->argv[0], rq->argv[2]);
 	request_answer(rq, json_pack("{s:s, s:s, s:I, s:s}", "route", rq->argv[0], "upstream", rq->argv[1],

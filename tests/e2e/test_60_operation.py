@@ -77,7 +77,8 @@ def test_weights_moved_from_90_10_to_0_100_under_load_hold_at_once_and_no_reques
 
 def test_unknown_commands_and_arguments_are_refused_with_a_reason(gw):
     for command in ("shew info", "show nothing", "set endpoint nobody/1.2.3.4:5 maint", "set weight canary nobody 5",
-                    "set weight canary a many", "set endpoint a/198.19.0.11:8080 asleep", "set log shouting"):
+                    "set weight canary a many", "set endpoint a/198.19.0.11:8080 asleep", "set log shouting",
+                    "set weight watched watched 0"):
         argv = [gw.program("cgctl"), "--socket", gw.socket, *command.split()]
         status, text = gw.space.call(None, *argv)
         assert status != 0 and len(text.strip()) > 5, (command, status, text)
