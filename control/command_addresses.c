@@ -176,7 +176,7 @@ static json_t *row(const struct address_entry *e)
 
 	network_text(e->addr, e->len, text);
 	if (e->until)
-		unit_time_text((e->until - now) / 1000000000u * 1000000000u, left);
+		unit_time_text((e->until > now ? e->until - now : 0) / 1000000000u * 1000000000u, left);
 	return json_pack("{s:s, s:I, s:s, s:s}", "address", text, "hits", (json_int_t)e->hits, "left",
 			 e->until ? left : "-", "by",
 			 e->source & ADDRESS_HAND    ? "hand"

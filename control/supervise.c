@@ -341,8 +341,10 @@ static void message(struct supervise *s, const struct channel_msg *m, int *fds, 
 			else
 				process_kill(s); // tried again after a pause
 		} else {
-			publish_end(s, text);
+			// In this order: who is told may publish the next at once, and what that was given
+			// stays.
 			compile_release(s->instance->region, s->running.snapshot, s->before.snapshot);
+			publish_end(s, text);
 		}
 		break;
 	case CHANNEL_MEMORY:
