@@ -26,6 +26,7 @@ int message_make(struct message *m, const char *head, uint32_t body_n)
 			return -E2BIG;
 		}
 		m->bytes[at] = '0';
+		m->last |= (uint32_t)(head[at + 1] != '#') << m->n_digits;
 		m->digit[m->n_digits++] = (uint16_t)at;
 	}
 	for (uint32_t i = 0; i < body_n; i++)
@@ -42,10 +43,14 @@ int message_make(struct message *m, const char *head, uint32_t body_n)
 void message_number(struct message *m, uint32_t number)
 {
 	uint64_t sum = m->sum_zero;
+	uint32_t left = number;
 
-	for (unsigned i = 0; i < m->n_digits; i++, number /= 10) {
-		uint32_t at = m->digit[i], digit = number % 10;
+	for (unsigned i = 0; i < m->n_digits; i++, left /= 10) {
+		uint32_t at = m->digit[i], digit;
 
+		if (m->last >> i & 1)
+			left = number;
+		digit = left % 10;
 		m->bytes[at] = (char)('0' + digit);
 		sum += (uint64_t)digit << (at % 2 * 8);
 	}

@@ -2,15 +2,17 @@
 #pragma once
 #include "link.h"
 
-#define MESSAGE_DIGITS 16
+#define MESSAGE_DIGITS 32
 
 struct message {
 	char *bytes;
 	uint32_t n;
 	uint64_t *sum; // of each piece
-	// Where a number stands in it, which is another one each time: its last digit first.
-	uint16_t digit[MESSAGE_DIGITS];
+	// Where a number stands in it, which is another one each time: its last digit first. It may stand at
+	// several places: `last` has a bit for each digit that is the last of its place.
 	unsigned n_digits;
+	uint32_t last;
+	uint16_t digit[MESSAGE_DIGITS];
 	uint64_t sum_zero; // of the first piece, with zeroes there
 };
 
@@ -20,8 +22,8 @@ static inline char message_byte(uint64_t at)
 	return (char)('a' + at % 26);
 }
 // head (with its empty line) and body_n bytes of a fixed pattern. Each '#' of the head is a digit of the
-// message's number, which is 0 at first. 0, -ENOMEM, or -E2BIG: more digits than MESSAGE_DIGITS, or not all in
-// one piece.
+// message's number, which is 0 at first and stands wherever there are such digits. 0, -ENOMEM, or -E2BIG: more
+// digits than MESSAGE_DIGITS, or not all in one piece.
 int message_make(struct message *m, const char *head, uint32_t body_n);
 void message_free(struct message *m);
 // Its digits tell another number from now on: the last ones, of a number that has more.
