@@ -234,6 +234,12 @@ void command_config_check(struct request *rq)
 		request_error(rq, "config check [FILE]");
 		return;
 	}
+	// Control may read what who asks may not, and says what in it is wrong.
+	if (rq->argc && rq->level < LEVEL_ADMIN) {
+		request_error(rq, "\"config check FILE\" needs level admin; this socket gives %s",
+			      conf_levels[rq->level]);
+		return;
+	}
 	const char *path = rq->argc ? rq->argv[0] : rq->control->path;
 	bool good = config_load(&c, path);
 
