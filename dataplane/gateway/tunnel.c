@@ -218,6 +218,11 @@ static void finish(struct exchange *x)
 	attempt_complete(x->attempt);
 }
 
+static uint32_t queued(const struct exchange *x)
+{
+	return tcp_send_queued(x->client) + tcp_send_queued(x->attempt->conn->tcp);
+}
+
 bool tunnel_pump(struct exchange *x)
 {
 	struct tunnel *t = x->tunnel;
@@ -236,6 +241,8 @@ bool tunnel_pump(struct exchange *x)
 		finish(x);
 		return false;
 	}
+	if (t->moved == x->g->now)
+		t->queued = queued(x);
 	return true;
 }
 
@@ -244,11 +251,6 @@ uint64_t tunnel_due(const struct exchange *x)
 	const struct tunnel *t = x->tunnel;
 
 	return t->open && t->idle ? t->moved + t->idle : UINT64_MAX;
-}
-
-static uint32_t queued(const struct exchange *x)
-{
-	return tcp_send_queued(x->client) + tcp_send_queued(x->attempt->conn->tcp);
 }
 
 // The timer is left alone while bytes move, and looks at when the last did.

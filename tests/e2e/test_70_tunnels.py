@@ -140,6 +140,26 @@ def test_silent_tunnel_ends_after_tunnel_idle(gw):
     assert counted(gw, "tunnel_idle_timeout") == before + 1
 
 
+def test_what_was_said_may_be_read_slowly_for_longer_than_tunnel_idle(gw):
+    text = bytes(range(256)) * 240
+
+    def serve(conn):
+        request, _, _ = read_head(conn)
+        conn.sendall(switching(request, text))
+        conn.recv(1)
+    with Raw(gw, serve), Conn(gw.address) as conn:
+        conn.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        conn.send(head("GET", "/", "raw-idle.test", HANDSHAKE))
+        assert conn.head().status == 101
+        got = conn.buffer
+        while len(got) < len(text):
+            time.sleep(0.05)
+            part = conn.socket.recv(1024)
+            assert part, f"ended behind {len(got)} bytes"
+            got += part
+        assert got == text
+
+
 def test_open_tunnels_are_listed_and_counted(gw):
     ws_server(gw)
     before = counted(gw, "tunnel_websocket")
