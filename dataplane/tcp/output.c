@@ -55,13 +55,10 @@ static void acked_by(struct tcp_conn *c)
 		c->due_delack = 0;
 }
 
-// Header and all that a segment says beside its payload, which is p's data; n: the header's bytes, of which
-// those behind timestamps are in h already. As words: what was written as bytes could not be read back as words
-// at once.
-static inline __attribute__((always_inline)) void segment_put(struct tcp *t, struct tcp_conn *c, struct pkt *p,
-							      uint32_t *h, uint32_t n, uint32_t seq,
-							      uint8_t flags, uint8_t tos,
-							      struct checksum_tail sum)
+// The header of a segment; n: its bytes, of which those behind timestamps are in h already. As words: what was
+// written as bytes could not be read back as words at once.
+static inline __attribute__((always_inline)) void header_words(struct tcp *t, struct tcp_conn *c, uint32_t *h,
+							       uint32_t n, uint32_t seq, uint8_t flags)
 {
 	uint32_t wnd = flags & TCP_RST ? 0 : window_offer(c), ends;
 
@@ -75,6 +72,15 @@ static inline __attribute__((always_inline)) void segment_put(struct tcp *t, str
 	if (c->flags & CONN_TS)
 		options_words_ts(h + 5, conn_tsval(t, c->ts_offset), c->ts_recent);
 	c->last_ack = c->rcv_nxt;
+}
+
+// Header and all that a segment says beside its payload, which is p's data.
+static inline __attribute__((always_inline)) void segment_put(struct tcp *t, struct tcp_conn *c, struct pkt *p,
+							      uint32_t *h, uint32_t n, uint32_t seq,
+							      uint8_t flags, uint8_t tos,
+							      struct checksum_tail sum)
+{
+	header_words(t, c, h, n, seq, flags);
 	tcp_count(t, flags & TCP_RST ? CTR_tcp_reset_tx : CTR_tcp_tx);
 	net_output_tcp(t->net, &c->path, p, h, n / 4, tos, sum);
 }
@@ -481,11 +487,83 @@ static bool large_send(struct tcp *t, struct tcp_conn *c, uint32_t unsent, uint3
 	return true;
 }
 
+// What is in doubt keeps to the way of one step after the other.
+#define FLAGS_UNUSUAL                                                                                          \
+	(CONN_SYN_DUE | CONN_RESEND | CONN_PERSIST | CONN_PROBE_DUE | CONN_RECOVERY | CONN_NO_BUFFER |         \
+	 CONN_PTO_DUE | CONN_REO | CONN_TLP)
+
+// Whether p, whose payload begins at snd_nxt, is one segment and not the last that may go or is to say
+// something more.
+static inline bool run_goes_on(const struct tcp *t, const struct tcp_conn *c, const struct pkt *p, uint32_t n,
+			       uint32_t room)
+{
+	const struct sendq_item *it = sendq_item(p);
+
+	return it->seq == c->snd_nxt && it->len <= c->mss && it->len >= c->mss / 2u && room > c->mss &&
+	       it->off >= NET_HEADERS + n && t->net->tx[c->path.port].n < NET_TXQ - QUEUE_SPARE &&
+	       pkt_exclusive(p) && !((c->flags & CONN_FIN_QUEUED) && it->seq + it->len == c->snd_end);
+}
+
+// The common case of much to be sent: full buffers one after the other, on a connection about which nothing is
+// in doubt. What data_send() comes to for each, with what they have in common done once. It stops at the first
+// that is not such a one.
+static __attribute__((noinline)) void run_send(struct tcp *t, struct tcp_conn *c)
+{
+	uint32_t n = header_size(c), h[(TCP_HEADER + OPT_TS_LEN) / 4], us = (uint32_t)(t->now / 1000), sent = 0;
+	bool sack = c->flags & CONN_SACK;
+
+	if ((c->flags & FLAGS_UNUSUAL) || (c->more & (MORE_ECN | MORE_SEARCH | MORE_TSO)) ||
+	    c->snd_nxt != c->snd_max || !seq_lt(c->snd_nxt, c->snd_end) || sack_due(c))
+		return;
+	uint32_t room = send_room(c);
+	struct pkt *p = sendq_find(c, c->snd_nxt);
+
+	if (!p || !run_goes_on(t, c, p, n, room))
+		return;
+	acked_by(c);
+	header_words(t, c, h, n, c->snd_nxt, TCP_ACK);
+	if (!(c->flags & CONN_RTT)) {
+		c->flags |= CONN_RTT;
+		c->rtt_seq = c->snd_nxt + sendq_item(p)->len;
+		c->rtt_at = us;
+	}
+	if (sack && c->snd_max == c->snd_una) {
+		c->rack_rtt = 0;
+		c->fack = c->snd_una;
+	}
+	c->last_tx = tick_now(t);
+	do {
+		struct sendq_item *it = sendq_item(p);
+		uint32_t end = it->seq + it->len;
+
+		h[1] = htonl(it->seq);
+		h[3] |= end == c->snd_end ? TCP_PSH << 8 : 0;
+		pkt_set_view(p, it->off, it->len);
+		pkt_ref(p);
+		net_output_tcp(t->net, &c->path, p, h, n / 4, 0,
+			       (struct checksum_tail){it->sum, it->summed ? it->len : 0});
+		c->snd_cur = p;
+		if (sack)
+			board_sent(c, it->seq, end, us);
+		c->snd_nxt = c->snd_max = end;
+		if (c->due_rexmt == 0)
+			under_way(t, c);
+		room -= it->len;
+		c->count_out += it->len;
+		sent++;
+		p = it->next;
+	} while (p && run_goes_on(t, c, p, n, room));
+	stat_add(&t->stats->c[CTR_tcp_in_place], sent);
+	stat_add(&t->stats->c[CTR_tcp_tx], sent);
+}
+
 // New data, and after a timeout old data again. False: no buffer, or no room in the device's queue.
 static bool data_send(struct tcp *t, struct tcp_conn *c)
 {
 	uint32_t before = c->snd_nxt;
 
+	if (c->snd_end - c->snd_nxt > c->mss && !t->conf.long_way)
+		run_send(t, c);
 	while (seq_lt(c->snd_nxt, c->snd_end) || ((c->flags & CONN_FIN_QUEUED) && c->snd_nxt == c->snd_end)) {
 		uint32_t nxt = c->snd_nxt, unsent = c->snd_end - nxt, wnd = send_room(c), len = 0, large = 0;
 
@@ -522,9 +600,6 @@ static bool data_send(struct tcp *t, struct tcp_conn *c)
 // The common case, all that is there to be sent is one buffer, nothing is under way, and nothing is in doubt:
 // what the steps below would come to, in one. False: nothing was done.
 #define STATES_USUAL (1u << TCP_ESTABLISHED | 1u << TCP_CLOSE_WAIT | 1u << TCP_FIN_WAIT_1 | 1u << TCP_LAST_ACK)
-#define FLAGS_UNUSUAL                                                                                          \
-	(CONN_SYN_DUE | CONN_RESEND | CONN_PERSIST | CONN_PROBE_DUE | CONN_RECOVERY | CONN_NO_BUFFER |         \
-	 CONN_PTO_DUE | CONN_REO | CONN_TLP)
 
 static bool answer_send(struct tcp *t, struct tcp_conn *c)
 {
