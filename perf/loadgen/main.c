@@ -660,7 +660,8 @@ int main(int argc, char **argv)
 		struct null_conf null = {.bytes = g.o.null,
 					 .flight = NULL_FLIGHT,
 					 .runs = g.o.null_runs,
-					 .seconds = 1,
+					 .rate = g.o.null_rate,
+					 .seconds = g.o.null_rate ? 0.05 : 1,
 					 .hz = g.hz};
 
 		err = null_play(&null, &g.wan);

@@ -23,6 +23,9 @@ static const char usage[] =
 	"which is\n  drawn anew for each request (phase.h)\n"
 	"  --patience MS (for an answer)  --large P, --sink P (what hostile clients ask for, and send to)\n"
 	"  --null BYTES  --null-runs N (only frames of that size that somebody sends back, for N seconds)\n"
+	"  --null-rate R (so many a second, in open loop: what they take, in N rounds of 50 ms; the line "
+	"\"watch "
+	"THREAD\n  PROCESS 0\" of standard input says who sends them back)\n"
 	"  --snapshot FILE (of the gateway, where that is in the same thread: perf/virtual)\n"
 	"Each line of standard input is a phase (phase.h), for which one line of JSON goes to standard output. "
 	"After\n"
@@ -111,6 +114,7 @@ enum {
 	SINK,
 	MIX,
 	NULL_LIMIT,
+	NULL_RATE,
 	NULL_RUNS,
 	SNAPSHOT
 };
@@ -145,6 +149,7 @@ static const struct option options[] = {
 	[SINK] = {"sink", 1, 0, SINK},
 	[MIX] = {"mix", 1, 0, MIX},
 	[NULL_LIMIT] = {"null", 1, 0, NULL_LIMIT},
+	[NULL_RATE] = {"null-rate", 1, 0, NULL_RATE},
 	[NULL_RUNS] = {"null-runs", 1, 0, NULL_RUNS},
 	[SNAPSHOT] = {"snapshot", 1, 0, SNAPSHOT},
 	{0},
@@ -246,6 +251,9 @@ static void take(struct options *o, int which, const char *v)
 		break;
 	case NULL_LIMIT:
 		o->null = number(name, v, 60, 1514);
+		break;
+	case NULL_RATE:
+		o->null_rate = number(name, v, 1, 100000000);
 		break;
 	case NULL_RUNS:
 		o->null_runs = number(name, v, 1, 100);

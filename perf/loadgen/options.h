@@ -22,6 +22,7 @@ struct options {
 	unsigned patience;        // ms
 	unsigned pipeline;        // requests sent at once on a connection
 	const char *snapshot;     // of the gateway, where it is in the same thread
+	unsigned null_rate;       // frames a second, in open loop: 0, as many as possible
 	unsigned null, null_runs; // bytes of a frame, and how often: nothing but the null limit is measured
 	const char *host, *field, *large, *sink;    // field: a further line of requests' heads
 	unsigned respond;                           // bytes of backends' responses

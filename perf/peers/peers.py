@@ -180,28 +180,35 @@ def latency(name, scenario, args, folder, paced):
         return {**play(round(most["rps"] / 2), 0.05, 20), "limit": most["rps"]}
 
 
+def worker(pmd):
+    """The thread of testpmd that forwards; 0: there is none yet."""
+    for tid in os.listdir(f"/proc/{pmd.pid}/task"):
+        with open(f"/proc/{pmd.pid}/task/{tid}/comm", encoding="ascii") as file:
+            if "worker" in file.read():
+                return int(tid)
+    return 0
+
+
 def pollers_first(generator, pmd):
     """Both that poll come before others. Not before they have found each other, for which they have threads that share
     their CPUs."""
     time.sleep(LINK_SECONDS)
     with contextlib.suppress(OSError):
         os.sched_setscheduler(generator.pid, os.SCHED_FIFO, os.sched_param(1))
-        for tid in os.listdir(f"/proc/{pmd.pid}/task"):
-            with open(f"/proc/{pmd.pid}/task/{tid}/comm", encoding="ascii") as file:
-                if "worker" in file.read():
-                    os.sched_setscheduler(int(tid), os.SCHED_FIFO, os.sched_param(1))
+        os.sched_setscheduler(worker(pmd), os.SCHED_FIFO, os.sched_param(1))
 
 
-def null(size, args, folder, loadgen, huge):
-    """Frames a second that testpmd sends back over memif, itself on the gateway's CPU; None: not installed."""
+def null(size, args, folder, loadgen, huge, rate=0):
+    """What testpmd sends back over memif, itself on the gateway's CPU: frames a second, or, at a rate in open loop, what
+    they take (a dict). None: not installed."""
     if not program(NEEDED["null"]):
         return None
     path = os.path.join(folder, "null.sock")
     size = max(60, min(1514, size))
     memory = ["--in-memory", "--single-file-segments"] if huge else ["--no-huge", "--no-shconf", "-m", "512"]
     generator = subprocess.Popen([*first(args, True), loadgen, "--cpu", str(args.generator_cpu), "--wan", path, "--null", str(size), "--null-runs",
-                                  str(args.runs or 5)] + (["--hugepages"] if huge else []), stdin=subprocess.DEVNULL,
-                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+                                  str(args.runs or (20 if rate else 5))] + (["--hugepages"] if huge else []) + (["--null-rate", str(rate)] if rate else []),
+                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
     end = time.monotonic() + 10
     while not os.path.exists(path) and generator.poll() is None and time.monotonic() < end:
         time.sleep(0.05)
@@ -215,7 +222,8 @@ def null(size, args, folder, loadgen, huge):
     try:
         if not args.no_realtime:
             pollers_first(generator, pmd)
-        out, err = generator.communicate(timeout=60)
+        # Written only: it is read when frames have come back.
+        out, err = generator.communicate(f"watch {worker(pmd)} {pmd.pid} 0\n" if rate else None, timeout=60)
     except subprocess.TimeoutExpired:
         generator.kill()
         out, err = generator.communicate()
@@ -224,5 +232,6 @@ def null(size, args, folder, loadgen, huge):
         _, pmd_err = pmd.communicate()
     if generator.returncode or not out:
         raise PeerError(f"null limit: {err.strip()} {pmd_err.strip()[-300:]}")
-    return statistics.median(json.loads(out)["runs"])
+    found = json.loads(out)
+    return found if rate else statistics.median(found["runs"])
 
