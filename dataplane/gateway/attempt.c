@@ -118,7 +118,8 @@ static struct pkt *chain_copy(struct gateway *g, const struct pkt *chain)
 static bool attempt_send(struct attempt *a)
 {
 	struct exchange *x = a->x;
-	bool keep = a->reused && http_body_done(&x->request);
+	bool again = a->reused || (x->route->per_try && x->attempts < x->route->attempts);
+	bool keep = again && http_body_done(&x->request);
 	struct pkt *p;
 
 	head_done(x); // of an attempt before
@@ -131,7 +132,7 @@ static bool attempt_send(struct attempt *a)
 	a->state = ATTEMPT_WAITING;
 	a->deadline = 0;
 	a->mark = tcp_send_mark(a->conn->tcp);
-	// Kept, in case the pooled connection turns out to be closed.
+	// Kept, in case the pooled connection turns out to be closed, or no answer comes in time.
 	x->head = keep && pkt_next(p) ? chain_copy(x->g, p) : NULL;
 	if (keep && !pkt_next(p))
 		tcp_send_kept(a->conn->tcp, p, &x->sent);

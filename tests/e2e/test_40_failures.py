@@ -6,7 +6,7 @@ import time
 from http1 import Closed, Conn, head
 from lab.space import wait_for
 from test_30_routing import ask, own_error
-from test_70_tunnels import counted
+from test_70_tunnels import Raw, counted
 
 
 def test_refused_connection_is_a_503_or_502_in_json(gw):
@@ -67,6 +67,17 @@ def test_slow_answers_to_some_do_not_take_an_endpoint_from_the_others(gw):
     row = next(row for row in rows if row["name"] == "slow-pair")
     assert [endpoint["state"] for endpoint in row["endpoints"]] == ["up"] * 2, row
     assert row["connect_failures"] == 0, row
+
+
+def test_per_try_has_another_endpoint_asked_over_fresh_connections_too(gw):
+    asked = []
+
+    def serve(conn):
+        asked.append(conn.recv(1000))
+        conn.recv(1000)
+    with Raw(gw, serve):
+        assert [ask(gw, "half-mute.test", "/whoami").status for _ in range(4)] == [200] * 4
+    assert len(asked) >= 2 and asked[0].startswith(b"GET /whoami "), asked
 
 
 def test_timeout_in_the_middle_of_an_answer_ends_the_connection(gw):
