@@ -60,8 +60,8 @@ static void query_end(struct control *c, struct query *q)
 			json_object_set_new(j, "no_answer_from_worker", json_integer(w));
 	if (q->cut)
 		json_object_set_new(j, "more", json_true());
-	request_answer(q->rq,
-		       j); // which may run the next command of its line: another listing, behind this one
+	// Which may run the next command of its line: another listing, behind this one.
+	request_answer(q->rq, j);
 	c->query = q->next;
 	free(q);
 	query_begin(c);
