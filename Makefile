@@ -226,7 +226,7 @@ $(B)/libloadgen.a: $(filter-out %/main.o,$(LOADGEN_OBJ))
 	@rm -f $@; ar rcs $@ $^
 $(B)/perf/loadgen/loadgen: $(B)/perf/loadgen/main.o $(B)/libloadgen.a $(call libs,port contract base)
 	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS)
-$(B)/perf/peers/paced: $(B)/perf/peers/paced.o $(B)/libloadgen.a $(call libs,port contract base)
+$(B)/perf/peers/paced $(B)/perf/peers/share: $(B)/perf/peers/%: $(B)/perf/peers/%.o $(B)/libloadgen.a $(call libs,port contract base)
 	$(say)$(CC) $(LDFLAGS) -o $@ $^ $(DPDK_LIBS)
 PERF_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/perf/test_*.c))
 TESTS += $(PERF_TESTS)
@@ -421,7 +421,7 @@ linux-goodput: $(LINUX_TESTS)
 BENCH ?= pgo
 bench:
 	@$(MAKE) --no-print-directory VARIANT=$(BENCH) bench-this
-bench-build: all $(B)/perf/loadgen/loadgen $(B)/perf/virtual/loadgen $(B)/perf/peers/paced
+bench-build: all $(B)/perf/loadgen/loadgen $(B)/perf/virtual/loadgen $(B)/perf/peers/paced $(B)/perf/peers/share
 bench-this: bench-build
 	@BENCH_BUILD=$(B) perf/run $(SCENARIO)
 

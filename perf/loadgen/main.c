@@ -16,23 +16,27 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PATIENCE      20.0    // seconds until the gateway must be there
-#define DRAIN         1.0     // seconds for answers under way at the end
-#define QUIET         0.3     // seconds in which nothing may be under way any more before we stop polling
-#define VERIFY_MASK   15      // of so many bursts, one segment's checksums are looked at
-#define STALL         50e-6   // seconds that a turn may take
-#define STALL_LONG    1e-3    // from which on it disturbs a round, whatever the kernel knows of it
-#define STALL_FRAME   1e-6    // and for each frame in it; beyond, the CPU was not ours
-#define ROUNDS_MOST   4       // rounds played for each one that is asked for
-#define REST          0.002   // seconds between rounds
-#define REST_LONG     0.02    // behind a disturbed one, and until what was due meanwhile has been sent,
-#define REST_MOST     5.0     // for so long in a phase at most; the same before the first one
-#define BEHIND        0.001   // seconds
+#define PATIENCE      20.0  // seconds until the gateway must be there
+#define DRAIN         1.0   // seconds for answers under way at the end
+#define QUIET         0.3   // seconds in which nothing may be under way any more before we stop polling
+#define VERIFY_MASK   15    // of so many bursts, one segment's checksums are looked at
+#define STALL         50e-6 // seconds that a turn may take
+#define STALL_LONG    1e-3  // from which on it disturbs a round, whatever the kernel knows of it
+#define STALL_FRAME   1e-6  // and for each frame in it; beyond, the CPU was not ours
+#define ROUNDS_MOST   4     // rounds played for each one that is asked for
+#define REST          0.002 // seconds between rounds
+#define REST_LONG     0.02  // behind a disturbed one, and until what was due meanwhile has been sent,
+#define REST_MOST     5.0   // for so long in a phase at most; the same before the first one
+#define BEHIND        0.001 // seconds
+#define MOVE          20000 // us in which both CPUs stand still, so that the machine below may place them anew
+#define MOVE_MOST     5.0   // seconds of it in a phase at most
+#define CLEAR_LEAST   5u    // clear rounds, from which on they alone count
 #define FLOOD_MASK    0x7fffu // sources of the floods: 198.18.128.0/17, behind a router
 #define FLOOD_FROM    0xc6128000u
 #define ROUTER        0xc61200feu // 198.18.0.254
-#define NULL_FLIGHT   512         // frames under way
-#define HOSTILE_AFTER 256u        // addresses behind the first client's
+#define NULL_FLIGHT   512         // frames under way, in rounds of
+#define NULL_SECONDS  0.05
+#define HOSTILE_AFTER 256u // addresses behind the first client's
 
 struct generator {
 	struct options o;
@@ -49,23 +53,31 @@ struct generator {
 	uint64_t bursts, burst_segments;                   // of answers
 	uint64_t stalls, stalled, stall_max, stalled_long; // turns that took too long, and their ticks
 	uint64_t last_sweep;
-	bool started;                  // the clients may begin
-	bool worked;                   // in the last turn
-	uint64_t frames;               // of it
-	struct histogram latency, lag; // of all rounds of a phase that count
+	bool started;    // the clients may begin
+	bool worked;     // in the last turn
+	uint64_t frames; // of it
+	struct rounds {
+		struct run {
+			double rps, p50, p99, p999; // us
+			double syn_answered;
+		} run[PHASE_RUNS_MAX];
+		unsigned n;
+		struct histogram latency, lag; // of all of them
+	} clear, hampered;                     // that count
 	struct watch watch;
 	bool watched;
-	struct run {
-		double rps, p50, p99, p999; // us
-		double syn_answered;
-	} run[PHASE_RUNS_MAX], disturbed[PHASE_RUNS_MAX]; // rounds that count, and the last ones that do not
-	unsigned counted, played;                         // rounds
+	struct run disturbed[PHASE_RUNS_MAX]; // the last rounds that do not count
+	unsigned asked, played;               // rounds
 	struct span {
-		uint64_t begin, end;                   // ticks
-	} away_span[PHASE_RUNS_MAX * ROUNDS_MOST + 1]; // of rounds that do not count, and of what they held up
+		uint64_t begin, end; // ticks
+	} away_span[2 * PHASE_RUNS_MAX * ROUNDS_MOST +
+		    1]; // of rounds that do not count, and of what was held up
 	unsigned n_span;
-	uint64_t rested;       // ticks in which what others had held up was worked off
-	double away, away_sum; // of the rounds that count at most, of all together
+	uint64_t rested;                  // ticks in which what others had held up was worked off
+	double away, away_sum;            // of the rounds that count at most, of all together
+	double share_sum;                 // of its core, of all rounds
+	unsigned placed[PLACEMENT_KINDS]; // where rounds ended
+	double moving;                    // seconds
 };
 
 // To whom what came in belongs, by the address it came to.
@@ -266,12 +278,20 @@ static double us(const struct histogram *h, double share)
 	return (double)histogram_at(h, share) / 1e3;
 }
 
+// The clear ones, if there are enough of them.
+static const struct rounds *rounds_counted(const struct generator *g)
+{
+	return g->clear.n >= RTE_MIN(CLEAR_LEAST, g->asked) || g->clear.n >= g->hampered.n ? &g->clear
+											   : &g->hampered;
+}
+
 static void report_runs(const struct generator *g, const struct phase *p, double offered)
 {
 	// Where none counts, the others tell at least what happened.
-	const unsigned n = g->counted ? g->counted : RTE_MIN(g->played, PHASE_RUNS_MAX);
-	const struct run *run = g->counted ? g->run : g->disturbed;
-	double min, max, mid = median(&run->rps, n, &min, &max);
+	const struct rounds *r = rounds_counted(g);
+	const unsigned n = r->n ? r->n : RTE_MIN(g->played, PHASE_RUNS_MAX);
+	const struct run *run = r->n ? r->run : g->disturbed;
+	double min, max, mid = median(&run->rps, n, &min, &max), any_min, any_max;
 
 	printf("{\"phase\": \"%s\", \"rps\": %.0f, \"rps_min\": %.0f, \"rps_max\": %.0f, \"runs\": [", p->name,
 	       mid, min, max);
@@ -279,7 +299,15 @@ static void report_runs(const struct generator *g, const struct phase *p, double
 		printf("%s%.0f", i ? ", " : "", run[i].rps);
 	printf("], \"asked\": %u, \"counted\": %u, \"played\": %u, \"away_max\": %.5f, \"away_mean\": %.5f"
 	       ", \"offered\": %.0f",
-	       p->runs, g->counted, g->played, g->away, g->away_sum / g->played, offered);
+	       p->runs, r->n, g->played, g->away, g->away_sum / g->played, offered);
+	printf(", \"clear\": %s, \"clear_rounds\": %u, \"share\": %.3f, \"moving\": %.2f, \"hampered_rps\": "
+	       "%.0f",
+	       r == &g->clear ? "true" : "false", g->clear.n, g->share_sum / g->played, g->moving,
+	       median(&g->hampered.run->rps, g->hampered.n, &any_min, &any_max));
+	printf(", \"placed\": {");
+	for (unsigned i = 0; i < PLACEMENT_KINDS; i++)
+		printf("%s\"%s\": %u", i ? ", " : "", placement_name[i], g->placed[i]);
+	printf("}");
 	printf(", \"p50_us\": %.1f", median(&run->p50, n, &min, &max));
 	printf(", \"p99_us\": %.1f", median(&run->p99, n, &min, &max));
 	printf(", \"p99_us_min\": %.1f, \"p99_us_max\": %.1f", min, max);
@@ -323,13 +351,14 @@ static void report(const struct generator *g, const struct phase *p, const struc
 	const struct backend *b = &g->backend;
 	const struct hostile *h = &g->hostile;
 	const struct client *c0 = &begin->client;
+	const struct rounds *r = rounds_counted(g);
 
 	report_runs(g, p, (double)(c->started - m->client.started) / seconds);
-	printf(", \"p99_all_us\": %.1f, \"p999_all_us\": %.1f, \"max_us\": %.1f", us(&g->latency, 0.99),
-	       us(&g->latency, 0.999), (double)g->latency.max / 1e3);
+	printf(", \"p99_all_us\": %.1f, \"p999_all_us\": %.1f, \"max_us\": %.1f", us(&r->latency, 0.99),
+	       us(&r->latency, 0.999), (double)r->latency.max / 1e3);
 	printf(", \"lag_p99_us\": %.1f, \"lag_p999_us\": %.1f, \"stalls\": %lu, \"stalled\": %.5f"
 	       ", \"stall_max_us\": %.0f",
-	       us(&g->lag, 0.99), us(&g->lag, 0.999), g->stalls, (double)g->stalled / g->hz / seconds,
+	       us(&r->lag, 0.99), us(&r->lag, 0.999), g->stalls, (double)g->stalled / g->hz / seconds,
 	       (double)g->stall_max / g->hz * 1e6);
 	printf(", \"generator_busy\": %.3f, \"turns_with_work\": %.3f, \"answers_per_burst\": %.1f",
 	       (double)g->busy / (double)(g->busy + g->idle), (double)g->turns_worked / (double)g->turns,
@@ -407,6 +436,29 @@ static uint64_t mark_clocks(struct generator *g, uint64_t now, struct watch_mark
 	return now;
 }
 
+// The machine below may place the CPUs anew, until the gateway's has its core for itself, if that can be had.
+// true: time has passed.
+static bool place(struct generator *g, uint64_t *now, struct watch_mark *m)
+{
+	bool moved = false;
+
+	for (; g->watched && !watch_clear(m) && g->moving < MOVE_MOST; g->moving += MOVE * 1e-6) {
+		watch_again(&g->watch, MOVE);
+		*now = mark_clocks(g, run_for(g, wire_now(), REST), m);
+		moved = true;
+	}
+	return moved;
+}
+
+static void round_keep(struct rounds *r, const struct client *c, const struct run *run)
+{
+	if (r->n == PHASE_RUNS_MAX)
+		return;
+	r->run[r->n++] = *run;
+	histogram_merge(&r->latency, &c->latency);
+	histogram_merge(&r->lag, &c->lag);
+}
+
 // What somebody else has held up is no part of the next round.
 static uint64_t rest(struct generator *g, const struct phase *p, uint64_t now, bool disturbed)
 {
@@ -447,40 +499,48 @@ static uint64_t rounds_play(struct generator *g, const struct phase *p, uint64_t
 	struct watch_mark begin = {0}, end = {0};
 	uint64_t from = now;
 
-	g->counted = g->played = 0;
-	g->away = g->away_sum = 0;
+	g->asked = p->runs;
+	g->played = 0;
+	g->away = g->away_sum = g->share_sum = g->moving = 0;
 	g->rested = 0;
-	memset(&g->latency, 0, sizeof(g->latency));
-	memset(&g->lag, 0, sizeof(g->lag));
+	memset(&g->clear, 0, sizeof(g->clear));
+	memset(&g->hampered, 0, sizeof(g->hampered));
+	memset(g->placed, 0, sizeof(g->placed));
 	now = mark_clocks(g, now, &begin);
 	// How it was before is not known: where a full ring loses frames, somebody else may be why.
 	g->away_span[0] = (struct span){0, g->wan.lossy ? now : 0};
 	g->n_span = 1;
-	for (bool counts = !g->watched; g->counted < p->runs && g->played < ROUNDS_MOST * p->runs;
-	     g->played++) {
+	for (enum round_kind kind = g->watched ? ROUND_DISTURBED : ROUND_CLEAR;
+	     g->clear.n < p->runs && g->played < ROUNDS_MOST * p->runs; g->played++) {
 		struct run run;
 		double away = 0;
+		bool moved;
 
 		from = now;
-		now = rest(g, p, now, !counts);
-		if (!counts && g->played)
+		moved = !p->any && place(g, &now, &begin);
+		now = rest(g, p, now, moved || kind == ROUND_DISTURBED);
+		if (moved)
+			g->away_span[g->n_span++] = (struct span){from, now};
+		else if (kind == ROUND_DISTURBED && g->played)
 			g->away_span[g->n_span - 1].end = now;
 		now = round_play(g, p, now, &run);
 		now = mark_clocks(g, now, &end);
-		if (g->watched)
+		kind = ROUND_CLEAR;
+		if (g->watched) {
 			away = watch_away(&begin, &end);
+			kind = p->any ? ROUND_CLEAR : watch_round(&begin, &end, p->quiet);
+		}
 		begin = end;
-		counts = away <= p->quiet || p->any;
 		g->away_sum += away;
-		if (!counts) {
+		g->share_sum += end.share;
+		g->placed[end.placed]++;
+		if (kind == ROUND_DISTURBED) {
 			g->away_span[g->n_span++] = (struct span){from, now};
-			g->disturbed[(g->played - g->counted) % PHASE_RUNS_MAX] = run;
+			g->disturbed[(g->played - g->clear.n - g->hampered.n) % PHASE_RUNS_MAX] = run;
 			continue;
 		}
 		g->away = away > g->away ? away : g->away;
-		g->run[g->counted++] = run;
-		histogram_merge(&g->latency, &g->client.latency);
-		histogram_merge(&g->lag, &g->client.lag);
+		round_keep(kind == ROUND_CLEAR ? &g->clear : &g->hampered, &g->client, &run);
 	}
 	return now;
 }
@@ -559,6 +619,7 @@ static int obey(struct generator *g, uint64_t now)
 	char line[1024], why[1200];
 	struct phase phase;
 	int tid, process, other, err;
+	unsigned cpu;
 
 	while (line_read(g, &now, line, sizeof(line))) {
 		if (strcmp(line, "quiet") == 0) {
@@ -575,10 +636,10 @@ static int obey(struct generator *g, uint64_t now)
 			account(g);
 			continue;
 		}
-		if (sscanf(line, "watch %d %d %d", &tid, &process, &other) == 3) {
+		if (sscanf(line, "watch %d %d %d %u", &tid, &process, &other, &cpu) == 4) {
 			if (g->watched)
 				watch_close(&g->watch);
-			err = watch_open(&g->watch, tid, process, other);
+			err = watch_open(&g->watch, tid, process, other, cpu);
 			if (err) {
 				fprintf(stderr, "loadgen: thread %d cannot be watched: %s\n", tid,
 					strerror(-err));
@@ -661,7 +722,7 @@ int main(int argc, char **argv)
 					 .flight = NULL_FLIGHT,
 					 .runs = g.o.null_runs,
 					 .rate = g.o.null_rate,
-					 .seconds = g.o.null_rate ? 0.05 : 1,
+					 .seconds = NULL_SECONDS,
 					 .hz = g.hz};
 
 		err = null_play(&null, &g.wan);

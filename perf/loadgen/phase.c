@@ -3,8 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define QUIET_OPEN 0.004 // of which half are ticks and interrupts; P99 leaves 0.01 out
-#define QUIET      0.02
+#define QUIET 0.02
 
 static bool wrong(char *why, size_t size, const char *what, const char *text)
 {
@@ -117,6 +116,6 @@ bool phase_read(struct phase *p, const char *line, char *why, size_t size)
 	if (p->acts == 0)
 		p->acts = p->hostiles;
 	if (p->quiet == 0)
-		p->quiet = p->rate > 0 ? QUIET_OPEN : QUIET;
+		p->quiet = p->rate > 0 ? PHASE_QUIET_OPEN : QUIET;
 	return true;
 }

@@ -1,6 +1,7 @@
 #include "watch.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,9 +32,19 @@ static bool text_read(int fd, char *text, size_t size)
 	return n > 0;
 }
 
-int watch_open(struct watch *w, int tid, int process, int other)
+static void files_close(struct watch *w)
+{
+	if (w->stat >= 0)
+		close(w->stat);
+	if (w->status >= 0)
+		close(w->status);
+	*w = (struct watch){.stat = -1, .status = -1};
+}
+
+int watch_open(struct watch *w, int tid, int process, int other, unsigned cpu)
 {
 	char path[64];
+	int err;
 
 	*w = (struct watch){.stat = -1, .status = -1};
 	if (!tid)
@@ -42,10 +53,9 @@ int watch_open(struct watch *w, int tid, int process, int other)
 	w->stat = open(path, O_RDONLY | O_CLOEXEC);
 	snprintf(path, sizeof(path), "/proc/%d/status", tid);
 	w->status = open(path, O_RDONLY | O_CLOEXEC);
-	if (w->stat < 0 || w->status < 0) {
-		int err = -errno;
-
-		watch_close(w);
+	err = w->stat < 0 || w->status < 0 ? -errno : placement_open(&w->placement, cpu);
+	if (err) {
+		files_close(w);
 		return err;
 	}
 	w->process = process;
@@ -56,10 +66,8 @@ int watch_open(struct watch *w, int tid, int process, int other)
 void watch_close(struct watch *w)
 {
 	if (w->stat >= 0)
-		close(w->stat);
-	if (w->status >= 0)
-		close(w->status);
-	*w = (struct watch){.stat = -1, .status = -1};
+		placement_close(&w->placement);
+	files_close(w);
 }
 
 static uint64_t sleeps(const struct watch *w)
@@ -71,7 +79,7 @@ static uint64_t sleeps(const struct watch *w)
 	return at ? strtoull(at + sizeof(key) - 1, NULL, 10) : 0;
 }
 
-bool watch_mark(const struct watch *w, struct watch_mark *m, bool first)
+bool watch_mark(struct watch *w, struct watch_mark *m, bool first)
 {
 	uint64_t now = clock_ns(CLOCK_MONOTONIC), ran = 0, waited = 0;
 	char text[128];
@@ -92,7 +100,10 @@ bool watch_mark(const struct watch *w, struct watch_mark *m, bool first)
 	m->self = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 	m->ran = ran;
 	m->waited = waited;
-	m->others = process_ns(w->process) - ran + process_ns(w->other);
+	m->others = process_ns(w->process) - ran + process_ns(w->other) + placement_ran(&w->placement);
+	// Behind the account: what it costs the watched thread is our doing, and in the next one.
+	m->placed = placement_find(&w->placement);
+	m->share = placement_share(&w->placement);
 	return true;
 }
 
@@ -112,4 +123,25 @@ double watch_away(const struct watch_mark *begin, const struct watch_mark *end)
 	others = (double)(int64_t)(end->others - begin->others);
 	it -= others > 0 ? others : 0;
 	return (self > it ? self : it) / wall;
+}
+
+bool watch_clear(const struct watch_mark *m)
+{
+	return m->placed == PLACEMENT_NEAR && m->share >= WATCH_SHARE;
+}
+
+enum round_kind watch_round(const struct watch_mark *begin, const struct watch_mark *end, double quiet)
+{
+	if (watch_away(begin, end) > quiet)
+		return ROUND_DISTURBED;
+	return begin->placed == PLACEMENT_NEAR && watch_clear(end) ? ROUND_CLEAR : ROUND_HAMPERED;
+}
+
+void watch_again(const struct watch *w, unsigned us)
+{
+	if (w->process)
+		kill(w->process, SIGSTOP);
+	usleep(us);
+	if (w->process)
+		kill(w->process, SIGCONT);
 }

@@ -3,11 +3,13 @@
 // the server can do. It never sleeps, and counts rounds by the same rule as the load generator does
 // (perf/loadgen/watch.h).
 //
-//	paced HOST PORT PATH CONNECTIONS RATE SECONDS ROUNDS TID	RATE 0: closed loop; TID: the server's
+//	paced HOST PORT PATH CONNECTIONS RATE SECONDS ROUNDS TID CPU	RATE 0: closed loop; TID, CPU: the
+// server's
 //
 // One line of JSON. Answers must be 200 with a Content-Length; anything else ends it with status 1.
 #include "perf/loadgen/histogram.h"
 #include "perf/loadgen/message.h"
+#include "perf/loadgen/phase.h"
 #include "perf/loadgen/schedule.h"
 #include "perf/loadgen/watch.h"
 #include <arpa/inet.h>
@@ -29,7 +31,9 @@
 #define REST_LONG   2e7 // behind a disturbed one, and until what was due meanwhile has been sent,
 #define REST_MOST   5e8 // but no longer than that; the same before the first one
 #define BEHIND      1e6
-#define QUIET       0.004
+#define MOVE        20000 // us that both CPUs stand still, so that they may be placed elsewhere
+#define MOVE_MOST   5e6   // us in all
+#define CLEAR_LEAST 5u
 
 struct conn {
 	int fd;
@@ -52,8 +56,12 @@ static struct paced {
 	bool closed, measuring;
 	struct schedule due;
 	uint64_t now, done;
-	struct histogram latency, all;
-	struct run run[ROUNDS_MAX], disturbed[ROUNDS_MAX]; // that count; and the last ones that do not
+	struct histogram latency;
+	struct rounds {
+		struct run run[ROUNDS_MAX];
+		struct histogram latency;
+		unsigned n;
+	} rounds[ROUND_CLEAR + 1]; // by enum round_kind; of those that do not count the first ones
 } g;
 
 __attribute__((noreturn)) static void fail(const char *what)
@@ -132,11 +140,26 @@ static void run_for(double ns)
 		turn();
 }
 
-static void mark(const struct watch *w, struct watch_mark *m)
+static void mark(struct watch *w, struct watch_mark *m)
 {
 	for (bool first = true; !watch_mark(w, m, first); first = false)
 		turn();
 	m->stalled = 0;
+}
+
+// As in perf/loadgen/main.c. true: time has passed.
+static bool place(struct watch *w, struct watch_mark *m, double *moving)
+{
+	bool moved = false;
+
+	for (; !watch_clear(m) && *moving < MOVE_MOST; *moving += MOVE) {
+		watch_again(w, MOVE);
+		g.now = clock_ns();
+		run_for(REST);
+		mark(w, m);
+		moved = true;
+	}
+	return moved;
 }
 
 // What somebody else has held up is no part of the next round.
@@ -217,13 +240,12 @@ int main(int argc, char **argv)
 	struct watch watch;
 	struct watch_mark begin = {0}, end = {0};
 	unsigned counted = 0, played = 0, asked;
-	double rate, seconds;
-	const struct run *first;
+	double rate, seconds, moving = 0;
+	struct rounds *r;
 	struct run run;
-	unsigned n;
 
-	if (argc != 9) {
-		fprintf(stderr, "usage: paced HOST PORT PATH CONNECTIONS RATE SECONDS ROUNDS TID\n");
+	if (argc != 10) {
+		fprintf(stderr, "usage: paced HOST PORT PATH CONNECTIONS RATE SECONDS ROUNDS TID CPU\n");
 		return 2;
 	}
 	g.conns = (unsigned)atoi(argv[4]);
@@ -231,7 +253,7 @@ int main(int argc, char **argv)
 	seconds = atof(argv[6]);
 	asked = (unsigned)atoi(argv[7]);
 	if (asked < 1 || asked > ROUNDS_MAX || g.conns < 1 || !(seconds > 0) ||
-	    watch_open(&watch, atoi(argv[8]), 0, 0))
+	    watch_open(&watch, atoi(argv[8]), atoi(argv[8]), 0, (unsigned)atoi(argv[9])))
 		fail("arguments");
 	conns_open(argv[1], argv[2], argv[3]);
 	g.closed = rate <= 0;
@@ -241,27 +263,33 @@ int main(int argc, char **argv)
 		start(&g.conn[g.idle[--g.n_idle]], clock_ns());
 	run_for(5e8);
 	mark(&watch, &begin);
-	for (bool counts = false; counted < asked && played < ROUNDS_MOST * asked; played++) {
-		rest(!counts);
+	for (enum round_kind kind = ROUND_DISTURBED;
+	     g.rounds[ROUND_CLEAR].n < asked && played < ROUNDS_MOST * asked; played++) {
+		bool moved = place(&watch, &begin, &moving);
+
+		rest(moved || kind == ROUND_DISTURBED);
 		run = round_play(seconds);
 		mark(&watch, &end);
-		counts = watch_away(&begin, &end) <= QUIET;
+		kind = watch_round(&begin, &end, PHASE_QUIET_OPEN);
 		begin = end;
-		if (!counts) {
-			g.disturbed[(played - counted) % ROUNDS_MAX] = run;
-			continue;
+		r = &g.rounds[kind];
+		if (r->n < ROUNDS_MAX) {
+			r->run[r->n++] = run;
+			histogram_merge(&r->latency, &g.latency);
 		}
-		g.run[counted++] = run;
-		histogram_merge(&g.all, &g.latency);
 	}
+	r = &g.rounds[ROUND_CLEAR];
+	if (r->n < CLEAR_LEAST && r->n < g.rounds[ROUND_HAMPERED].n)
+		r = &g.rounds[ROUND_HAMPERED];
+	counted = r->n;
 	// Where none counts, the others tell at least what happened.
-	first = counted ? g.run : g.disturbed;
-	n = counted ? counted : played < ROUNDS_MAX ? played : ROUNDS_MAX;
-	printf("{\"counted\": %u, \"played\": %u, \"rps\": %.0f, \"p50_us\": %.1f, \"p99_us\": %.1f, "
-	       "\"p999_us\": %.1f, "
-	       "\"p99_all_us\": %.1f, \"p999_all_us\": %.1f}\n",
-	       counted, played, median(&first->rps, n), median(&first->p50, n), median(&first->p99, n),
-	       median(&first->p999, n), (double)histogram_at(&g.all, 0.99) / 1e3,
-	       (double)histogram_at(&g.all, 0.999) / 1e3);
+	if (!counted)
+		r = &g.rounds[ROUND_DISTURBED];
+	printf("{\"counted\": %u, \"played\": %u, \"clear\": %s, \"rps\": %.0f, \"p50_us\": %.1f, \"p99_us\": "
+	       "%.1f"
+	       ", \"p999_us\": %.1f, \"p99_all_us\": %.1f, \"p999_all_us\": %.1f}\n",
+	       counted, played, r == &g.rounds[ROUND_CLEAR] ? "true" : "false", median(&r->run->rps, r->n),
+	       median(&r->run->p50, r->n), median(&r->run->p99, r->n), median(&r->run->p999, r->n),
+	       (double)histogram_at(&r->latency, 0.99) / 1e3, (double)histogram_at(&r->latency, 0.999) / 1e3);
 	return 0;
 }

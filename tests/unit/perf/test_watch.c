@@ -82,13 +82,39 @@ static void turns_longer_than_their_work_count_though_the_kernel_knows_nothing_o
 	assert_true(is(0.09));
 }
 
+static void a_round_is_clear_when_the_watched_cpu_was_near_at_both_ends_and_had_its_core(void **state)
+{
+	struct watch_mark from = begin, to;
+
+	(void)state;
+	from.placed = PLACEMENT_NEAR;
+	to = end;
+	to.placed = PLACEMENT_NEAR;
+	to.share = 0.95;
+	assert_int_equal(watch_round(&from, &to, 0.004), ROUND_CLEAR);
+	assert_true(watch_clear(&to));
+	to.share = 0.7;
+	assert_int_equal(watch_round(&from, &to, 0.004), ROUND_HAMPERED);
+	assert_false(watch_clear(&to));
+	to.share = 0.95;
+	to.placed = PLACEMENT_FAR;
+	assert_int_equal(watch_round(&from, &to, 0.004), ROUND_HAMPERED);
+	assert_false(watch_clear(&to));
+	to.placed = PLACEMENT_NEAR;
+	from.placed = PLACEMENT_FAR;
+	assert_int_equal(watch_round(&from, &to, 0.004), ROUND_HAMPERED);
+	from.placed = PLACEMENT_NEAR;
+	to.self -= 5 * MS;
+	assert_int_equal(watch_round(&from, &to, 0.004), ROUND_DISTURBED);
+}
+
 static void without_a_second_thread_the_first_one_alone_is_watched(void **state)
 {
 	struct watch w;
 	struct watch_mark m;
 
 	(void)state;
-	assert_int_equal(watch_open(&w, 0, 0, 0), 0);
+	assert_int_equal(watch_open(&w, 0, 0, 0, 0), 0);
 	assert_true(watch_mark(&w, &m, true));
 	assert_true(m.wall && m.self && !m.ran);
 	watch_close(&w);
@@ -101,13 +127,13 @@ static void a_thread_is_known_by_its_number_and_its_account_comes_with_time(void
 	bool first = true;
 
 	(void)state;
-	assert_int_equal(watch_open(&w, (int)syscall(SYS_gettid), getpid(), 0), 0);
+	assert_int_equal(watch_open(&w, (int)syscall(SYS_gettid), getpid(), 0, 0), 0);
 	assert_false(watch_mark(&w, &m, first));
 	while (!watch_mark(&w, &m, false))
 		;
 	assert_true(m.ran > 0 && m.self > 0);
 	watch_close(&w);
-	assert_true(watch_open(&w, 0x7fffffff, 1, 0) < 0);
+	assert_true(watch_open(&w, 0x7fffffff, 1, 0, 0) < 0);
 }
 
 int main(void)
@@ -120,6 +146,8 @@ int main(void)
 		cmocka_unit_test_setup(what_its_own_other_threads_took_from_it_is_its_own, calm),
 		cmocka_unit_test_setup(
 			turns_longer_than_their_work_count_though_the_kernel_knows_nothing_of_them, calm),
+		cmocka_unit_test_setup(
+			a_round_is_clear_when_the_watched_cpu_was_near_at_both_ends_and_had_its_core, calm),
 		cmocka_unit_test(without_a_second_thread_the_first_one_alone_is_watched),
 		cmocka_unit_test(a_thread_is_known_by_its_number_and_its_account_comes_with_time),
 	};
