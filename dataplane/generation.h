@@ -10,6 +10,7 @@ struct generation {
 	struct regex_set *regexes; // compiled from it; NULL: it has none
 	void *map;                 // that it lies in
 	size_t map_size;
+	uint64_t replaced; // when, ns; by process.h's owner alone
 };
 
 // Takes over fd (closed on failure). Checks the seals, maps it read-only (a large one is copied to large pages,

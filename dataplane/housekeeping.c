@@ -20,6 +20,15 @@
 #define DRAIN_MAX       (3600ull * 1000000000) // ns
 #define DRAIN_LAST      200000000ull           // ns beyond it in which tunnels are closed
 #define QUIET           250000000ull           // ns without any request in flight, then a drain is over
+#define GIVE_UP_AFTER   5000000000ull          // ns for requests of a generation that was replaced
+
+// A generation that found no place and waits for one.
+static void waiting_drop(struct housekeeping *h)
+{
+	if (h->waiting_fd >= 0)
+		close(h->waiting_fd);
+	h->waiting_fd = -1;
+}
 
 static void control_close(struct housekeeping *h)
 {
@@ -28,6 +37,7 @@ static void control_close(struct housekeeping *h)
 		close(h->control_fd); // which takes it out of the epoll set too
 	h->control_fd = -1;
 	h->telling = false;
+	waiting_drop(h);
 }
 
 static void tell(struct housekeeping *h, const struct channel_msg *m, const int *fds, unsigned n)
@@ -137,29 +147,34 @@ static void accept_control(struct housekeeping *h)
 		log_set_channel(h->control_fd);
 }
 
-static uint64_t lowest(const struct dataplane *d, bool oldest)
+// What all workers run, or have overtaken.
+static uint64_t run_by_all(const struct dataplane *d)
 {
 	uint64_t least = UINT64_MAX;
 
 	for (unsigned i = 0; i < d->n_workers; i++) {
-		const struct worker *w = d->worker[i];
-		uint64_t g = atomic_load_explicit(oldest ? &w->oldest_generation : &w->running_generation,
-						  memory_order_acquire);
+		uint64_t g = atomic_load_explicit(&d->worker[i]->running_generation, memory_order_acquire);
 
 		least = g < least ? g : least;
 	}
 	return least;
 }
 
+static bool is_read(const struct dataplane *d, uint64_t generation)
+{
+	for (unsigned i = 0; i < d->n_workers; i++)
+		if (worker_reads(d->worker[i], generation))
+			return true;
+	return false;
+}
+
 // Unmaps what no worker reads any more.
 static void reclaim(struct dataplane *d)
 {
-	uint64_t oldest = lowest(d, true);
-
 	for (unsigned i = 0; i < GENERATIONS; i++) {
 		struct generation *g = &d->generation[i];
 
-		if (g->snapshot && g != d->running && g->snapshot->generation < oldest) {
+		if (g->snapshot && g != d->running && !is_read(d, g->snapshot->generation)) {
 			log_print(LOG_DEBUG, "generation %llu is no longer in use",
 				  (unsigned long long)g->snapshot->generation);
 			generation_close(g);
@@ -230,25 +245,42 @@ static struct generation *generation_free(struct dataplane *d)
 	return NULL;
 }
 
-static void publish(struct housekeeping *h, int fd)
+static uint64_t given_up(const struct dataplane *d)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < d->n_workers; i++)
+		n += stat_get(&d->stats.worker[i].c[CTR_http_given_up]);
+	return n;
+}
+
+// The requests that hold the oldest generation are ended, once it has been replaced for long enough. However
+// long a client takes over its request, and however many there are, the configuration stays the operator's.
+static void give_up_oldest(struct housekeeping *h)
 {
 	struct dataplane *d = h->dataplane;
-	struct generation *g;
+	const struct generation *oldest = NULL;
+
+	for (unsigned i = 0; i < GENERATIONS; i++) {
+		const struct generation *g = &d->generation[i];
+
+		if (g != d->running && (!oldest || g->snapshot->generation < oldest->snapshot->generation))
+			oldest = g;
+	}
+	if (clock_kernel() - oldest->replaced < GIVE_UP_AFTER || h->giving_up == oldest->snapshot->generation)
+		return;
+	h->giving_up = oldest->snapshot->generation;
+	h->given_up = given_up(d);
+	for (unsigned i = 0; i < d->n_workers; i++)
+		atomic_store_explicit(&d->worker[i]->give_up, h->giving_up + 1, memory_order_relaxed);
+}
+
+static void publish_in(struct housekeeping *h, struct generation *g, int fd)
+{
+	struct dataplane *d = h->dataplane;
 	const struct snapshot *now;
 	char why[240];
 
-	if (!h->running) {
-		close(fd);
-		refuse(h, 0, "no generation can be published before START");
-		return;
-	}
-	reclaim(d);
-	g = generation_free(d);
-	if (!g) {
-		close(fd);
-		refuse(h, 0, "too many generations are in use by long requests; try again later");
-		return;
-	}
 	if (generation_open(g, fd, why, sizeof why)) {
 		refuse(h, 0, why);
 		return;
@@ -267,6 +299,7 @@ static void publish(struct housekeeping *h, int fd)
 	// Workers may never run the one that this one overtakes: whoever waits for it hears so.
 	if (h->telling)
 		refuse(h, h->tell, "overtaken by a newer generation");
+	d->running->replaced = clock_kernel();
 	d->running = g;
 	h->telling = true;
 	h->tell = g->snapshot->generation;
@@ -275,6 +308,51 @@ static void publish(struct housekeeping *h, int fd)
 		atomic_store_explicit(&d->worker[i]->next_regexes, g->regexes, memory_order_release);
 		atomic_store_explicit(&d->worker[i]->next_snapshot, g->snapshot, memory_order_release);
 	}
+}
+
+static void publish(struct housekeeping *h, int fd)
+{
+	struct dataplane *d = h->dataplane;
+	struct generation *g;
+
+	if (!h->running) {
+		close(fd);
+		refuse(h, 0, "no generation can be published before START");
+		return;
+	}
+	if (h->waiting_fd >= 0)
+		refuse(h, 0, "overtaken by a newer generation");
+	waiting_drop(h);
+	reclaim(d);
+	g = generation_free(d);
+	if (g) {
+		publish_in(h, g, fd);
+		return;
+	}
+	h->waiting_fd = fd;
+	h->giving_up = 0;
+	log_print(LOG_INFO, "%u generations are in use; the next one waits for the oldest", GENERATIONS);
+}
+
+static void publish_look(struct housekeeping *h)
+{
+	struct generation *g;
+	int fd = h->waiting_fd;
+
+	reclaim(h->dataplane);
+	g = generation_free(h->dataplane);
+	if (!g) {
+		give_up_oldest(h);
+		return;
+	}
+	if (h->giving_up)
+		log_print(
+			LOG_WARNING,
+			"%llu requests of generation %llu, the oldest of %u in use, were ended for a newer one",
+			(unsigned long long)(given_up(h->dataplane) - h->given_up),
+			(unsigned long long)h->giving_up, GENERATIONS);
+	h->waiting_fd = -1;
+	publish_in(h, g, fd);
 }
 
 static void drain(struct housekeeping *h, uint64_t within)
@@ -404,12 +482,14 @@ static void each_second(struct housekeeping *h)
 
 static void look(struct housekeeping *h)
 {
-	if (h->telling && lowest(h->dataplane, false) >= h->tell) {
+	if (h->telling && run_by_all(h->dataplane) >= h->tell) {
 		h->telling = false;
 		log_print(LOG_INFO, "all workers run generation %llu", (unsigned long long)h->tell);
 		tell_published(h, h->tell);
 		reclaim(h->dataplane);
 	}
+	if (h->waiting_fd >= 0 && !h->stop)
+		publish_look(h);
 	if (h->deadline && !h->stop)
 		drain_look(h);
 }
@@ -419,9 +499,9 @@ int housekeeping_run(struct housekeeping *h)
 	while (!h->stop) {
 		struct epoll_event e[8];
 		int n = epoll_wait(h->epoll_fd, e, 8,
-				   h->telling    ? LOOK_PUBLISH_MS
-				   : h->deadline ? LOOK_DRAIN_MS
-						 : -1);
+				   h->telling                          ? LOOK_PUBLISH_MS
+				   : h->deadline || h->waiting_fd >= 0 ? LOOK_DRAIN_MS
+								       : -1);
 
 		for (int i = 0; i < n && !h->stop; i++) {
 			if (e[i].data.fd == h->signal_fd)
@@ -490,6 +570,7 @@ int housekeeping_open(struct housekeeping *h, struct dataplane *d, char *why, si
 				   .dir_fd = -1,
 				   .listen_fd = -1,
 				   .control_fd = -1,
+				   .waiting_fd = -1,
 				   .signal_fd = -1,
 				   .timer_fd = -1,
 				   .epoll_fd = -1};

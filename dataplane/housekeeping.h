@@ -11,9 +11,12 @@ struct housekeeping {
 	bool running; // START has been obeyed
 	bool stop;
 	int exit_code;
-	bool telling;      // control waits for the answer to a PUBLISH
-	uint64_t tell;     // of this generation
-	uint64_t deadline; // of a drain; 0: none
+	bool telling;       // control waits for the answer to a PUBLISH
+	uint64_t tell;      // of this generation
+	int waiting_fd;     // a generation that found no place yet; -1: none
+	uint64_t giving_up; // the generation whose requests end for it; 0: none yet
+	uint64_t given_up;  // requests that had been ended so, before
+	uint64_t deadline;  // of a drain; 0: none
 	enum drain draining;
 	uint64_t busy_seen; // when a request was last seen in flight, while draining
 };

@@ -12,7 +12,7 @@
 #include "packets.h"
 #include <limits.h>
 
-#define GENERATIONS WORKER_GENERATIONS
+#define GENERATIONS SNAP_GENERATIONS
 
 struct dataplane {
 	char dir[PATH_MAX];

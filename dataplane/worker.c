@@ -277,6 +277,8 @@ static void take_snapshot(struct worker *w)
 {
 	const struct snapshot *s = atomic_load_explicit(&w->next_snapshot, memory_order_acquire);
 	const struct regex_set *r = atomic_load_explicit(&w->next_regexes, memory_order_acquire);
+	uint64_t held[SNAP_GENERATIONS];
+	bool taken = false;
 
 	// Those of a newer snapshot, which is about to be written: both are taken the next time.
 	if (s && s->regexes.n && (!r || regex_set_snapshot(r) != s))
@@ -285,9 +287,25 @@ static void take_snapshot(struct worker *w)
 	    gateway_configure(w->gateway, s, s->regexes.n ? r : NULL)) {
 		net_configure(&w->net, s);
 		atomic_store_explicit(&w->stats->generation, s->generation, memory_order_relaxed);
-		atomic_store_explicit(&w->running_generation, s->generation, memory_order_release);
+		taken = true;
 	}
-	atomic_store_explicit(&w->oldest_generation, gateway_oldest(w->gateway), memory_order_release);
+	gateway_generations(w->gateway, held);
+	for (unsigned i = 0; i < SNAP_GENERATIONS; i++)
+		atomic_store_explicit(&w->held[i], held[i], memory_order_release);
+	// Last: from then on what is older is read only where it stands in held.
+	if (taken)
+		atomic_store_explicit(&w->running_generation, s->generation, memory_order_release);
+}
+
+bool worker_reads(const struct worker *w, uint64_t generation)
+{
+	// What it has not overtaken it may be about to take.
+	if (generation >= atomic_load_explicit(&w->running_generation, memory_order_acquire))
+		return true;
+	for (unsigned i = 0; i < SNAP_GENERATIONS; i++)
+		if (atomic_load_explicit(&w->held[i], memory_order_acquire) == generation)
+			return true;
+	return false;
 }
 
 static unsigned timers_now(struct worker *w)
@@ -317,6 +335,7 @@ void worker_advance(struct worker *w, uint64_t now)
 	tcp_flush(w->tcp);
 	if (++w->turns % 64 == 0 || now - w->housekept > 10000000) {
 		w->housekept = now;
+		gateway_give_up(w->gateway, atomic_load_explicit(&w->give_up, memory_order_relaxed));
 		take_snapshot(w);
 		answer_command(w);
 		gauges(w);

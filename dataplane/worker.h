@@ -14,8 +14,7 @@ struct gateway;
 struct regex_set;
 struct tcp;
 
-#define WORKER_HANDOVER    1024 // packets in each ring from worker to worker
-#define WORKER_GENERATIONS 8    // snapshots alive at once
+#define WORKER_HANDOVER 1024 // packets in each ring from worker to worker
 
 struct worker {
 	unsigned id, n_workers;
@@ -38,10 +37,11 @@ struct worker {
 	// The snapshot's regular expressions (NULL where it has none) are written before it.
 	const struct regex_set *_Atomic next_regexes;
 	const struct snapshot *_Atomic next_snapshot;
+	_Atomic uint64_t give_up; // requests that began under generations before this one are to end
 	// Written by the worker, read by the housekeeping thread.
 	_Atomic uint64_t running_generation;
-	_Atomic uint64_t oldest_generation; // nothing older is read by this worker any more
-	_Atomic uint32_t stop;              // set by the housekeeping thread
+	_Atomic uint64_t held[SNAP_GENERATIONS]; // generations that requests still run under; 0: none
+	_Atomic uint32_t stop;                   // set by the housekeeping thread
 };
 
 struct worker_config {
@@ -77,6 +77,9 @@ unsigned worker_fini(struct worker *w);
 
 // Backs what a snapshot needs with memory, before the worker is given it; by the housekeeping thread.
 void worker_prepare(struct worker *w, const struct snapshot *s);
+
+// Whether the worker may read that generation, now or later; by the housekeeping thread.
+bool worker_reads(const struct worker *w, uint64_t generation);
 
 // One turn: frames received on a port (may be none) go in; then worker_advance() runs what follows from all
 // frames, hand-overs and timers up to `now`. What is to be sent stands in w->net.tx[port].

@@ -63,6 +63,7 @@ struct snap_system {
 #define SNAP_LISTEN_MAX       16383 // TCP ports above it are our own towards upstreams (port/steer.h)
 #define SNAP_NAME_MAX         63    // bytes of a name (the region keeps it with a NUL); of a device: 127
 #define SNAP_TEXT_MAX         8191  // bytes of any other text
+#define SNAP_GENERATIONS      8     // of one data plane's alive at once
 
 struct snap_address { // an address of our own
 	struct addr addr;

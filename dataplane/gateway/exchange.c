@@ -152,6 +152,16 @@ void exchange_fail(struct exchange *x, uint16_t status, const char *message)
 		reply_error(x, status, message, 0);
 }
 
+void exchange_give_up(struct exchange *x)
+{
+	const struct attempt *a = x->attempt;
+	bool sent = a && a->state == ATTEMPT_WAITING && x->request_relayed;
+
+	count(x->g, CTR_http_given_up);
+	x->keep_alive = false; // the head of one that is parked stands in the queue still
+	exchange_fail(x, sent ? 504 : 503, "the configuration has changed too often since the request began");
+}
+
 void exchange_timer(struct exchange *x)
 {
 	struct gateway *g = x->g;

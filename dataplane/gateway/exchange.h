@@ -35,10 +35,11 @@
 #define RETRY_TIME    5000000ull // until a buffer shortage is looked at again
 #define INTERIMS_MAX  64         // of one answer: each costs a head, and there is no end to them
 #define ATTEMPTS_MAX  8
-#define GENERATIONS   8
+#define GENERATIONS   SNAP_GENERATIONS
 #define PIN_MAX       (24ull * 3600 * 1000000000) // ns in which an exchange has its response head, or ends
 #define LISTENERS_MAX 1024
 #define DENIED_SLICE  512 // connections looked at in one go
+#define GIVE_UP_SLICE 512 // likewise exchanges
 
 enum attempt_state { ATTEMPT_PENDING, ATTEMPT_CONNECTING, ATTEMPT_WAITING, ATTEMPT_RESPONDING };
 
@@ -195,6 +196,10 @@ struct gateway {
 		uint64_t version, cursor;
 		bool walking;
 	} denied;
+	struct { // a walk over all exchanges, since generations are given up
+		uint64_t before;
+		uint32_t at;
+	} given_up;
 	struct exchange_timer *timers; // by the exchange's place in its slab
 	struct tcp_conn *running;      // whose queue client.c works on
 	bool again;                    // and whether it is to go on
@@ -395,6 +400,8 @@ void exchange_abort(struct exchange *x);
 void exchange_cut(struct exchange *x);
 // No answer from upstream will come: answers with status, or cuts the client off when its answer has begun.
 void exchange_fail(struct exchange *x, uint16_t status, const char *message);
+// Its generation is to go, and it has had no answer.
+void exchange_give_up(struct exchange *x);
 void exchange_timer(struct exchange *x);
 
 // attempt.c

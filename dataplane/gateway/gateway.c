@@ -252,14 +252,24 @@ bool gateway_configure(struct gateway *g, const struct snapshot *s, const struct
 	return false;
 }
 
-uint64_t gateway_oldest(const struct gateway *g)
+void gateway_generations(const struct gateway *g, uint64_t held[static SNAP_GENERATIONS])
 {
-	uint64_t oldest = UINT64_MAX;
-
 	for (uint32_t i = 0; i < GENERATIONS; i++)
-		if (g->generation[i].snapshot && g->generation[i].number < oldest)
-			oldest = g->generation[i].number;
-	return oldest;
+		held[i] = g->generation[i].snapshot ? g->generation[i].number : 0;
+}
+
+void gateway_give_up(struct gateway *g, uint64_t before)
+{
+	struct exchange *x;
+
+	if (g->given_up.before != before) {
+		g->given_up.before = before;
+		g->given_up.at = 0;
+	}
+	// Those that begin meanwhile, in places behind us, run under the newest.
+	for (unsigned i = 0; i < GIVE_UP_SLICE && (x = gateway_live(g, &g->given_up.at)); i++)
+		if (x->snapshot && g->generation[x->generation].number < before)
+			exchange_give_up(x);
 }
 
 bool gateway_owns_timer(const struct gateway *g, const struct timer *t)

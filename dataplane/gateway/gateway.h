@@ -51,8 +51,11 @@ void gateway_decide(struct gateway *g);
 // Takes a verified snapshot into use for new requests, with its regular expressions (NULL: it has none). false:
 // too many older ones are still in use; try again.
 bool gateway_configure(struct gateway *g, const struct snapshot *s, const struct regex_set *regexes);
-// The oldest generation that any exchange here still runs under.
-uint64_t gateway_oldest(const struct gateway *g);
+// The generations that exchanges here run under, and the one that new ones will; 0: none.
+void gateway_generations(const struct gateway *g, uint64_t held[static SNAP_GENERATIONS]);
+// Ends exchanges that still run under generations before this one, some of them each time: nobody has had an
+// answer, and those whose request is all sent hear 504, the others 503.
+void gateway_give_up(struct gateway *g, uint64_t before);
 bool gateway_owns_timer(const struct gateway *g, const struct timer *t);
 void gateway_timer(struct gateway *g, struct timer *t);
 // From DRAIN_ON on: stops taking connections, closes idle ones, says "Connection: close" on the rest; at its

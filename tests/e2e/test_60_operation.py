@@ -264,6 +264,46 @@ def test_request_in_flight_over_a_reload_ends_well(gw):
         assert conn.request("GET", "/whoami", "a.test").body == b"a\n"
 
 
+def unfinished(gw):
+    """A request whose body has begun and does not end."""
+    before = row_of(gw)["active"]
+    conn = Conn(gw.address, timeout=15)
+    conn.send(head("POST", "/echo", "python.test", [("Content-Length", "100000")]) + b"begun")
+    wait_for(lambda: row_of(gw)["active"] > before, 5, "the request to be in flight")
+    return conn
+
+
+def row_of(gw, name="python"):
+    return next(row for row in gw.cgctl("show routes", as_json=True)["routes"] if row["name"] == name)
+
+
+def test_a_request_without_end_outlives_any_number_of_reloads(gw):
+    """It holds the generation that it began under, and none of those that come and go meanwhile."""
+    with unfinished(gw) as conn:
+        for _ in range(12):
+            gw.reload(gw.config)
+        conn.send(b"." * (100000 - len("begun")))
+        assert conn.response().status == 200
+
+
+def test_requests_without_end_in_each_generation_do_not_keep_out_the_next(gw):
+    """The oldest are ended for it, once their generation has been replaced for five seconds."""
+    ended = gw.counters("http")["http_given_up"]
+    conns = []
+    try:
+        for _ in range(9):
+            conns.append(unfinished(gw))
+            gw.reload(gw.config)
+        answer = conns[0].response()
+        assert answer.status == 503 and answer.get("Retry-After") and answer.get("Connection") == "close", answer
+        assert gw.counters("http")["http_given_up"] == ended + 2, "those of the two oldest of nine"
+        conns[-1].send(b"." * (100000 - len("begun")))
+        assert conns[-1].response().status == 200
+    finally:
+        for conn in conns:
+            conn.close()
+
+
 def test_hand_set_weight_survives_a_reload(gw):
     gw.cgctl("set weight canary a 0")
     try:
