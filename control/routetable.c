@@ -5,37 +5,38 @@
 
 #define NONE UINT32_MAX
 
-// A node while it is built: its routes hang in lists by index (each route stands in one list only).
+// A place in a host's tree while it is built: its routes hang in lists by index (each route stands in one list
+// only), its children in the order in which routes led to them.
 struct node {
-	uint64_t hash;     // routekey_edge() of its way
 	struct slice text; // its segment
-	uint32_t parent;   // NONE: it is a root
-	uint32_t place;    // in the snapshot
+	uint32_t parent;   // itself: it is a root
+	uint32_t child, child_last, sibling;
+	uint32_t children; // without param
 	uint32_t param;
-	uint32_t best;
+	uint32_t best; // lowest rank in the subtree, which others in it count from
 	uint32_t exact, exact_last;
 	uint32_t prefix, prefix_last;
 	uint32_t rest, rest_last;
+	uint64_t asks;  // hash of what the subtree asks for
+	uint32_t same;  // the node that is written for all that ask for the same; itself
+	uint32_t place; // of that one, in the snapshot
 };
 
 struct host {
 	char key[ROUTE_HOST_MAX];
 	uint32_t n;
-	uint32_t root;        // node; NONE: it is `same`'s
-	uint32_t same;        // the first host whose routes ask for the same; itself
-	uint32_t place;       // in the snapshot
+	uint32_t root;        // node
 	uint32_t first, last; // of its routes
 	uint32_t count;       // of them
 	uint64_t hash;
-	uint64_t asks; // hash of what its routes ask for
 };
 
 struct builder {
+	const struct route_pattern *p;
 	struct node *nodes;
 	uint32_t n_nodes;
-	uint32_t n_edges;     // nodes that are no roots
-	uint32_t *edge_index; // those that segments lead to, open addressing, 1 + index; 0 is empty
-	uint32_t edge_mask;
+	uint32_t *index; // first the nodes that segments lead to, then those written; open addressing, 1 + node
+	uint32_t index_mask;
 	struct host *hosts;
 	uint32_t n_hosts;
 	uint32_t *host_index;
@@ -43,7 +44,8 @@ struct builder {
 	uint32_t *next;    // of each route in its node's list
 	uint32_t *of_host; // of each route: its host's next one
 	uint32_t *rank;    // of each route among its host's
-	uint32_t *same;    // hosts that are their own `same`, by what they ask for; 1 + index, 0 is empty
+	uint32_t n_out;    // nodes and edges of the snapshot
+	uint32_t n_ends;
 };
 
 static uint32_t power_of_two_for(uint64_t entries)
@@ -148,19 +150,17 @@ const char *routetable_check(const struct route_pattern *p)
 	return NULL;
 }
 
-static uint32_t node_new(struct builder *b, uint32_t parent, struct slice text, uint64_t hash)
+static uint32_t node_new(struct builder *b, uint32_t parent, struct slice text)
 {
-	b->nodes[b->n_nodes] = (struct node){.hash = hash,
-					     .text = text,
+	b->nodes[b->n_nodes] = (struct node){.text = text,
 					     .parent = parent,
+					     .child = NONE,
+					     .sibling = NONE,
+					     .param = NONE,
 					     .best = NONE,
 					     .exact = NONE,
-					     .exact_last = NONE,
 					     .prefix = NONE,
-					     .prefix_last = NONE,
-					     .rest = NONE,
-					     .rest_last = NONE};
-	b->n_edges += parent != NONE;
+					     .rest = NONE};
 	return b->n_nodes++;
 }
 
@@ -178,20 +178,16 @@ static struct host *host_take(struct builder *b, struct slice text)
 			return o;
 	}
 	b->host_index[slot] = ++b->n_hosts;
-	h->root = h->first = h->last = NONE;
+	h->root = node_new(b, b->n_nodes, slice_of("", 0));
+	h->first = h->last = NONE;
 	return h;
 }
 
-static uint64_t pattern_asks(const struct route_pattern *p)
-{
-	return hash_mix(hash64(p->path.p, p->path.n) ^ p->methods, (uint64_t)p->prefix << 1 | p->conditions);
-}
-
 // Each route to its host, in the order of the file.
-static void routes_spread(struct builder *b, const struct route_pattern *p, uint32_t n)
+static void routes_spread(struct builder *b, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++) {
-		struct host *h = host_take(b, p[i].host);
+		struct host *h = host_take(b, b->p[i].host);
 
 		if (h->first == NONE)
 			h->first = i;
@@ -200,65 +196,33 @@ static void routes_spread(struct builder *b, const struct route_pattern *p, uint
 		h->last = i;
 		b->of_host[i] = NONE;
 		b->rank[i] = h->count++;
-		h->asks = hash_mix(h->asks + 1, pattern_asks(&p[i]));
-	}
-}
-
-static bool host_asks_same(const struct builder *b, const struct route_pattern *p, const struct host *x,
-			   const struct host *y)
-{
-	uint32_t i = x->first, k = y->first;
-
-	if (x->count != y->count)
-		return false;
-	for (; i != NONE; i = b->of_host[i], k = b->of_host[k])
-		if (p[i].prefix != p[k].prefix || p[i].conditions != p[k].conditions ||
-		    p[i].methods != p[k].methods || !slice_eq(p[i].path, p[k].path))
-			return false;
-	return true;
-}
-
-// Hosts whose routes ask for the same have one trie.
-static void hosts_pair(struct builder *b, const struct route_pattern *p)
-{
-	for (uint32_t i = 0; i < b->n_hosts; i++) {
-		struct host *h = &b->hosts[i];
-		uint32_t slot = (uint32_t)h->asks & b->host_mask;
-
-		while (b->same[slot] && !(b->hosts[b->same[slot] - 1].asks == h->asks &&
-					  host_asks_same(b, p, &b->hosts[b->same[slot] - 1], h)))
-			slot = (slot + 1) & b->host_mask;
-		if (!b->same[slot]) {
-			b->same[slot] = 1 + i;
-			h->root = node_new(b, NONE, slice_of("", 0), h->hash);
-		}
-		h->same = b->same[slot] - 1;
 	}
 }
 
 static uint32_t node_child(struct builder *b, uint32_t parent, struct slice text)
 {
-	uint64_t hash;
+	struct node *above = &b->nodes[parent];
 	uint32_t slot;
 
 	if (segment_is_param(text)) {
-		if (!b->nodes[parent].param) {
-			uint32_t child = node_new(b, parent, slice_of(NULL, SNAP_PARAM),
-						  routekey_param(b->nodes[parent].hash));
-
-			b->nodes[parent].param = child;
-		}
-		return b->nodes[parent].param;
+		if (above->param == NONE)
+			above->param = node_new(b, parent, slice_of("", 0));
+		return above->param;
 	}
-	hash = routekey_edge(routekey_segment(text).hash, b->nodes[parent].hash);
-	for (slot = (uint32_t)hash & b->edge_mask; b->edge_index[slot]; slot = (slot + 1) & b->edge_mask) {
-		const struct node *v = &b->nodes[b->edge_index[slot] - 1];
+	for (slot = (uint32_t)hash_mix(routekey_segment(text).hash, parent) & b->index_mask; b->index[slot];
+	     slot = (slot + 1) & b->index_mask) {
+		const struct node *v = &b->nodes[b->index[slot] - 1];
 
-		if (v->hash == hash && v->parent == parent && slice_eq(v->text, text))
-			return b->edge_index[slot] - 1;
+		if (v->parent == parent && slice_eq(v->text, text))
+			return b->index[slot] - 1;
 	}
-	b->edge_index[slot] = 1 + node_new(b, parent, text, hash);
-	return b->edge_index[slot] - 1;
+	b->index[slot] = 1 + node_new(b, parent, text);
+	if (above->children++)
+		b->nodes[above->child_last].sibling = b->index[slot] - 1;
+	else
+		above->child = b->index[slot] - 1;
+	above->child_last = b->index[slot] - 1;
+	return above->child_last;
 }
 
 // Routes come in rising order, so that lists are ascending and the first one seen is a subtree's best.
@@ -268,8 +232,9 @@ static void node_reach(struct builder *b, uint32_t node, uint32_t route)
 		b->nodes[node].best = b->rank[route];
 }
 
-static void route_insert(struct builder *b, const struct route_pattern *p, uint32_t root, uint32_t route)
+static void route_insert(struct builder *b, uint32_t root, uint32_t route)
 {
+	const struct route_pattern *p = &b->p[route];
 	uint32_t node = root, *first, *end;
 	struct slice left;
 	bool last = !path_segments(p, &left), rest = false;
@@ -311,7 +276,7 @@ static void host_order(const struct builder *b, const struct host *h, struct sna
 		order[(*n)++] = i;
 }
 
-static bool hosts_write(struct blob *blob, struct builder *b, uint32_t n_routes, struct snapshot *header)
+static bool hosts_write(struct blob *blob, const struct builder *b, uint32_t n_routes, struct snapshot *header)
 {
 	uint32_t n = power_of_two_for(b->n_hosts), n_order = 0;
 	struct snap_host *out = calloc(n, sizeof(*out));
@@ -324,14 +289,13 @@ static bool hosts_write(struct blob *blob, struct builder *b, uint32_t n_routes,
 	}
 	header->host_any = header->host_suffixes = 0;
 	for (uint32_t i = 0; i < b->n_hosts; i++) {
-		struct host *h = &b->hosts[i];
+		const struct host *h = &b->hosts[i];
 		uint32_t slot = (uint32_t)h->hash & (n - 1);
 
 		while (out[slot].used)
 			slot = (slot + 1) & (n - 1);
-		out[slot] = (struct snap_host){.hash = h->hash, .n = (uint16_t)h->n};
-		h->place = slot;
-		out[slot].root = b->hosts[h->same].place; // which comes before, or is this one
+		out[slot] = (struct snap_host){
+			.hash = h->hash, .root = b->nodes[h->root].place, .n = (uint16_t)h->n};
 		host_order(b, h, &out[slot], order, &n_order);
 		if (h->n > sizeof(out->text))
 			out[slot].off = blob_text(blob, h->key, h->n).off;
@@ -351,15 +315,117 @@ static bool hosts_write(struct blob *blob, struct builder *b, uint32_t n_routes,
 	return true;
 }
 
-static union snap_takes list_write(struct blob *blob, const struct builder *b, uint32_t first,
-				   const struct route_pattern *p, struct snap_take *scratch)
+static uint32_t take_methods(const struct builder *b, uint32_t route)
+{
+	return b->p[route].methods | (b->p[route].conditions ? SNAP_TAKE_CONDITIONS : 0);
+}
+
+static uint64_t list_asks(const struct builder *b, uint32_t first, uint32_t best)
+{
+	uint64_t asks = 1;
+
+	for (uint32_t r = first; r != NONE; r = b->next[r])
+		asks = hash_mix(asks, (uint64_t)(b->rank[r] - best) << 32 | take_methods(b, r));
+	return asks;
+}
+
+static bool list_same(const struct builder *b, uint32_t x, uint32_t best_x, uint32_t y, uint32_t best_y)
+{
+	for (; x != NONE && y != NONE; x = b->next[x], y = b->next[y])
+		if (b->rank[x] - best_x != b->rank[y] - best_y || take_methods(b, x) != take_methods(b, y))
+			return false;
+	return x == y;
+}
+
+// What is written of a subtree, its children being done: the place of each, and from where its ranks count.
+static uint64_t node_asks(const struct builder *b, const struct node *v)
+{
+	uint64_t asks = hash_mix(list_asks(b, v->exact, v->best), list_asks(b, v->prefix, v->best));
+
+	asks = hash_mix(asks, list_asks(b, v->rest, v->best));
+	if (v->param != NONE)
+		asks = hash_mix(asks,
+				(uint64_t)b->nodes[v->param].same << 32 | (b->nodes[v->param].best - v->best));
+	for (uint32_t i = v->child; i != NONE; i = b->nodes[i].sibling) {
+		const struct node *k = &b->nodes[i];
+
+		asks = hash_mix(asks + k->same, routekey_segment(k->text).hash + (k->best - v->best));
+	}
+	return asks;
+}
+
+static bool child_same(const struct builder *b, const struct node *x, uint32_t child_x, const struct node *y,
+		       uint32_t child_y)
+{
+	const struct node *kx, *ky;
+
+	if (child_x == NONE || child_y == NONE)
+		return child_x == child_y;
+	kx = &b->nodes[child_x];
+	ky = &b->nodes[child_y];
+	return kx->same == ky->same && kx->best - x->best == ky->best - y->best && slice_eq(kx->text, ky->text);
+}
+
+static bool node_same(const struct builder *b, const struct node *x, const struct node *y)
+{
+	uint32_t i = x->child, k = y->child;
+
+	if (x->asks != y->asks || x->children != y->children || !child_same(b, x, x->param, y, y->param) ||
+	    !list_same(b, x->exact, x->best, y->exact, y->best) ||
+	    !list_same(b, x->prefix, x->best, y->prefix, y->best) ||
+	    !list_same(b, x->rest, x->best, y->rest, y->best))
+		return false;
+	for (; i != NONE && child_same(b, x, i, y, k); i = b->nodes[i].sibling)
+		k = b->nodes[k].sibling;
+	return i == NONE;
+}
+
+static bool node_ends(const struct node *v)
+{
+	return v->exact != NONE || v->prefix != NONE || v->rest != NONE;
+}
+
+static uint32_t node_slots(const struct node *v)
+{
+	return v->children > SNAP_TAGS ? power_of_two_for(v->children) : v->children;
+}
+
+// Gives each node the place of the one that is written for it, children before parents. One that would fill
+// its lines from their beginning on begins with a line.
+static void nodes_place(struct builder *b)
+{
+	const uint32_t each = CACHE_LINE_BYTES / sizeof(struct snap_node);
+
+	memset(b->index, 0, ((size_t)b->index_mask + 1) * sizeof(*b->index));
+	for (uint32_t i = b->n_nodes; i-- > 0;) {
+		struct node *v = &b->nodes[i];
+		uint32_t slot;
+
+		v->asks = node_asks(b, v);
+		slot = (uint32_t)v->asks & b->index_mask;
+		while (b->index[slot] && !node_same(b, &b->nodes[b->index[slot] - 1], v))
+			slot = (slot + 1) & b->index_mask;
+		if (!b->index[slot]) {
+			b->index[slot] = 1 + i;
+			if ((1 + node_slots(v)) % each == 0)
+				b->n_out = (b->n_out + each - 1) / each * each;
+			v->place = b->n_out;
+			b->n_out += 1 + node_slots(v);
+			b->n_ends += node_ends(v);
+		}
+		v->same = b->index[slot] - 1;
+		v->place = b->nodes[v->same].place;
+	}
+}
+
+static union snap_takes list_write(struct blob *blob, const struct builder *b, uint32_t first, uint32_t best,
+				   struct snap_take *scratch)
 {
 	union snap_takes t = {.list = {0, 0}};
 	uint32_t n = 0;
 
 	for (uint32_t r = first; r != NONE; r = b->next[r])
-		scratch[n++] = (struct snap_take){b->rank[r],
-						  p[r].methods | (p[r].conditions ? SNAP_TAKE_CONDITIONS : 0)};
+		scratch[n++] = (struct snap_take){b->rank[r] - best, take_methods(b, r)};
 	if (n == 1) {
 		t.one = scratch[0];
 		t.one.methods |= SNAP_TAKE_ONE;
@@ -369,73 +435,81 @@ static union snap_takes list_write(struct blob *blob, const struct builder *b, u
 	return t;
 }
 
-// Gives each node its place: roots where their hosts stand, the others in the table behind them.
-static void nodes_place(struct builder *b, uint32_t n_roots, uint32_t n_table, unsigned char *taken)
+static struct snap_edge edge_out(struct blob *blob, const struct node *parent, const struct node *v)
 {
-	for (uint32_t i = 0; i < b->n_hosts; i++)
-		if (b->hosts[i].root != NONE)
-			b->nodes[b->hosts[i].root].place = b->hosts[i].place;
-	for (uint32_t i = 0; i < b->n_nodes; i++) {
-		uint32_t slot = (uint32_t)b->nodes[i].hash & (n_table - 1);
+	struct snap_edge e = {.n = (uint32_t)v->text.n,
+			      .hash = routekey_edge(routekey_segment(v->text).hash),
+			      .node = v->place,
+			      .rank = v->best - parent->best};
 
-		if (b->nodes[i].parent == NONE)
-			continue;
-		while (taken[slot])
-			slot = (slot + 1) & (n_table - 1);
-		taken[slot] = 1;
-		b->nodes[i].place = n_roots + slot;
+	if (v->text.n > sizeof(e.w))
+		e.off = blob_text(blob, v->text.p, v->text.n).off;
+	else
+		memcpy(e.w, v->text.p, v->text.n);
+	return e;
+}
+
+static void node_write(struct blob *blob, const struct builder *b, const struct node *v, struct snap_node *out)
+{
+	const uint32_t slots = node_slots(v);
+	struct snap_edge *edge = (struct snap_edge *)(void *)(out + 1);
+	uint32_t n = 0;
+
+	out->slots = slots;
+	if (v->param != NONE) {
+		out->param = 1 + b->nodes[v->param].place;
+		out->param_rank = b->nodes[v->param].best - v->best;
+	}
+	for (uint32_t i = v->child; i != NONE; i = b->nodes[i].sibling, n++) {
+		struct snap_edge e = edge_out(blob, v, &b->nodes[i]);
+		uint32_t at = n;
+
+		if (slots > SNAP_TAGS)
+			for (at = routekey_slot(e.hash, slots); edge[at].hash;)
+				at = (at + 1) & (slots - 1);
+		else
+			out->tag[n] = routekey_tag(e.hash);
+		edge[at] = e;
 	}
 }
 
-static struct snap_node node_out(struct blob *blob, const struct builder *b, const struct node *v,
-				 const struct route_pattern *p, struct snap_take *scratch)
+static bool nodes_write(struct blob *blob, const struct builder *b, uint32_t n_routes, struct snapshot *header)
 {
-	struct snap_node out = {.hash = v->hash,
-				.parent = v->parent == NONE ? 0 : b->nodes[v->parent].place,
-				.n = (uint32_t)v->text.n,
-				.param = v->param ? b->nodes[v->param].place : 0,
-				.best = v->best,
-				.exact = list_write(blob, b, v->exact, p, scratch),
-				.prefix = list_write(blob, b, v->prefix, p, scratch),
-				.rest = list_write(blob, b, v->rest, p, scratch)};
-
-	if (out.n == SNAP_PARAM)
-		return out;
-	if (v->text.n > sizeof(out.w))
-		out.off = blob_text(blob, v->text.p, v->text.n).off;
-	else
-		memcpy(out.w, v->text.p, v->text.n);
-	return out;
-}
-
-static bool nodes_write(struct blob *blob, struct builder *b, const struct route_pattern *p, uint32_t n_routes,
-			struct snapshot *header)
-{
-	const uint32_t n_roots = power_of_two_for(b->n_hosts), n_table = power_of_two_for(b->n_edges);
-	struct snap_node *out = calloc((size_t)n_roots + n_table, sizeof(*out));
+	struct snap_node *out = calloc((size_t)b->n_out + 1, sizeof(*out));
+	struct snap_ends *ends = calloc((size_t)b->n_ends + 1, sizeof(*ends));
 	struct snap_take *scratch = calloc((size_t)n_routes + 1, sizeof(*scratch));
-	unsigned char *taken = calloc(n_table, 1);
-	bool ok = out && scratch && taken;
+	uint32_t n = 0;
+	bool ok = out && ends && scratch;
 
+	for (uint32_t i = 0; ok && i < b->n_nodes; i++) {
+		const struct node *v = &b->nodes[i];
+
+		if (v->same != i)
+			continue;
+		node_write(blob, b, v, &out[v->place]);
+		header->touched += (1 + v->children) * sizeof(*out);
+		if (!node_ends(v))
+			continue;
+		ends[n] = (struct snap_ends){.exact = list_write(blob, b, v->exact, v->best, scratch),
+					     .prefix = list_write(blob, b, v->prefix, v->best, scratch),
+					     .rest = list_write(blob, b, v->rest, v->best, scratch)};
+		out[v->place].ends = ++n;
+		header->touched += sizeof(*ends);
+	}
 	if (ok) {
-		nodes_place(b, n_roots, n_table, taken);
-		for (uint32_t i = 0; i < b->n_nodes; i++)
-			out[b->nodes[i].place] = node_out(blob, b, &b->nodes[i], p, scratch);
-		header->touched += b->n_nodes * sizeof(*out);
 		blob_pad(blob, CACHE_LINE_BYTES);
-		header->nodes = blob_add(blob, out, n_roots + n_table, sizeof(*out));
-		header->edges =
-			(struct snap_ref){header->nodes.off + n_roots * (uint32_t)sizeof(*out), n_table};
+		header->nodes = blob_add(blob, out, b->n_out, sizeof(*out));
+		header->ends = blob_add(blob, ends, n, sizeof(*ends));
 	}
 	free(out);
+	free(ends);
 	free(scratch);
-	free(taken);
 	return ok;
 }
 
 bool routetable_build(struct blob *blob, const struct route_pattern *p, uint32_t n, struct snapshot *header)
 {
-	struct builder b = {0};
+	struct builder b = {.p = p};
 	uint64_t segments = 0;
 	bool ok = false;
 
@@ -445,35 +519,32 @@ bool routetable_build(struct blob *blob, const struct route_pattern *p, uint32_t
 		for (size_t k = 0; k < p[i].path.n; k++)
 			segments += p[i].path.p[k] == '/';
 	}
-	if (n + segments >= UINT32_MAX / 4)
+	if (n + segments >= UINT32_MAX / 8)
 		return false;
 	// The most there may be: a root for each route and a node for each segment.
 	b.nodes = calloc(n + segments + 1, sizeof(*b.nodes));
-	b.edge_mask = power_of_two_for(segments + 1) - 1;
-	b.edge_index = calloc((size_t)b.edge_mask + 1, sizeof(*b.edge_index));
+	b.index_mask = power_of_two_for(n + segments + 1) - 1;
+	b.index = calloc((size_t)b.index_mask + 1, sizeof(*b.index));
 	b.hosts = calloc((size_t)n + 1, sizeof(*b.hosts));
 	b.host_mask = power_of_two_for((uint64_t)n + 1) - 1;
 	b.host_index = calloc((size_t)b.host_mask + 1, sizeof(*b.host_index));
-	b.same = calloc((size_t)b.host_mask + 1, sizeof(*b.same));
 	b.next = calloc((size_t)n + 1, sizeof(*b.next));
 	b.of_host = calloc((size_t)n + 1, sizeof(*b.of_host));
 	b.rank = calloc((size_t)n + 1, sizeof(*b.rank));
-	if (!b.nodes || !b.edge_index || !b.hosts || !b.host_index || !b.same || !b.next || !b.of_host ||
-	    !b.rank)
+	if (!b.nodes || !b.index || !b.hosts || !b.host_index || !b.next || !b.of_host || !b.rank)
 		goto out;
-	routes_spread(&b, p, n);
-	hosts_pair(&b, p);
+	routes_spread(&b, n);
 	for (uint32_t i = 0; i < b.n_hosts; i++)
-		for (uint32_t k = b.hosts[i].first; b.hosts[i].root != NONE && k != NONE; k = b.of_host[k])
-			route_insert(&b, &p[k], b.hosts[i].root, k);
+		for (uint32_t k = b.hosts[i].first; k != NONE; k = b.of_host[k])
+			route_insert(&b, b.hosts[i].root, k);
+	nodes_place(&b);
 	header->touched = 0;
-	ok = hosts_write(blob, &b, n, header) && nodes_write(blob, &b, p, n, header) && !blob->failed;
+	ok = hosts_write(blob, &b, n, header) && nodes_write(blob, &b, n, header) && !blob->failed;
 out:
 	free(b.nodes);
-	free(b.edge_index);
+	free(b.index);
 	free(b.hosts);
 	free(b.host_index);
-	free(b.same);
 	free(b.next);
 	free(b.of_host);
 	free(b.rank);

@@ -22,7 +22,7 @@ struct route_pattern {
 
 // NULL, or what is wrong with the pattern.
 const char *routetable_check(const struct route_pattern *p);
-// Pattern i is route i. Sets hosts, order, nodes, edges, host_any, host_suffixes and touched of the header,
+// Pattern i is route i. Sets hosts, order, nodes, ends, host_any, host_suffixes and touched of the header,
 // which lives outside of the blob. false: a pattern that routetable_check() refuses, or the blob has failed.
 bool routetable_build(struct blob *b, const struct route_pattern *p, uint32_t n, struct snapshot *header);
 // Then, of the routes' records: sets prompts and answers, adds to touched. false: no memory.

@@ -51,17 +51,19 @@ static inline struct routekey routekey_segment(struct slice s)
 	return k;
 }
 
-// The place of a segment under a node, from the node's own (a root's is its host's hash): so that of a whole
-// path follows from host and path alone. Never 0.
-static inline uint64_t routekey_edge(uint64_t segment_hash, uint64_t parent)
+// What an edge knows of its segment's hash: the upper eight bits tell it from its neighbours, the lower ones
+// are its place in a table. Never 0.
+static inline uint32_t routekey_edge(uint64_t segment_hash)
 {
-	return hash_mix(segment_hash, parent) | 1ull << 63;
+	return (uint32_t)(segment_hash >> 32) | 1;
 }
-
-// That of its "{name}".
-static inline uint64_t routekey_param(uint64_t parent)
+static inline uint8_t routekey_tag(uint32_t edge)
 {
-	return routekey_edge(0x7b7d7b7d7b7d7b7dull, parent);
+	return (uint8_t)(edge >> 24);
+}
+static inline uint32_t routekey_slot(uint32_t edge, uint32_t slots)
+{
+	return edge >> 1 & (slots - 1);
 }
 
 // Eight bytes in ASCII lower case.

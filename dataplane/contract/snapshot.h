@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #define SNAPSHOT_MAGIC   0x70616e7347434843ull // "CHCGsnap"
-#define SNAPSHOT_VERSION 8u
+#define SNAPSHOT_VERSION 9u
 
 // n records (or bytes, for text) at offset off. off is a multiple of 8 for records; n = 0 means none.
 struct snap_ref {
@@ -380,18 +380,20 @@ struct snap_upstream {
 	uint64_t pool_probe; // ns, after which an idle pooled connection is probed; 0: never
 };
 
-// Route tables. Hosts are found by hash; for each host (and each suffix and "any") there is a trie of path
-// segments. The nodes of all tries but the roots stand in one hash table, at what routekey_edge() says of their
-// way from the root on. Texts of usual length and single routes stand in the nodes themselves: a step of the
-// walk touches one cache line, and where it is follows from the request alone.
+// Route tables. Hosts are found by hash; each (each suffix and "any" as well) has a trie of path segments.
 //
-// Tries speak of routes by their rank among those of a host, in the order of the file. So hosts whose routes
-// ask for the same paths and methods share a trie: a thousand such hosts are as few lines to a cache as one.
+// Tries speak of a route by its rank: among those of a host, in the order of the file, and counted from the
+// lowest in the subtree on. So subtrees that ask for the same are one, whichever hosts and ways they are of: a
+// thousand hosts with the same paths have one trie, and where each has paths of its own, they have in common
+// what follows the segments that differ. What is left of a host's own stands in few cache lines.
+//
+// snapshot.nodes has nodes and edges, 32 bytes each: behind a node stand its edges. Children come before their
+// parents, so that there are no cycles.
 //
 // host kinds: exact "api.example.com"; suffix "*.example.com" is keyed by ".example.com"; any is keyed by "".
 struct snap_host {
 	uint64_t hash;  // routekey_host(): home slot is (hash & (hosts.n - 1))
-	uint32_t root;  // node; its hash is this host's, or that of another whose trie it is
+	uint32_t root;  // node
 	uint32_t first; // of its routes: see used
 	uint32_t count; // of its routes
 	uint16_t n;     // bytes of the key; 0 is "any"
@@ -417,21 +419,33 @@ union snap_takes {
 	struct snap_take one; // where SNAP_TAKE_ONE is set
 };
 
+// The routes of a node.
+struct snap_ends {
+	union snap_takes exact;  // whose path ends here
+	union snap_takes prefix; // whose path is a prefix that ends here
+	union snap_takes rest;   // whose path goes on with "{name...}"
+};
+
+// Up to SNAP_TAGS edges stand in a row. More are a table, found by what routekey_edge() says of the segment.
 struct snap_node {
-	uint64_t hash;   // of its way; 0: empty slot of the table. Home slot is (hash & (edges.n - 1))
-	uint32_t parent; // node; a root has none
-	uint32_t n; // bytes of its segment, between slashes; SNAP_PARAM: it stands for any that is not empty
+	uint8_t tag[16];     // of edges in a row: the upper eight bits of their hash
+	uint32_t slots;      // edges that follow; of a table: a power of two, at least one is empty
+	uint32_t ends;       // 1 + index; 0: no route ends here
+	uint32_t param;      // 1 + node that any segment leads to that is not empty; 0: none
+	uint32_t param_rank; // what ranks there count from
+};
+#define SNAP_TAGS 16
+
+struct snap_edge {
 	union {
 		uint64_t w[2]; // the segment, zeroes behind it
 		uint32_t off;  // of the segment, where it is longer than ROUTEKEY_INLINE
 	};
-	uint32_t param;          // child for "{name}", 0: none (0 is never a child: it is a root)
-	uint32_t best;           // lowest rank in this subtree, UINT32_MAX: none
-	union snap_takes exact;  // routes whose path ends here
-	union snap_takes prefix; // the same, whose path is a prefix that ends here
-	union snap_takes rest;   // the same, whose path goes on with "{name...}"
+	uint32_t n;    // bytes of the segment, between slashes
+	uint32_t hash; // routekey_edge(); 0: an empty slot
+	uint32_t node; // that it leads to
+	uint32_t rank; // what ranks there count from
 };
-#define SNAP_PARAM        UINT32_MAX
 #define SNAP_SEGMENTS_MAX 64 // of a path: the depth of a trie
 
 // What a route asks of a request beside host, path and method. All of a route's must hold. Those from
@@ -486,8 +500,8 @@ struct snapshot {
 	struct snap_ref ports, listeners, routes, upstreams;
 	struct snap_ref
 		hosts; // snap_host, open addressing, linear probing; n a power of two, at least one empty
-	struct snap_ref nodes;   // snap_node: roots (host i's is i where control has its way), then the table
-	struct snap_ref edges;   // that table, the last of nodes: like hosts
+	struct snap_ref nodes;   // snap_node and snap_edge
+	struct snap_ref ends;    // snap_ends
 	uint32_t host_any;       // 1 where a host with an empty key is in the table
 	uint32_t host_suffixes;  // 1 where any key begins with '.'
 	struct snap_ref limits;  // snap_limit
@@ -531,9 +545,14 @@ static inline void snap_prompt_ask(const struct snapshot *s, const struct snap_h
 {
 	__builtin_prefetch((const struct snap_prompt *)snap_at(s, s->prompts) + h->first);
 }
-static inline struct slice snap_node_text(const struct snapshot *s, const struct snap_node *v)
+static inline const struct snap_edge *snap_edges(const struct snap_node *v)
 {
-	return (struct slice){v->n > sizeof(v->w) ? (const char *)s + v->off : (const char *)v->w, v->n};
+	_Static_assert(sizeof(struct snap_edge) == sizeof(*v), "they stand in one array");
+	return (const struct snap_edge *)(v + 1);
+}
+static inline struct slice snap_edge_text(const struct snapshot *s, const struct snap_edge *e)
+{
+	return (struct slice){e->n > sizeof(e->w) ? (const char *)s + e->off : (const char *)e->w, e->n};
 }
 static inline const struct snap_take *snap_takes(const struct snapshot *s, const union snap_takes *t,
 						 uint32_t *n)

@@ -21,7 +21,7 @@ bool check_text(struct check *c, struct snap_ref r, uint32_t min, uint32_t max, 
 bool check_name(struct check *c, struct snap_ref r, const char *what);
 
 // snapshot_tables.c
-bool check_nodes(struct check *c); // where they are; the next two rely on it
+bool check_nodes(struct check *c); // where they are; check_tries() relies on it
 bool check_hosts(struct check *c);
 bool check_tries(struct check *c);
 bool check_prompts(struct check *c); // of routes that are checked

@@ -10,10 +10,8 @@ struct probing {
 	uint32_t n, begin, since; // since: how many used slots stand before the one looked at
 };
 
-static bool probing_reaches(const struct probing *p, uint32_t at, uint64_t hash)
+static bool probing_reaches(const struct probing *p, uint32_t at, uint32_t home)
 {
-	uint32_t home = (uint32_t)hash & (p->n - 1);
-
 	return ((at - home) & (p->n - 1)) <= p->since;
 }
 
@@ -51,8 +49,6 @@ static bool key_text(struct check *c, uint32_t off, uint32_t n, const char *own,
 
 bool check_hosts(struct check *c)
 {
-	const struct snap_node *nodes = snap_at(c->s, c->s->nodes);
-	const uint32_t roots = c->s->nodes.n - c->s->edges.n;
 	const struct snap_host *h;
 	uint32_t any = 0, suffixes = 0;
 	struct probing p = {.n = c->s->hosts.n};
@@ -71,12 +67,12 @@ bool check_hosts(struct check *c)
 			p.since = 0;
 			continue;
 		}
-		if (h[at].used > HOST_IN_ORDER || h[at].root >= roots || nodes[h[at].root].hash == 0)
-			return check_fail(c, "host %u: root %u is none", at, h[at].root);
+		if (h[at].used > HOST_IN_ORDER)
+			return check_fail(c, "host %u: used in a way that is none", at);
 		if (!key_text(c, h[at].off, h[at].n, h[at].text, sizeof(h[at].text), "host") ||
 		    !host_key(c, &h[at], at))
 			return false;
-		if (!probing_reaches(&p, at, h[at].hash))
+		if (!probing_reaches(&p, at, (uint32_t)h[at].hash & (p.n - 1)))
 			return check_fail(c, "host %u: stands where it is not found", at);
 		p.since++;
 		any |= h[at].n == 0;
@@ -87,23 +83,20 @@ bool check_hosts(struct check *c)
 	return true;
 }
 
-// What tries say of routes by their rank, in the place of each route that they are for.
-struct trie {
-	uint32_t begin; // of its ranks in `methods`
-	uint32_t count; // of them
+// What is known of a node and all below it.
+struct subtree {
+	uint32_t count; // of routes; 0: this is no node that anything leads to
+	uint32_t depth; // of edges, one after the other
 };
 
 struct tries {
-	uint32_t *best;      // lowest rank of each node and its children
-	uint32_t *root;      // of each node
-	struct trie *trie;   // of each root
-	uint32_t *methods;   // of each rank; UINT32_MAX: not met
-	unsigned char *host; // of each route: whether one has it
+	uint32_t *ends;          // how many routes each has
+	struct subtree *subtree; // of each node
+	uint32_t *methods;       // of each rank of the host in hand; UINT32_MAX: not met
+	unsigned char *host;     // of each route: whether one has it
 };
 
-// Ranks of a list, and to begin with just how many there are.
-static bool node_takes(struct check *c, const union snap_takes *t, uint32_t at, struct trie *trie,
-		       uint32_t *best)
+static bool takes(struct check *c, const union snap_takes *t, uint32_t at, uint64_t *count)
 {
 	const struct snap_take *v;
 	uint32_t n;
@@ -113,141 +106,192 @@ static bool node_takes(struct check *c, const union snap_takes *t, uint32_t at, 
 	v = snap_takes(c->s, t, &n);
 	for (uint32_t k = 0; k < n; k++)
 		if ((k && v[k].rank <= v[k - 1].rank) || (v != &t->one && v[k].methods & SNAP_TAKE_ONE))
-			return check_fail(c, "node %u: route %u of its host is out of order", at, v[k].rank);
-	if (n && v[0].rank < *best)
-		*best = v[0].rank;
-	trie->count += n;
+			return check_fail(c, "ends %u: route %u is out of order", at, v[k].rank);
+	*count += n;
 	return true;
 }
 
-static bool node_methods(struct check *c, const union snap_takes *t, uint32_t at, struct trie *trie,
-			 uint32_t *methods)
+static bool ends(struct check *c, struct tries *t)
+{
+	const struct snap_ends *e = snap_at(c->s, c->s->ends);
+
+	for (uint32_t i = 0; i < c->s->ends.n; i++) {
+		uint64_t count = 0;
+
+		if (!takes(c, &e[i].exact, i, &count) || !takes(c, &e[i].prefix, i, &count) ||
+		    !takes(c, &e[i].rest, i, &count))
+			return false;
+		if (count > c->s->routes.n)
+			return check_fail(c, "ends %u: more routes than there are", i);
+		t->ends[i] = (uint32_t)count;
+	}
+	return true;
+}
+
+// What a node leads to comes before it, so that nothing goes in circles.
+static bool child(struct check *c, const struct tries *t, uint32_t at, uint32_t to, struct subtree *sum)
+{
+	const struct subtree *below;
+
+	if (to >= at || !t->subtree[to].count)
+		return check_fail(c, "node %u: child %u is none", at, to);
+	below = &t->subtree[to];
+	// One child's routes are no more than there are, and the sum is looked at each time.
+	if (below->count > c->s->routes.n - sum->count)
+		return check_fail(c, "node %u: more routes than there are", at);
+	sum->count += below->count;
+	if (sum->depth <= below->depth)
+		sum->depth = below->depth + 1;
+	return sum->depth <= SNAP_SEGMENTS_MAX || check_fail(c, "node %u: deeper than a path may be", at);
+}
+
+static bool edge(struct check *c, const struct tries *t, uint32_t at, const struct snap_edge *e,
+		 struct subtree *sum)
+{
+	if (!key_text(c, e->off, e->n, (const char *)e->w, sizeof(e->w), "edge"))
+		return false;
+	if (e->hash != routekey_edge(routekey_segment(snap_edge_text(c->s, e)).hash))
+		return check_fail(c, "node %u: hash of an edge wrong", at);
+	return child(c, t, at, e->node, sum);
+}
+
+static bool row(struct check *c, const struct tries *t, uint32_t at, struct subtree *sum)
+{
+	const struct snap_node *v = (const struct snap_node *)snap_at(c->s, c->s->nodes) + at;
+	const struct snap_edge *e = snap_edges(v);
+
+	for (uint32_t i = 0; i < SNAP_TAGS; i++)
+		if (v->tag[i] != (i < v->slots ? routekey_tag(e[i].hash) : 0))
+			return check_fail(c, "node %u: tag %u is not its edge's", at, i);
+	for (uint32_t i = 0; i < v->slots; i++)
+		if (!edge(c, t, at, &e[i], sum))
+			return false;
+	return true;
+}
+
+// It is not much larger than what it has, so that looking at all of it is no work.
+static bool table(struct check *c, const struct tries *t, uint32_t at, struct subtree *sum)
+{
+	const struct snap_node *v = (const struct snap_node *)snap_at(c->s, c->s->nodes) + at;
+	const struct snap_edge *e = snap_edges(v);
+	struct probing p = {.n = v->slots};
+	uint32_t used = 0;
+
+	if ((p.n & (p.n - 1)) != 0)
+		return check_fail(c, "node %u: a table of %u slots, which is not a power of two", at, p.n);
+	while (p.begin < p.n && e[p.begin].hash)
+		p.begin++;
+	if (p.begin == p.n)
+		return check_fail(c, "node %u: no slot of its table is empty", at);
+	for (uint32_t i = 0; i < p.n; i++) {
+		uint32_t slot = (p.begin + i) & (p.n - 1);
+
+		if (!e[slot].hash) {
+			p.since = 0;
+			continue;
+		}
+		if (!edge(c, t, at, &e[slot], sum))
+			return false;
+		if (!probing_reaches(&p, slot, routekey_slot(e[slot].hash, p.n)))
+			return check_fail(c, "node %u: edge %u stands where it is not found", at, slot);
+		p.since++;
+		used++;
+	}
+	return used >= p.n / 4 || check_fail(c, "node %u: %u edges in %u slots", at, used, p.n);
+}
+
+static bool node(struct check *c, const struct tries *t, uint32_t at, struct subtree *sum)
+{
+	const struct snap_node *v = (const struct snap_node *)snap_at(c->s, c->s->nodes) + at;
+
+	if (v->ends > c->s->ends.n)
+		return check_fail(c, "node %u: its routes are out of range", at);
+	sum->count = v->ends ? t->ends[v->ends - 1] : 0;
+	if (v->param ? !child(c, t, at, v->param - 1, sum) : v->param_rank != 0)
+		return v->param ? false : check_fail(c, "node %u: a rank without a child", at);
+	return v->slots <= SNAP_TAGS ? row(c, t, at, sum) : table(c, t, at, sum);
+}
+
+static bool nodes(struct check *c, struct tries *t)
+{
+	const struct snap_node *v = snap_at(c->s, c->s->nodes);
+	const uint32_t n = c->s->nodes.n;
+
+	for (uint32_t i = 0; i < n; i += 1 + v[i].slots) {
+		struct subtree sum = {0, 0};
+
+		if (v[i].slots > n - i - 1)
+			return check_fail(c, "node %u: more edges than there are", i);
+		if (!node(c, t, i, &sum))
+			return false;
+		t->subtree[i] = sum;
+	}
+	return true;
+}
+
+static bool ranks_meet(struct check *c, struct tries *t, uint32_t count, const union snap_takes *list,
+		       uint64_t base)
 {
 	const struct snap_take *v;
 	uint32_t n;
 
-	v = snap_takes(c->s, t, &n);
+	v = snap_takes(c->s, list, &n);
 	for (uint32_t k = 0; k < n; k++) {
-		if (v[k].rank >= trie->count || methods[trie->begin + v[k].rank] != UINT32_MAX)
-			return check_fail(c, "node %u: route %u of its host stands there twice, or is none", at,
-					  v[k].rank);
-		methods[trie->begin + v[k].rank] = v[k].methods & ~SNAP_TAKE_ONE;
+		if (base + v[k].rank >= count || t->methods[base + v[k].rank] != UINT32_MAX)
+			return check_fail(c, "route %lu of a host: stands there twice, or is none",
+					  base + v[k].rank);
+		t->methods[base + v[k].rank] = v[k].methods & ~SNAP_TAKE_ONE;
 	}
 	return true;
 }
 
-// A node of the table: how it hangs on its parent.
-static bool node_way(struct check *c, const struct snap_node *nodes, uint32_t i)
+// All of a host's tree, in which each node has a route at least, and none is deeper than a path may be.
+static bool tree_ranks(struct check *c, struct tries *t, uint32_t count, uint32_t at, uint64_t base)
 {
-	const struct snap_node *v = &nodes[i], *parent = &nodes[v->parent];
-	uint64_t hash;
+	const struct snap_node *v = (const struct snap_node *)snap_at(c->s, c->s->nodes) + at;
+	const struct snap_ends *e = (const struct snap_ends *)snap_at(c->s, c->s->ends) + v->ends - 1;
+	const struct snap_edge *edges = snap_edges(v);
 
-	if (v->parent >= c->s->nodes.n || parent->hash == 0)
-		return check_fail(c, "node %u: parent %u is none", i, v->parent);
-	if (v->n == SNAP_PARAM) {
-		if (parent->param != i || v->w[0] || v->w[1])
-			return check_fail(c, "node %u: node %u has another child for any segment", i,
-					  v->parent);
-		hash = routekey_param(parent->hash);
-	} else {
-		if (!key_text(c, v->off, v->n, (const char *)v->w, sizeof(v->w), "node"))
+	if (v->ends && (!ranks_meet(c, t, count, &e->exact, base) ||
+			!ranks_meet(c, t, count, &e->prefix, base) || !ranks_meet(c, t, count, &e->rest, base)))
+		return false;
+	if (v->param && !tree_ranks(c, t, count, v->param - 1, base + v->param_rank))
+		return false;
+	for (uint32_t i = 0; i < v->slots; i++)
+		if (edges[i].hash && !tree_ranks(c, t, count, edges[i].node, base + edges[i].rank))
 			return false;
-		hash = routekey_edge(routekey_segment(snap_node_text(c->s, v)).hash, parent->hash);
-	}
-	return v->hash == hash || check_fail(c, "node %u: hash wrong", i);
-}
-
-static bool table(struct check *c, const struct snap_node *nodes)
-{
-	const uint32_t first = c->s->nodes.n - c->s->edges.n;
-	struct probing p = {.n = c->s->edges.n};
-
-	while (p.begin < p.n && nodes[first + p.begin].hash)
-		p.begin++;
-	if (p.begin == p.n)
-		return check_fail(c, "nodes: no slot of the table is empty");
-	for (uint32_t i = 0; i < p.n; i++) {
-		uint32_t at = (p.begin + i) & (p.n - 1);
-
-		if (!nodes[first + at].hash) {
-			p.since = 0;
-			continue;
-		}
-		if (!node_way(c, nodes, first + at))
-			return false;
-		if (!probing_reaches(&p, at, nodes[first + at].hash))
-			return check_fail(c, "node %u: stands where it is not found", first + at);
-		p.since++;
-	}
 	return true;
 }
 
-// Each node's root: none is deeper than a path may be.
-static bool roots(struct check *c, uint32_t *root)
-{
-	const struct snap_node *n = snap_at(c->s, c->s->nodes);
-	const uint32_t first = c->s->nodes.n - c->s->edges.n;
-
-	for (uint32_t i = 0; i < c->s->nodes.n; i++) {
-		uint32_t at = i, depth = 0;
-
-		if (n[i].hash == 0)
-			continue;
-		while (at >= first && depth++ <= SNAP_SEGMENTS_MAX)
-			at = n[at].parent;
-		if (at >= first)
-			return check_fail(c, "node %u: deeper than a path may be", i);
-		root[i] = at;
-	}
-	return true;
-}
-
-static bool trie_methods(struct check *c, struct tries *t)
-{
-	const struct snap_node *n = snap_at(c->s, c->s->nodes);
-	uint32_t begin = 0;
-
-	for (uint32_t i = 0; i < c->s->nodes.n - c->s->edges.n; i++) {
-		t->trie[i].begin = begin;
-		begin += t->trie[i].count;
-	}
-	// So many records were counted as such that they fit into the snapshot, but for those in nodes.
-	t->methods = malloc(((size_t)begin + 1) * sizeof(*t->methods));
-	if (!t->methods)
-		return check_fail(c, "snapshot: no memory to check it");
-	memset(t->methods, 0xff, begin * sizeof(*t->methods));
-	for (uint32_t i = 0; i < c->s->nodes.n; i++) {
-		struct trie *trie = &t->trie[t->root[i]];
-
-		if (n[i].hash && (!node_methods(c, &n[i].exact, i, trie, t->methods) ||
-				  !node_methods(c, &n[i].prefix, i, trie, t->methods) ||
-				  !node_methods(c, &n[i].rest, i, trie, t->methods)))
-			return false;
-	}
-	return true;
-}
-
-// A host's routes are what its trie says of them, and no other's. As each route is one host's, this is linear.
+// A host's routes are what its trie says of them, and no other's. As each route is one host's, and a trie is
+// walked that has as many as the host, this is linear.
 static bool host_routes(struct check *c, struct tries *t, const struct snap_host *h, uint32_t at)
 {
 	const struct snap_route *routes = snap_at(c->s, c->s->routes);
 	const uint32_t all = h->used == HOST_IN_A_ROW ? c->s->routes.n : c->s->order.n;
-	const struct trie *trie = &t->trie[h->root];
-	uint32_t before = 0;
 
-	if (h->count != trie->count || h->count > all || h->first > all - h->count)
+	if (h->root >= c->s->nodes.n || t->subtree[h->root].count == 0)
+		return check_fail(c, "host %u: root %u is none", at, h->root);
+	if (h->count != t->subtree[h->root].count || h->count > all || h->first > all - h->count)
 		return check_fail(c, "host %u: %u routes from %u on, but its trie is of %u", at, h->count,
-				  h->first, trie->count);
+				  h->first, t->subtree[h->root].count);
 	for (uint32_t k = 0; k < h->count; k++) {
 		uint32_t route = snap_host_route(c->s, h, k);
 
-		if (route >= c->s->routes.n || (k && route <= before) || t->host[route]++)
+		if (route >= c->s->routes.n || (k && route <= snap_host_route(c->s, h, k - 1)) ||
+		    t->host[route]++)
 			return check_fail(c, "host %u: route %u is out of range, out of order, or another's",
 					  at, route);
-		if (t->methods[trie->begin + k] !=
+	}
+	memset(t->methods, 0xff, h->count * sizeof(*t->methods));
+	if (!tree_ranks(c, t, h->count, h->root, 0))
+		return false;
+	for (uint32_t k = 0; k < h->count; k++) {
+		uint32_t route = snap_host_route(c->s, h, k);
+
+		if (t->methods[k] !=
 		    (routes[route].methods | (routes[route].conditions.n ? SNAP_TAKE_CONDITIONS : 0)))
 			return check_fail(c, "host %u: route %u has other methods or conditions", at, route);
-		before = route;
 	}
 	return true;
 }
@@ -264,66 +308,24 @@ static bool hosts_routes(struct check *c, struct tries *t)
 	return true;
 }
 
-static bool tries(struct check *c, struct tries *t)
-{
-	const struct snap_node *n = snap_at(c->s, c->s->nodes);
-	const uint32_t count = c->s->nodes.n, first = count - c->s->edges.n;
-	uint32_t *best = t->best;
-
-	if (!table(c, n) || !roots(c, t->root))
-		return false;
-	for (uint32_t i = 0; i < count; i++) {
-		struct trie *trie = &t->trie[t->root[i]];
-
-		best[i] = UINT32_MAX;
-		if (n[i].hash == 0)
-			continue;
-		if (i < first && (n[i].parent || n[i].n || n[i].w[0] || n[i].w[1]))
-			return check_fail(c, "node %u: a root with a parent or a segment", i);
-		if (n[i].param && (n[i].param < first || n[i].param >= count || n[n[i].param].n != SNAP_PARAM ||
-				   n[n[i].param].parent != i || n[n[i].param].hash == 0))
-			return check_fail(c, "node %u: child %u is none of its", i, n[i].param);
-		if (!node_takes(c, &n[i].exact, i, trie, &best[i]) ||
-		    !node_takes(c, &n[i].prefix, i, trie, &best[i]) ||
-		    !node_takes(c, &n[i].rest, i, trie, &best[i]))
-			return false;
-	}
-	for (uint32_t i = first; i < count; i++)
-		if (n[i].hash && n[i].best < best[n[i].parent])
-			best[n[i].parent] = n[i].best;
-	for (uint32_t i = 0; i < count; i++)
-		if (n[i].hash && n[i].best != best[i])
-			return check_fail(c, "node %u: its lowest route is said to be %u, but is %u", i,
-					  n[i].best, best[i]);
-	return trie_methods(c, t) && hosts_routes(c, t);
-}
-
 bool check_nodes(struct check *c)
 {
-	const struct snap_ref all = c->s->nodes, table = c->s->edges;
-
-	if (!check_records(c, all, sizeof(struct snap_node), "nodes"))
-		return false;
-	if (table.n == 0 || (table.n & (table.n - 1)) != 0 || table.n > all.n)
-		return check_fail(c, "nodes: a table of %u slots, which is not a power of two", table.n);
-	if (table.off != all.off + (uint64_t)(all.n - table.n) * sizeof(struct snap_node))
-		return check_fail(c, "nodes: the table is not the last of them");
-	return true;
+	return check_records(c, c->s->nodes, sizeof(struct snap_node), "nodes") &&
+	       check_records(c, c->s->ends, sizeof(struct snap_ends), "ends");
 }
 
 bool check_tries(struct check *c)
 {
-	const size_t n = (size_t)c->s->nodes.n + 1;
-	struct tries t = {.best = calloc(n, sizeof(*t.best)),
-			  .root = calloc(n, sizeof(*t.root)),
-			  .trie = calloc(n, sizeof(*t.trie)),
+	struct tries t = {.ends = calloc((size_t)c->s->ends.n + 1, sizeof(*t.ends)),
+			  .subtree = calloc((size_t)c->s->nodes.n + 1, sizeof(*t.subtree)),
+			  .methods = calloc((size_t)c->s->routes.n + 1, sizeof(*t.methods)),
 			  .host = calloc((size_t)c->s->routes.n + 1, 1)};
-	bool ok = t.best && t.root && t.trie && t.host ? tries(c, &t)
-						       : check_fail(c, "snapshot: no memory to check it");
+	bool ok = t.ends && t.subtree && t.methods && t.host
+			  ? ends(c, &t) && nodes(c, &t) && hosts_routes(c, &t)
+			  : check_fail(c, "snapshot: no memory to check it");
 
-	free(t.best);
-	free(t.root);
-	free(t.trie);
+	free(t.ends);
+	free(t.subtree);
 	free(t.methods);
 	free(t.host);
 	return ok;

@@ -1,25 +1,26 @@
 // The walk: (exact host, each suffix of the host, any) x a trie of path segments.
 //
-// Work is bounded. A path's tries are trees, and a node is reached by one way only, so a request visits each
-// node at most once; it visits two children of a node only where the configuration has both a literal and a
-// "{name}" there. With d segments that is at most min(2^d, nodes of the table), decided by the configuration
-// and never by the request; d is bounded by SEGMENTS_MAX, which is also the most that a pattern may have
-// (control/routetable.h), so that longer paths can match nothing but prefixes on the way. Subtrees whose best
-// route comes after the one already found are not entered. A host has at most LABELS_MAX suffixes looked up.
+// Work is bounded. What a host's routes say is a tree, though parts of it that are equal stand once, and a
+// place in it is reached by one way only: a request visits each at most once, and two children of one only
+// where the configuration has both a literal and a "{name}" there. With d segments that is at most min(2^d,
+// segments of the host's routes), decided by the configuration and never by the request; d is bounded by
+// SEGMENTS_MAX, which is also the most that a pattern may have (control/routetable.h), so that longer paths can
+// match nothing but prefixes on the way. Subtrees whose best route comes after the one already found are not
+// entered. A host has at most LABELS_MAX suffixes looked up.
 //
-// Of a burst all that follows from the requests alone is asked for first: their hosts, and the nodes of the
-// first segments. Then each request walks alone: the walks of neighbours do not depend on each other, so that
+// Of a burst all that follows from the requests alone is asked for first: their hosts, then the roots and
+// prompts of those. Then each request walks alone: the walks of neighbours do not depend on each other, so that
 // the processor has several of them under way.
 #include "route/route.h"
 #include "base/hash.h"
 #include "route/condition.h"
 #include "route/negotiate.h"
+#include <emmintrin.h>
 #include <stdatomic.h>
 
 #define SEGMENTS_MAX SNAP_SEGMENTS_MAX
 #define LABELS_MAX   16
 #define HOST_MAX     255
-#define AHEAD        2 // segments of a path whose nodes are asked for before the walk
 
 // A request's host, before its walk.
 struct host_key {
@@ -30,6 +31,7 @@ struct host_key {
 struct walk {
 	const struct snapshot *s;
 	const struct snap_node *nodes;
+	const struct snap_ends *ends;
 	const struct snap_route *routes;
 	const struct route_query *q;
 	const struct host_key *key;
@@ -44,23 +46,36 @@ struct walk {
 	struct route_match *m;
 };
 
-// The child that a segment leads to; 0: none.
-static uint32_t child_find(const struct walk *w, uint32_t parent, struct slice text, const struct routekey *key)
+static bool edge_is(const struct walk *w, const struct snap_edge *e, struct slice text,
+		    const struct routekey *key)
 {
-	uint32_t mask = w->s->edges.n - 1, first = w->s->nodes.n - w->s->edges.n;
-	uint64_t hash = routekey_edge(key->hash, w->nodes[parent].hash);
+	if (e->n != text.n)
+		return false;
+	return text.n <= ROUTEKEY_INLINE ? e->w[0] == key->w[0] && e->w[1] == key->w[1]
+					 : slice_eq(snap_edge_text(w->s, e), text);
+}
 
-	for (uint32_t i = (uint32_t)hash & mask;; i = (i + 1) & mask) {
-		const struct snap_node *v = &w->nodes[first + i];
+// The edge of a node that a segment has; NULL: none.
+static const struct snap_edge *edge_find(const struct walk *w, const struct snap_node *v, struct slice text,
+					 const struct routekey *key)
+{
+	const struct snap_edge *e = snap_edges(v);
+	const uint32_t hash = routekey_edge(key->hash);
 
-		if (v->hash == 0)
-			return 0;
-		if (v->hash != hash || v->parent != parent || v->n != text.n)
-			continue;
-		if (text.n <= ROUTEKEY_INLINE ? v->w[0] == key->w[0] && v->w[1] == key->w[1]
-					      : slice_eq(snap_node_text(w->s, v), text))
-			return first + i;
+	if (v->slots <= SNAP_TAGS) {
+		__m128i tags = _mm_loadu_si128((const __m128i *)(const void *)v->tag);
+		unsigned hits = (unsigned)_mm_movemask_epi8(
+			_mm_cmpeq_epi8(tags, _mm_set1_epi8((char)routekey_tag(hash))));
+
+		for (hits &= (1u << v->slots) - 1; hits; hits &= hits - 1)
+			if (edge_is(w, &e[__builtin_ctz(hits)], text, key))
+				return &e[__builtin_ctz(hits)];
+		return NULL;
 	}
+	for (uint32_t i = routekey_slot(hash, v->slots); e[i].hash; i = (i + 1) & (v->slots - 1))
+		if (e[i].hash == hash && edge_is(w, &e[i], text, key))
+			return &e[i];
+	return NULL;
 }
 
 // Up to the next slash, and what follows it: NULL where the path ends.
@@ -72,9 +87,9 @@ static struct slice segment_cut(const char *p, const char *end, const char **nex
 	return slice_of(p, (size_t)((slash ? slash : end) - p));
 }
 
-static uint32_t route_of(const struct walk *w, const struct snap_take *t)
+static uint32_t route_of(const struct walk *w, const struct snap_take *t, uint32_t base)
 {
-	return snap_host_route(w->s, w->host, t->rank);
+	return snap_host_route(w->s, w->host, base + t->rank);
 }
 
 static void take(struct walk *w, uint32_t rank, uint32_t route, bool rest, struct slice left)
@@ -108,12 +123,13 @@ static bool fits(const struct walk *w, const struct snap_take *t, const struct s
 }
 
 // Of the variants from t[i] on, the one that the client likes best; UINT32_MAX: none.
-static uint32_t variant_best(const struct walk *w, const struct snap_take *t, uint32_t i, uint32_t n)
+static uint32_t variant_best(const struct walk *w, const struct snap_take *t, uint32_t base, uint32_t i,
+			     uint32_t n)
 {
 	uint32_t best = UINT32_MAX, most = 0;
 
 	for (; i < n; i++) {
-		uint32_t route = route_of(w, &t[i]), quality;
+		uint32_t route = route_of(w, &t[i], base), quality;
 		const struct snap_route *r = &w->routes[route];
 
 		if (!(t[i].methods & SNAP_TAKE_CONDITIONS) || !negotiate_is_variant(w->s, r) ||
@@ -128,15 +144,17 @@ static uint32_t variant_best(const struct walk *w, const struct snap_take *t, ui
 	return best;
 }
 
-// The routes that match here, in the order of the file, as far as they come before what was found.
-static void routes_take(struct walk *w, const union snap_takes *list, bool rest, struct slice left)
+// The routes that match here, in the order of the file, as far as they come before what was found. base: what
+// their ranks count from.
+static void routes_take(struct walk *w, const union snap_takes *list, uint32_t base, bool rest,
+			struct slice left)
 {
 	uint32_t variant = 0, n;
 	const struct snap_take *t = snap_takes(w->s, list, &n);
 	bool chosen = false;
 
-	for (uint32_t i = 0; i < n && t[i].rank < w->limit; i++) {
-		uint32_t methods = t[i].methods & ~SNAP_TAKE_FLAGS, route = route_of(w, &t[i]);
+	for (uint32_t i = 0; i < n && base + t[i].rank < w->limit; i++) {
+		uint32_t methods = t[i].methods & ~SNAP_TAKE_FLAGS, route = route_of(w, &t[i], base);
 		const struct snap_route *r = &w->routes[route];
 		bool conditions = t[i].methods & SNAP_TAKE_CONDITIONS;
 
@@ -150,7 +168,7 @@ static void routes_take(struct walk *w, const union snap_takes *list, bool rest,
 		}
 		if (conditions && negotiate_is_variant(w->s, r)) {
 			if (!chosen)
-				variant = variant_best(w, t, i, n);
+				variant = variant_best(w, t, base, i, n);
 			chosen = true;
 			if (variant != route) {
 				if (variant == UINT32_MAX && w->m->n_offers < ROUTE_OFFERS)
@@ -158,7 +176,7 @@ static void routes_take(struct walk *w, const union snap_takes *list, bool rest,
 				continue;
 			}
 		}
-		take(w, t[i].rank, route, rest, left);
+		take(w, base + t[i].rank, route, rest, left);
 		return;
 	}
 }
@@ -189,46 +207,52 @@ static struct slice segment_take(const char *p, const char *end, const char **ne
 	return slice_of(p, n);
 }
 
-// p: behind the slash that ended the way to this node; NULL: the path ended here.
-static void node_visit(struct walk *w, uint32_t index, const char *p)
+// The routes of a node.
+static void ends_take(struct walk *w, const struct snap_node *node, uint32_t base, const char *p)
+{
+	const struct snap_ends *ends = &w->ends[node->ends - 1];
+
+	if (ends->prefix.list.n)
+		routes_take(w, &ends->prefix, base, false,
+			    p ? slice_of(p - 1, (size_t)(w->end - p) + 1) : slice_of("", 0));
+	if (!p && ends->exact.list.n)
+		routes_take(w, &ends->exact, base, false, slice_of("", 0));
+	if (p && p < w->end && ends->rest.list.n)
+		routes_take(w, &ends->rest, base, true, slice_of(p, (size_t)(w->end - p)));
+}
+
+// base: what ranks count from here. p: behind the slash that ended the way to this node; NULL: the path ended
+// here.
+static void node_visit(struct walk *w, uint32_t index, uint32_t base, const char *p)
 {
 	const uint32_t depth = w->depth, n_params = w->n_params;
 
-	for (;;) {
+	while (base < w->limit) {
 		const struct snap_node *node = &w->nodes[index];
+		const struct snap_edge *edge;
 		struct slice segment;
 		struct routekey key;
-		const char *next;
-		uint32_t child;
 
-		if (node->best >= w->limit)
+		if (node->ends)
+			ends_take(w, node, base, p);
+		if (!p || w->depth == SEGMENTS_MAX)
 			break;
-		if (node->prefix.list.n)
-			routes_take(w, &node->prefix, false,
-				    p ? slice_of(p - 1, (size_t)(w->end - p) + 1) : slice_of("", 0));
-		if (!p) {
-			if (node->exact.list.n)
-				routes_take(w, &node->exact, false, slice_of("", 0));
-			break;
-		}
-		if (node->rest.list.n && p < w->end)
-			routes_take(w, &node->rest, true, slice_of(p, (size_t)(w->end - p)));
-		if (w->depth == SEGMENTS_MAX)
-			break;
-		segment = segment_take(p, w->end, &next, &key);
-		child = child_find(w, index, segment, &key);
+		segment = segment_take(p, w->end, &p, &key);
+		edge = edge_find(w, node, segment, &key);
 		w->depth++;
-		p = next;
 		if (node->param && segment.n) {
-			if (child)
-				node_visit(w, child, next);
+			if (edge)
+				node_visit(w, edge->node, base + edge->rank, p);
 			if (w->n_params < ROUTE_PARAMS)
 				w->param[w->n_params++] = segment;
-			child = node->param;
-		}
-		if (!child)
+			index = node->param - 1;
+			base += node->param_rank;
+		} else if (edge) {
+			index = edge->node;
+			base += edge->rank;
+		} else {
 			break;
-		index = child;
+		}
 	}
 	w->depth = depth;
 	w->n_params = n_params;
@@ -243,6 +267,17 @@ static const struct snap_host *host_find(const struct snapshot *s, struct slice 
 		if (hosts[i].hash == hash && routekey_host_eq(snap_host_text(s, &hosts[i]), key))
 			return &hosts[i];
 	return NULL;
+}
+
+// A host's prompts, and its root, with the edges behind it.
+static void host_ask(const struct snapshot *s, const struct snap_host *h)
+{
+	const char *root = (const char *)((const struct snap_node *)snap_at(s, s->nodes) + h->root);
+
+	snap_prompt_ask(s, h);
+	__builtin_prefetch(root);
+	__builtin_prefetch(root + 64);
+	__builtin_prefetch(root + 128);
 }
 
 // How many of a host's routes come before one.
@@ -268,9 +303,9 @@ static void host_visit(struct walk *w, struct slice key, uint64_t hash, const ch
 	if (!h)
 		return;
 	w->host = h;
-	snap_prompt_ask(w->s, h);
+	host_ask(w->s, h);
 	w->limit = w->best == UINT32_MAX ? UINT32_MAX : routes_before(w->s, h, w->best);
-	node_visit(w, h->root, p);
+	node_visit(w, h->root, 0, p);
 }
 
 // Where the last LABELS_MAX dots begin.
@@ -327,6 +362,7 @@ static enum route_result find(const struct snapshot *s, const struct route_query
 	w.q = q;
 	w.key = key;
 	w.nodes = snap_at(s, s->nodes);
+	w.ends = snap_at(s, s->ends);
 	w.routes = snap_at(s, s->routes);
 	w.method_bit = 1u << q->method;
 	w.best = UINT32_MAX;
@@ -359,41 +395,19 @@ enum route_result route_find(const struct snapshot *s, const struct route_query 
 	return find(s, q, &key, m);
 }
 
-// Asks for what a walk will touch as far as its way is known beforehand: as if its path were of literal
-// segments, and the one behind those that are asked for, a "{name}". Where there are no exact hosts it begins
-// at "any".
-static void walk_ask(const struct snapshot *s, const struct route_query *q, const struct host_key *key)
-{
-	const struct snap_host *hosts = snap_at(s, s->hosts);
-	const struct snap_node *nodes = snap_at(s, s->nodes), *table = snap_at(s, s->edges);
-	uint32_t home = (uint32_t)key->hash & (s->hosts.n - 1), mask = s->edges.n - 1;
-	const char *p = q->path.p + 1, *end = q->path.p + q->path.n;
-	uint64_t hash = s->hosts.n == 2 && s->host_any ? routekey_host(slice_of("", 0)) : key->hash;
-
-	if (s->nodes.n == 0 || q->path.n == 0)
-		return;
-	__builtin_prefetch(&hosts[home]);
-	__builtin_prefetch(&nodes[home]);
-	for (unsigned i = 0; i < AHEAD && p && p <= end; i++) {
-		struct routekey segment;
-
-		segment_take(p, end, &p, &segment);
-		hash = routekey_edge(segment.hash, hash);
-		__builtin_prefetch(&table[(uint32_t)hash & mask]);
-	}
-	if (p)
-		__builtin_prefetch(&table[(uint32_t)routekey_param(hash) & mask]);
-}
-
 void route_find_burst(const struct snapshot *s, const struct route_query *const *q,
 		      struct route_match *const *m, enum route_result *result, unsigned n)
 {
+	const struct snap_host *hosts = snap_at(s, s->hosts);
+	const uint32_t mask = s->hosts.n - 1;
 	struct host_key key[ROUTE_BURST];
 
 	for (unsigned i = 0; i < n; i++) {
 		key[i] = host_key(q[i]);
-		walk_ask(s, q[i], &key[i]);
+		__builtin_prefetch(&hosts[(uint32_t)key[i].hash & mask]);
 	}
+	for (unsigned i = 0; i < n; i++)
+		host_ask(s, &hosts[(uint32_t)key[i].hash & mask]);
 	for (unsigned i = 0; i < n; i++)
 		result[i] = find(s, q[i], &key[i], m[i]);
 }

@@ -92,24 +92,21 @@ static struct snap_host *image_host(struct image *m, const char *key)
 	return h;
 }
 
-// The node that a segment leads to; NULL: a "{name}".
-static uint32_t image_edge_at(struct image *m, const char *segment)
+// The edge that has a segment.
+static struct snap_edge *image_edge(struct image *m, const char *segment)
 {
-	const struct snapshot *s = image_header(m);
-	uint32_t at = s->nodes.n - s->edges.n;
+	for (uint32_t at = 0;; at += 1 + image_node(m, at)->slots)
+		for (uint32_t i = 1; i <= image_node(m, at)->slots; i++) {
+			struct snap_edge *e = (struct snap_edge *)image_node(m, at + i);
 
-	for (;; at++) {
-		const struct snap_node *v = image_node(m, at);
-
-		if (v->hash && (segment ? v->n == strlen(segment) && memcmp(v->w, segment, v->n) == 0
-					: v->n == SNAP_PARAM))
-			return at;
-	}
+			if (e->n == strlen(segment) && memcmp(e->w, segment, e->n) == 0)
+				return e;
+		}
 }
 
-static struct snap_node *image_edge(struct image *m, const char *segment)
+static struct snap_ends *image_ends(struct image *m, unsigned i)
 {
-	return image_node(m, image_edge_at(m, segment));
+	return (struct snap_ends *)image_at(m, image_header(m)->ends) + i;
 }
 
 // Its one route is `first`, or stands there in the order.
@@ -130,31 +127,19 @@ static void image_put_host(struct image *m, const char *key, uint32_t root, enum
 				   .used = (uint16_t)used,
 				   .n = (uint16_t)strlen(key)};
 	memcpy(h[at].text, key, h[at].n);
-	if (image_node(m, root)->hash == 0)
-		*image_node(m, root) = (struct snap_node){.hash = hash};
 }
 
-// segment: NULL: a "{name}". Returns its node.
-static uint32_t image_put_edge(struct image *m, uint32_t parent, const char *segment)
+// The node that stands at `at`, with an edge.
+static void image_put_edge(struct image *m, uint32_t at, const char *segment, uint32_t to, uint32_t rank)
 {
-	const struct snapshot *s = image_header(m);
-	struct snap_node *e = image_at(m, s->edges);
-	uint64_t above = image_node(m, parent)->hash;
-	uint64_t hash =
-		segment ? routekey_edge(routekey_segment(slice_of(segment, strlen(segment))).hash, above)
-			: routekey_param(above);
-	uint32_t at = (uint32_t)hash & (s->edges.n - 1);
+	struct snap_node *v = image_node(m, at);
+	struct snap_edge *e = (struct snap_edge *)(v + 1);
 
-	while (e[at].hash)
-		at = (at + 1) & (s->edges.n - 1);
-	e[at] = (struct snap_node){
-		.hash = hash, .parent = parent, .n = segment ? (uint32_t)strlen(segment) : SNAP_PARAM};
-	if (segment)
-		memcpy(e[at].w, segment, e[at].n);
-	at += s->nodes.n - s->edges.n;
-	if (!segment)
-		image_node(m, parent)->param = at;
-	return at;
+	*e = (struct snap_edge){.n = (uint32_t)strlen(segment), .node = to, .rank = rank};
+	memcpy(e->w, segment, e->n);
+	e->hash = routekey_edge(routekey_segment(slice_of(segment, e->n)).hash);
+	v->slots = 1;
+	v->tag[0] = routekey_tag(e->hash);
 }
 
 static struct snap_ref image_take(struct image *m, uint32_t route)
@@ -386,25 +371,29 @@ static void image_prompts(struct image *m)
 static void image_tries(struct image *m)
 {
 	struct snapshot *s = image_header(m);
-	uint32_t at;
 
-	s->nodes = image_records(m, 3 + 8, sizeof(struct snap_node));
+	s->nodes = image_records(m, 10, sizeof(struct snap_node));
+	s->ends = image_records(m, 3, sizeof(struct snap_ends));
 	s->hosts = image_records(m, 8, sizeof(struct snap_host));
-	s->edges = (struct snap_ref){s->nodes.off + 3 * (uint32_t)sizeof(struct snap_node), 8};
 	s->order = image_records(m, 2, sizeof(uint32_t));
 	((uint32_t *)image_at(m, s->order))[0] = 3; // nobody's
 	((uint32_t *)image_at(m, s->order))[1] = 2;
-	image_put_host(m, "api.example.com", 0, HOST_IN_A_ROW, 0);
-	image_put_host(m, ".example.com", 1, HOST_IN_A_ROW, 1);
-	image_put_host(m, "example.org", 1, HOST_IN_A_ROW, 3);
-	image_put_host(m, "", 2, HOST_IN_ORDER, 1);
-	at = image_put_edge(m, image_put_edge(m, image_put_edge(m, 0, "v2"), "orders"), NULL);
-	image_node(m, at)->exact.list = image_take(m, 0);
-	at = image_put_edge(m, 1, "hello");
-	image_node(m, at)->exact.one =
+	image_ends(m, 0)->exact.list = image_take(m, 0);
+	image_ends(m, 1)->exact.one =
 		(struct snap_take){0, image_route(m, 1)->methods | SNAP_TAKE_ONE |
 					      (image_route(m, 1)->conditions.n ? SNAP_TAKE_CONDITIONS : 0)};
-	image_node(m, 2)->prefix.list = image_take(m, 2);
+	image_ends(m, 2)->prefix.list = image_take(m, 2);
+	image_node(m, 0)->ends = 1;
+	image_node(m, 1)->param = 1 + 0;
+	image_put_edge(m, 2, "orders", 1, 0);
+	image_put_edge(m, 4, "v2", 2, 0);
+	image_node(m, 6)->ends = 2;
+	image_put_edge(m, 7, "hello", 6, 0);
+	image_node(m, 9)->ends = 3;
+	image_put_host(m, "api.example.com", 4, HOST_IN_A_ROW, 0);
+	image_put_host(m, ".example.com", 7, HOST_IN_A_ROW, 1);
+	image_put_host(m, "example.org", 7, HOST_IN_A_ROW, 3);
+	image_put_host(m, "", 9, HOST_IN_ORDER, 1);
 	s->host_any = 1;
 	s->host_suffixes = 1;
 }

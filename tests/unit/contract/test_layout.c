@@ -13,10 +13,10 @@
 #define AT(type, field, offset) assert_int_equal(offsetof(struct type, field), offset)
 #define SIZE(type, bytes)       assert_int_equal(sizeof(struct type), bytes)
 
-static void snapshot_of_version_6_has_its_layout(void **state)
+static void snapshot_of_version_9_has_its_layout(void **state)
 {
 	(void)state;
-	assert_int_equal(SNAPSHOT_VERSION, 8);
+	assert_int_equal(SNAPSHOT_VERSION, 9);
 	SIZE(snap_ref, 8);
 	SIZE(snap_tcp, 48);
 	SIZE(snap_system, 360);
@@ -91,10 +91,16 @@ static void snapshot_of_version_6_has_its_layout(void **state)
 	SIZE(snap_prompt, 4);
 	SIZE(snap_answer, 16);
 	AT(snap_answer, head, 8);
-	SIZE(snap_node, 64);
-	AT(snap_node, w, 16);
-	AT(snap_node, exact, 40);
+	SIZE(snap_node, 32);
+	AT(snap_node, slots, 16);
+	AT(snap_node, param_rank, 28);
+	SIZE(snap_edge, 32);
+	AT(snap_edge, n, 16);
+	AT(snap_edge, rank, 28);
+	SIZE(snap_ends, 24);
+	AT(snap_ends, rest, 16);
 	SIZE(snapshot, 544);
+	AT(snapshot, ends, 472);
 	AT(snapshot, order, 512);
 	AT(snapshot, answers, 528);
 	AT(snapshot, touched, 536);
@@ -167,7 +173,7 @@ static void records_and_messages_have_their_layout(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(snapshot_of_version_6_has_its_layout),
+		cmocka_unit_test(snapshot_of_version_9_has_its_layout),
 		cmocka_unit_test(region_of_version_5_has_its_layout),
 		cmocka_unit_test(statistics_have_their_layout),
 		cmocka_unit_test(records_and_messages_have_their_layout),

@@ -40,12 +40,11 @@ static void a_snapshot_without_routes_and_upstreams_passes(void **state)
 
 	(void)state;
 	image_build(&m);
-	s->routes.n = s->upstreams.n = s->nodes.n = s->hosts.n = s->edges.n = s->prompts.n = 0;
+	s->routes.n = s->upstreams.n = s->nodes.n = s->hosts.n = s->ends.n = s->prompts.n = 0;
 	s->host_any = s->host_suffixes = 0;
 	image_sum(&m);
 	assert_false(passes(&m)); // a table has at least its one empty slot
 	s->hosts = image_records(&m, 1, sizeof(struct snap_host));
-	s->nodes = s->edges = image_records(&m, 1, sizeof(struct snap_node));
 	s->size = m.used;
 	image_sum(&m);
 	if (!passes(&m))
@@ -99,7 +98,8 @@ static void a_wrong_size_is_refused(void **state)
 #define E  image_endpoint(m, 0, 1)
 #define H  image_host(m, "api.example.com")
 #define D  image_edge(m, "orders")
-#define N  image_edge(m, NULL)
+#define V  image_node(m, 1) // that D leads to, with a "{name}"
+#define N  image_ends(m, 0)
 
 static void damage_field(struct image *m, unsigned which)
 {
@@ -143,12 +143,12 @@ static unsigned references(struct image *m, struct snap_ref **ref)
 	struct snapshot *s = image_header(m);
 	struct snap_ref *all[] = {
 		&s->source,        &s->ports,     &s->listeners,  &s->routes,
-		&s->upstreams,     &s->hosts,     &s->nodes,      &s->edges,
+		&s->upstreams,     &s->hosts,     &s->nodes,      &s->ends,
 		&P->name,          &P->device,    &P->addresses,  &P->routes,
 		&L->name,          &R->name,      &R->targets,    &R1->body,
 		&R1->content_type, &R2->location, &R->host_text,  &R->path_text,
 		&U->name,          &U->endpoints, &E->name,       &C[4].value,
-		&C[2].name,        &C[0].value,   &N->exact.list, &image_node(m, 2)->prefix.list,
+		&C[2].name,        &C[0].value,   &N->exact.list, &image_ends(m, 2)->prefix.list,
 		&R->stage_conf[0], &S->order,     &S->prompts,    &S->answers,
 		&AN->text};
 
@@ -166,6 +166,7 @@ static unsigned references(struct image *m, struct snap_ref **ref)
 #undef E
 #undef H
 #undef D
+#undef V
 #undef N
 
 static void every_reference_that_leaves_the_snapshot_is_refused(void **state)
@@ -202,9 +203,9 @@ static void records_that_lie_on_each_other_are_refused_when_they_cost_more_than_
 
 	(void)state;
 	image_build(&m);
-	// Every node claims the whole second half as its list of routes.
+	// All claim the whole second half as their list of routes.
 	for (unsigned i = 0; i < 3; i++)
-		image_node(&m, i)->exact.list = (struct snap_ref){m.used / 2 & ~7u, m.used / 2 / 8};
+		image_ends(&m, i)->exact.list = (struct snap_ref){m.used / 2 & ~7u, m.used / 2 / 8};
 	image_sum(&m);
 	assert_false(passes(&m));
 }
@@ -247,6 +248,30 @@ static uint64_t read_takes(const struct snapshot *s, const union snap_takes *lis
 	return t;
 }
 
+// And all below it.
+static uint64_t read_node(const struct snapshot *s, uint32_t at)
+{
+	const struct snap_node *v = (const struct snap_node *)snap_at(s, s->nodes) + at;
+	const struct snap_edge *e = snap_edges(v);
+	uint64_t t = 0;
+
+	if (v->ends) {
+		const struct snap_ends *ends = (const struct snap_ends *)snap_at(s, s->ends) + v->ends - 1;
+
+		t += read_takes(s, &ends->exact) + read_takes(s, &ends->prefix) + read_takes(s, &ends->rest);
+	}
+	if (v->param)
+		t += read_node(s, v->param - 1);
+	for (uint32_t i = 0; i < v->slots; i++)
+		if (e[i].hash)
+			t += read_node(s, e[i].node) +
+			     sum(s,
+				 (struct snap_ref){(uint32_t)(snap_edge_text(s, &e[i]).p - (const char *)s),
+						   e[i].n},
+				 1);
+	return t;
+}
+
 static uint64_t read_prompts(const struct snapshot *s)
 {
 	const struct snap_answer *a = snap_at(s, s->answers);
@@ -268,7 +293,6 @@ static uint64_t read_all(const struct snapshot *s)
 	const struct snap_route *r = snap_at(s, s->routes);
 	const struct snap_upstream *u = snap_at(s, s->upstreams);
 	const struct snap_host *h = snap_at(s, s->hosts);
-	const struct snap_node *n = snap_at(s, s->nodes);
 	uint64_t t = sum(s, s->source, 1);
 
 	for (uint32_t i = 0; i < s->ports.n; i++)
@@ -305,18 +329,7 @@ static uint64_t read_all(const struct snapshot *s)
 				 (struct snap_ref){(uint32_t)(snap_host_text(s, &h[i]).p - (const char *)s),
 						   h[i].n},
 				 1) +
-			     n[h[i].root].best;
-	for (uint32_t i = 0; i < s->nodes.n; i++) {
-		if (!n[i].hash)
-			continue;
-		t += read_takes(s, &n[i].exact) + read_takes(s, &n[i].prefix) + read_takes(s, &n[i].rest) +
-		     n[n[i].param].best + n[n[i].parent].best;
-		if (n[i].n != SNAP_PARAM && i >= s->nodes.n - s->edges.n)
-			t += sum(s,
-				 (struct snap_ref){(uint32_t)(snap_node_text(s, &n[i]).p - (const char *)s),
-						   n[i].n},
-				 1);
-	}
+			     read_node(s, h[i].root);
 	return t;
 }
 

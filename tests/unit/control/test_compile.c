@@ -1,4 +1,5 @@
 // From configuration to snapshot: it verifies, says what the file says, and keeps the region's slots by name.
+#include "base/hash.h"
 #include "contract/stats.h"
 #include "control/compile.h"
 #include "control/generation.h"
@@ -519,6 +520,93 @@ static void tcp_settings_of_the_system_a_listener_and_an_upstream_are_compiled(v
 	free(r);
 }
 
+// 20 routes, each with a segment of its own, are a table.
+static struct snap_edge *wide(struct made *m, struct region *r)
+{
+	char routes[4096] = "routes:\n";
+	struct snap_node *v;
+
+	for (unsigned i = 0; i < 20; i++)
+		snprintf(routes + strlen(routes), sizeof(routes) - strlen(routes),
+			 "  - {name: r%u, match: {host: a.test, path: /s%u}, redirect: {location: /}}\n", i, i);
+	make(m, r, routes, 1);
+	v = (struct snap_node *)(void *)(m->b.p + m->s->nodes.off);
+	while (v->slots <= SNAP_TAGS)
+		v++;
+	assert_int_equal(v->slots, 64);
+	return (struct snap_edge *)(void *)(v + 1);
+}
+
+// Breaks a table with 20 edges; false: there is no such fault.
+static bool table_break(unsigned fault, struct snap_edge *e)
+{
+	struct snap_node *v = (struct snap_node *)(void *)e - 1;
+	unsigned used = 0, empty = 0, home;
+
+	while (!e[used].hash)
+		used++;
+	while (e[empty].hash)
+		empty++;
+	home = (routekey_slot(e[used].hash, 64) + 63) % 64;
+	switch (fault) {
+	case 0: // stands before its place
+		while (e[home].hash)
+			home = (home + 63) % 64;
+		e[home] = e[used];
+		e[used] = (struct snap_edge){.hash = 0};
+		return true;
+	case 1: // no power of two
+		v->slots = 63;
+		return true;
+	case 2: // none is empty
+		for (unsigned i = 0; i < 64; i++)
+			if (!e[i].hash)
+				e[i] = e[used];
+		return true;
+	case 3: // more empty than there may be
+		for (unsigned i = 0, n = 0; i < 64; i++)
+			if (e[i].hash && n++ >= 15)
+				e[i] = (struct snap_edge){.hash = 0};
+		return true;
+	case 4:
+		v->slots = 1u << 31;
+		return true;
+	case 5:
+		e[used].node = (uint32_t)UINT16_MAX;
+		return true;
+	case 6:
+		e[used].rank++;
+		return true;
+	case 7:
+		e[empty] = e[used];
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void a_table_of_segments_in_which_one_is_not_found_is_refused(void **state)
+{
+	struct region *r = region_new(3);
+	bool broken = true;
+	struct made m;
+	char why[200];
+
+	(void)state;
+	for (unsigned fault = 0; broken; fault++) {
+		struct snap_edge *e = wide(&m, r);
+		struct snapshot *s = (struct snapshot *)(void *)m.b.p;
+
+		assert_true(snapshot_verify(s, m.b.n, why, sizeof(why)));
+		broken = table_break(fault, e);
+		s->checksum = hash64(s + 1, m.b.n - sizeof(*s));
+		if (snapshot_verify(s, m.b.n, why, sizeof(why)) == broken)
+			fail_msg("fault %u", fault);
+		made_free(&m);
+	}
+	free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -528,6 +616,7 @@ int main(void)
 		cmocka_unit_test(routes_that_answer_the_same_share_their_answer),
 		cmocka_unit_test(snapshot_verifies_and_says_what_the_file_says),
 		cmocka_unit_test(routes_are_found_in_the_snapshot),
+		cmocka_unit_test(a_table_of_segments_in_which_one_is_not_found_is_refused),
 		cmocka_unit_test(stage_record_holds_the_edits_in_their_order),
 		cmocka_unit_test(slots_stay_with_their_names_over_a_reload),
 		cmocka_unit_test(slot_of_an_endpoint_that_left_is_given_back_a_generation_later),

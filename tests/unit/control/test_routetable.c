@@ -435,6 +435,63 @@ static void random_overlapping_patterns_match_as_a_naive_matcher_says(void **sta
 	assert_true(found + refused < TABLES * REQUESTS - 10000);
 }
 
+// Names of 1 to 30 bytes, many more than stand in a row.
+static void wide_path(struct random *r, char *out, bool pattern)
+{
+	uint32_t n = 1 + random_below(r, 3);
+
+	*out = '\0';
+	while (n--) {
+		uint32_t name = random_below(r, 60);
+
+		if (pattern && name % 20 == 0)
+			strcat(out, "/{x}");
+		else
+			sprintf(out + strlen(out), "/%.*s%u", (int)(name / 2),
+				"abcdefghijklmnopqrstuvwxyzabcdef", name);
+	}
+}
+
+static void tables_of_many_segments_match_as_a_naive_matcher_says(void **state)
+{
+	enum { TABLES = 30, ROUTES = 200, REQUESTS = 1000 };
+	static const char *const host[] = {"", "a.t", "b.t"};
+	static char paths[ROUTES][128];
+	static struct route_pattern p[ROUTES];
+	uint32_t methods[ROUTES], found = 0;
+	struct random r;
+
+	(void)state;
+	random_seed(&r, 20250102);
+	for (int k = 0; k < TABLES; k++) {
+		struct table t;
+
+		for (uint32_t i = 0; i < ROUTES; i++) {
+			wide_path(&r, paths[i], true);
+			p[i] = (struct route_pattern){.host = text(pick(&r, host, COUNT(host))),
+						      .path = text(paths[i]),
+						      .prefix = random_below(&r, 4) == 0};
+			methods[i] = random_below(&r, 2) ? random_below(&r, 8) : 0;
+		}
+		table_build(&t, p, methods, ROUTES);
+		for (int q = 0; q < REQUESTS; q++) {
+			const char *h = pick(&r, host, COUNT(host));
+			enum http_method method = random_below(&r, 4);
+			struct route_match m;
+			char path[128];
+			uint32_t allow;
+			int expect;
+
+			wide_path(&r, path, false);
+			expect = naive_find(p, methods, ROUTES, h, path, method, &allow);
+			assert_int_equal(find(&t, h, path, method, &m), expect);
+			found += expect >= 0;
+		}
+		blob_free(&t.blob);
+	}
+	assert_in_range(found, 5000, TABLES * REQUESTS - 5000);
+}
+
 static const struct snap_host *host_of(const struct table *t, const char *key)
 {
 	const struct snap_host *h = snap_at(t->s, t->s->hosts);
@@ -474,6 +531,36 @@ static void hosts_whose_routes_ask_for_the_same_share_a_trie_and_keep_their_rout
 	assert_int_equal(find(&t, "f.t", "/y", METHOD_GET, &m), 7);
 	assert_int_equal(find(&t, "d.t", "/x", METHOD_GET, &m), 6); // of the suffix, and before its own
 	assert_int_equal(find(&t, "e.t", "/x", METHOD_GET, &m), 6);
+	blob_free(&t.blob);
+}
+
+// What follows segments that differ stands once, whatever its routes' places among their host's.
+static void ways_that_go_on_alike_are_one_from_there_on(void **state)
+{
+	static const struct route_pattern p[] = {
+		P("a.t", "/a/x/{n}"), P("a.t", "/a/y"), P("a.t", "/b/x/{n}"), P("a.t", "/b/y"),
+		P("b.t", "/first"),   P("b.t", "/c"),   P("b.t", "/d/x/{n}"), P("b.t", "/d/y"),
+	};
+	const struct snap_node *a, *b, *nodes;
+	struct route_match m;
+	struct table t;
+
+	(void)state;
+	table_build(&t, p, NULL, COUNT(p));
+	nodes = snap_at(t.s, t.s->nodes);
+	a = &nodes[host_of(&t, "a.t")->root];
+	b = &nodes[host_of(&t, "b.t")->root];
+	assert_int_equal(a->slots, 2);
+	assert_int_equal(b->slots, 3);
+	assert_int_equal(snap_edges(a)[0].node, snap_edges(a)[1].node);
+	assert_int_equal(snap_edges(a)[0].node, snap_edges(b)[2].node);
+	assert_int_equal(snap_edges(a)[1].rank, 2);
+	assert_int_equal(find(&t, "a.t", "/a/x/1", METHOD_GET, &m), 0);
+	assert_int_equal(find(&t, "a.t", "/b/x/1", METHOD_GET, &m), 2);
+	assert_int_equal(find(&t, "a.t", "/b/y", METHOD_GET, &m), 3);
+	assert_int_equal(find(&t, "b.t", "/d/x/1", METHOD_GET, &m), 6);
+	assert_int_equal(find(&t, "b.t", "/d/y", METHOD_GET, &m), 7);
+	assert_int_equal(find(&t, "b.t", "/c/y", METHOD_GET, &m), -1);
 	blob_free(&t.blob);
 }
 
@@ -599,6 +686,8 @@ int main(void)
 		cmocka_unit_test(the_walk_of_a_hostile_path_is_bounded),
 		cmocka_unit_test(random_overlapping_patterns_match_as_a_naive_matcher_says),
 		cmocka_unit_test(hosts_whose_routes_ask_for_the_same_share_a_trie_and_keep_their_routes),
+		cmocka_unit_test(tables_of_many_segments_match_as_a_naive_matcher_says),
+		cmocka_unit_test(ways_that_go_on_alike_are_one_from_there_on),
 		cmocka_unit_test(other_methods_or_conditions_need_another_trie),
 		cmocka_unit_test(routes_with_the_same_answer_share_it_and_others_have_none),
 		cmocka_unit_test(ten_thousand_routes_are_each_found),

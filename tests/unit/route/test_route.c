@@ -12,8 +12,9 @@ static _Alignas(8) struct {
 	struct snapshot s;
 	struct snap_route routes[3];
 	struct snap_host hosts[4];
-	struct snap_node nodes[4 + 4]; // roots where their hosts stand, then a table of four
-	struct snap_take lists[4];     // one route each
+	struct snap_node nodes[5]; // and edges
+	struct snap_ends ends[3];
+	struct snap_take lists[4]; // one route each
 	uint32_t order[2];
 } t;
 
@@ -23,36 +24,29 @@ static int lay_down(void **state)
 {
 	uint64_t any = routekey_host(SLICE("")), suffix = routekey_host(SLICE(".t"));
 	struct routekey key = routekey_segment(SLICE("a"));
-	uint64_t a = routekey_edge(key.hash, any), x = routekey_param(suffix);
-	uint32_t slot, at_a = 4 + (a & 3), at_x = 4 + (x & 3);
+	uint32_t slot;
 
 	(void)state;
 	memset(&t, 0, sizeof(t));
-	for (uint32_t i = 0; i < 3; i++)
-		t.lists[i].rank = i == 2; // routes 1 and 2 are of one host
+	t.lists[2].rank = 1; // beside route 1, of one host
 	t.routes[2].methods = t.lists[2].methods = 1u << METHOD_GET;
-	if (at_x == at_a)
-		at_x = 4 + ((at_x + 1) & 3);
 	t.hosts[any & 3] =
-		(struct snap_host){.hash = any, .root = any & 3, .first = 1, .count = 2, .used = HOST_IN_A_ROW};
+		(struct snap_host){.hash = any, .root = 2, .first = 1, .count = 2, .used = HOST_IN_A_ROW};
 	for (slot = suffix & 3; t.hosts[slot].used;)
 		slot = (slot + 1) & 3;
 	t.hosts[slot] = (struct snap_host){
-		.hash = suffix, .root = slot, .count = 1, .used = HOST_IN_ORDER, .n = 2, .text = ".t"};
-	t.nodes[any & 3] = (struct snap_node){.hash = any, .best = 0, .prefix.list = REF(&t.lists[2], 1)};
-	t.nodes[slot] = (struct snap_node){.hash = suffix, .param = at_x};
-	t.nodes[at_a] = (struct snap_node){.hash = a,
-					   .parent = any & 3,
-					   .n = 1,
-					   .w = {key.w[0], key.w[1]},
-					   .best = 0,
-					   .exact.one = {.rank = 0, .methods = SNAP_TAKE_ONE}};
-	t.nodes[at_x] = (struct snap_node){
-		.hash = x, .parent = slot, .n = SNAP_PARAM, .exact.list = REF(&t.lists[0], 1)};
+		.hash = suffix, .root = 1, .count = 1, .used = HOST_IN_ORDER, .n = 2, .text = ".t"};
+	t.nodes[0].ends = 1; // of "/{x}" and of "/a": their ranks count from another's each
+	t.ends[0].exact.list = REF(&t.lists[0], 1);
+	t.nodes[1].param = 1 + 0;
+	t.nodes[2] = (struct snap_node){.tag = {routekey_tag(routekey_edge(key.hash))}, .slots = 1, .ends = 2};
+	t.ends[1].prefix.list = REF(&t.lists[2], 1);
+	((struct snap_edge *)t.nodes)[3] = (struct snap_edge){
+		.w = {key.w[0], key.w[1]}, .n = 1, .hash = routekey_edge(key.hash), .node = 0};
 	t.s.routes = REF(t.routes, 3);
 	t.s.hosts = REF(t.hosts, 4);
-	t.s.nodes = REF(t.nodes, 8);
-	t.s.edges = REF(&t.nodes[4], 4);
+	t.s.nodes = REF(t.nodes, 4);
+	t.s.ends = REF(t.ends, 2);
 	t.s.order = REF(t.order, 1);
 	t.s.host_any = t.s.host_suffixes = 1;
 	return 0;
