@@ -75,3 +75,13 @@ uint64_t checksum_add(uint64_t sum, const void *data, size_t n)
 		sum = add_carry(sum, *p); // in the first byte of its word, as memory has it
 	return sum;
 }
+
+// Taking away is adding what is complemented.
+struct checksum_tail checksum_without(struct checksum_tail whole, const void *p, size_t n)
+{
+	uint16_t taken = checksum_fold(checksum_add(0, p, n));
+	struct checksum_tail rest = {(uint16_t)~checksum_fold((uint64_t)whole.sum + taken),
+				     (uint16_t)(whole.len - n)};
+
+	return checksum_behind(rest, n);
+}

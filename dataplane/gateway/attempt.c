@@ -136,7 +136,7 @@ static bool attempt_send(struct attempt *a)
 	x->head = keep && pkt_next(p) ? chain_copy(x->g, p) : NULL;
 	if (keep && !pkt_next(p))
 		tcp_send_kept(a->conn->tcp, p, &x->sent);
-	else
+	else if (keep || !relay_whole_request(x, a->conn->tcp, p))
 		send_chain(a->conn->tcp, p);
 	if (http_body_done(&x->request))
 		attempt_relayed(a);

@@ -537,9 +537,11 @@ enum relay {
 void relay_send(struct tcp_conn *to, struct pkt *p, bool chunked); // payload, framed
 enum relay relay_body(struct gateway *g, struct tcp_conn *from, struct http_body *in, struct tcp_conn *to,
 		      bool chunked, struct pkt *head, uint64_t *moved);
-// A response's body that stands in one buffer with its head and fits into x->head's, which goes with it. False:
-// it is another one, and nothing has changed. length: of the body; 0: not known, or none.
+// A response's body that stands in one buffer with its head, and goes with x->head. False: it is another one,
+// and nothing has changed. length: of the body; 0: not known, or none.
 bool relay_whole(struct exchange *x, struct tcp_conn *from, uint32_t head_length, uint64_t length);
+// The same of a request's, whose own head is taken already; it goes with `head`.
+bool relay_whole_request(struct exchange *x, struct tcp_conn *to, struct pkt *head);
 // Counts why no more was moved, and lets the timer go on with it.
 void relay_again(struct exchange *x, enum relay why);
 // As far as it goes now; false: the exchange has ended and is gone.

@@ -5,6 +5,7 @@
 #include "gateway/trailers.h"
 
 #define CHUNK_SIZE_ROOM 18
+#define ALONE_LEAST     512 // bytes; a copy of less costs no more than what is done for a buffer
 // Pieces of a body that are copied in one turn, each some 20 ns: who sends chunks of a byte holds up nobody
 // else.
 #define PIECES_MOST 1024
@@ -70,7 +71,7 @@ enum relay relay_body(struct gateway *g, struct tcp_conn *from, struct http_body
 			break;
 		}
 		if (skip == 0 && run == pkt_len(p) &&
-		    (!gather || (gather == head && pkt_len(head) + run > mss)) && run >= 512 &&
+		    (!gather || (gather == head && pkt_len(head) + run > mss)) && run >= ALONE_LEAST &&
 		    (!chunked || frameable(p))) {
 			if (gather)
 				tcp_send(to, gather);
@@ -121,20 +122,68 @@ enum relay relay_body(struct gateway *g, struct tcp_conn *from, struct http_body
 	return result;
 }
 
+// A body that stands in the first buffer of from's queue, behind the `skip` bytes that were its head, with
+// nothing behind it, goes with its new head: in its own buffer where there is room in front of it for that and
+// for headers, as it is then neither written nor read again, else behind the head. Larger ones only where that
+// is one segment. False: nothing has changed.
+static inline __attribute__((always_inline)) bool send_joined(struct tcp_conn *from, struct tcp_conn *to,
+							      struct pkt *head, uint32_t skip, uint64_t length)
+{
+	struct pkt *p = tcp_recv_peek(from);
+	uint32_t k = pkt_len(head), n = (uint32_t)length;
+	bool large = n >= ALONE_LEAST, in_place;
+
+	if (!p || n == 0 || pkt_len(p) != skip + length || pkt_next(head) || (large && k + n > tcp_mss(to)))
+		return false;
+	in_place = large && pkt_exclusive(p) && !pkt_small(p) && pkt_headroom(p) + skip >= k + tcp_headers(to);
+	if (!in_place && pkt_tailroom(head) < n)
+		return false;
+	if (!large) {
+		memcpy(pkt_append(head, n), pkt_data(p) + skip, n);
+		tcp_recv_skip(from, skip + n);
+		tcp_send(to, head);
+		return true;
+	}
+	if (skip)
+		tcp_recv_skip(from, skip);
+	struct checksum_tail sum = checksum_behind(tcp_recv_sum(p), k);
+
+	if (in_place) {
+		tcp_recv_take(from);
+		memcpy(pkt_prepend(p, k), pkt_data(head), k);
+		pkt_free(head);
+		head = p;
+	} else {
+		memcpy(pkt_append(head, n), pkt_data(p), n);
+		tcp_recv_skip(from, n);
+	}
+	tcp_forward(to, head, sum);
+	return true;
+}
+
+bool relay_whole_request(struct exchange *x, struct tcp_conn *to, struct pkt *head)
+{
+	uint64_t n = x->request.left;
+
+	if (x->request.framing != FRAMING_LENGTH || !send_joined(x->client, to, head, 0, n))
+		return false;
+	http_body_init(&x->request, FRAMING_NONE, 0);
+	x->bytes_in += n;
+	x->body_sent = true;
+	tcp_set_timer(x->client, 0); // from here on the time is the upstream's
+	x->watched = WATCHED_NOT;
+	return true;
+}
+
 bool relay_whole(struct exchange *x, struct tcp_conn *from, uint32_t head_length, uint64_t length)
 {
-	struct pkt *p = tcp_recv_peek(from), *head = x->head;
-	uint32_t n = pkt_len(p) - head_length;
+	struct pkt *head = x->head;
 
-	if (pkt_len(p) <= head_length || n != length || x->encoding || !head || pkt_next(head) ||
-	    pkt_tailroom(head) < n + 2 || (n >= 512 && pkt_len(head) + n > tcp_mss(x->client)))
+	if (x->encoding || !head || !send_joined(from, x->client, head, head_length, length))
 		return false;
 	x->head = NULL;
-	memcpy(pkt_append(head, n), pkt_data(p) + head_length, n);
-	tcp_recv_skip(from, head_length + n);
 	http_body_init(&x->response, FRAMING_NONE, 0);
-	x->bytes_out += n;
-	tcp_send(x->client, head);
+	x->bytes_out += length;
 	return true;
 }
 

@@ -270,7 +270,12 @@ static void queue_send(struct net *n, struct net_neigh *e)
 	n->neigh_waiting -= waiting;
 	e->queued = 0;
 	for (uint32_t i = 0; i < waiting; i++)
-		ethernet_output(n, e->port, e->queue[i], e->mac, addr_is_v4(e->addr) ? TYPE_IPV4 : TYPE_IPV6);
+		// The port may have got a tag meanwhile, for which there is no room.
+		if (pkt_headroom(e->queue[i]) < ethernet_header(&n->port[e->port]))
+			net_drop(n, e->queue[i], CTR_neigh_unresolved);
+		else
+			ethernet_output(n, e->port, e->queue[i], e->mac,
+					addr_is_v4(e->addr) ? TYPE_IPV4 : TYPE_IPV6);
 }
 
 static void confirm(struct net *n, struct net_neigh *e, const uint8_t mac[MAC_LEN])

@@ -157,6 +157,11 @@ void net_path_release(struct net *n, struct net_path *p);
 // where it can), the IP and Ethernet headers go in front (needs NET_HEADERS of headroom). proto: IPPROTO_TCP.
 // Consumes pkt; until the neighbour is known a few packets wait in its entry.
 #define NET_HEADERS (14 + 4 + 40)
+// As many as it are on this path, as the port is configured now.
+static inline uint32_t net_headers(const struct net *n, const struct net_path *p)
+{
+	return 14u + (n->port[p->port].vlan ? 4 : 0) + (addr_is_v4(p->remote) ? 20 : 40);
+}
 void net_output(struct net *n, const struct net_path *p, struct pkt *pkt, uint8_t proto, uint8_t tos);
 // The same for TCP, of a packet whose last bytes need not be read for its checksum.
 void net_output_summed(struct net *n, const struct net_path *p, struct pkt *pkt, uint8_t tos,

@@ -90,6 +90,18 @@ static uint32_t header_size(const struct tcp_conn *c)
 	return c->flags & CONN_TS ? TCP_HEADER + OPT_TS_LEN : TCP_HEADER;
 }
 
+uint32_t tcp_headers(const struct tcp_conn *c)
+{
+	return net_headers(c->tcp->net, &c->path) + header_size(c);
+}
+
+// Room for n bytes of TCP's header, and those below it.
+static inline bool has_headroom(const struct tcp *t, const struct tcp_conn *c, const struct sendq_item *it,
+				uint32_t n)
+{
+	return it->off >= NET_HEADERS + n || it->off >= net_headers(t->net, &c->path) + n;
+}
+
 // A segment with len bytes of the send queue from seq on. False: no buffer; it is tried again by timer.
 static bool segment_send(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint32_t len, uint8_t flags)
 {
@@ -104,7 +116,8 @@ static bool segment_send(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint32
 		unsigned blocks = recvq_sack(c, v, c->flags & CONN_TS ? SACK_MAX - 1 : SACK_MAX);
 		n += options_put_sack((uint8_t *)h + n, v, blocks);
 	}
-	struct pkt *p = len ? sendq_packet(t, c, seq, len, NET_HEADERS + n, &sum) : pkt_alloc(t->net->pool);
+	struct pkt *p = len ? sendq_packet(t, c, seq, len, net_headers(t->net, &c->path) + n, &sum)
+			    : pkt_alloc(t->net->pool);
 
 	if (!p) {
 		no_buffer(t, c);
@@ -500,7 +513,7 @@ static inline bool run_goes_on(const struct tcp *t, const struct tcp_conn *c, co
 	const struct sendq_item *it = sendq_item(p);
 
 	return it->seq == c->snd_nxt && it->len <= c->mss && it->len >= c->mss / 2u && room > c->mss &&
-	       it->off >= NET_HEADERS + n && t->net->tx[c->path.port].n < NET_TXQ - QUEUE_SPARE &&
+	       has_headroom(t, c, it, n) && t->net->tx[c->path.port].n < NET_TXQ - QUEUE_SPARE &&
 	       pkt_exclusive(p) && !((c->flags & CONN_FIN_QUEUED) && it->seq + it->len == c->snd_end);
 }
 
@@ -540,8 +553,7 @@ static __attribute__((noinline)) void run_send(struct tcp *t, struct tcp_conn *c
 		h[3] |= end == c->snd_end ? TCP_PSH << 8 : 0;
 		pkt_set_view(p, it->off, it->len);
 		pkt_ref(p);
-		net_output_tcp(t->net, &c->path, p, h, n / 4, 0,
-			       (struct checksum_tail){it->sum, it->summed ? it->len : 0});
+		net_output_tcp(t->net, &c->path, p, h, n / 4, 0, it->sum);
 		c->snd_cur = p;
 		if (sack)
 			board_sent(c, it->seq, end, us);
@@ -613,12 +625,12 @@ static bool answer_send(struct tcp *t, struct tcp_conn *c)
 		return false;
 	struct sendq_item *it = sendq_item(p);
 	if (it->seq != nxt || len > c->mss || len >= c->snd_wnd || len >= c->cwnd ||
-	    t->net->tx[c->path.port].n >= NET_TXQ - QUEUE_SPARE || it->off < NET_HEADERS + n ||
+	    t->net->tx[c->path.port].n >= NET_TXQ - QUEUE_SPARE || !has_headroom(t, c, it, n) ||
 	    !pkt_exclusive(p) || (sack ? sack_due(c) || c->lost || c->sacked : c->dupacks))
 		return false;
 
 	uint32_t end = nxt + len + fin, us = (uint32_t)(t->now / 1000);
-	struct checksum_tail sum = {it->sum, it->summed ? it->len : 0};
+	struct checksum_tail sum = it->sum;
 
 	conn_progress(c); // what is sent now has waited for nothing
 	pkt_set_view(p, it->off, it->len);

@@ -6,8 +6,9 @@
 // times payload is refused. When packet memory is short for all, a connection's part of it counts instead.
 #include "tcp/recvq.h"
 
-#define SHRINK_MAX 1024u       // bytes of payload; more is worth its buffers
-#define HELD_SHORT (32u << 10) // buffer bytes that a connection may hold while they are short
+#define SHRINK_MAX  1024u       // bytes of payload; more is worth its buffers
+#define SKIP_SUMMED 512u        // bytes that are taken off a sum; of more it is made anew, if at all
+#define HELD_SHORT  (32u << 10) // buffer bytes that a connection may hold while they are short
 
 // A connection that holds nothing may always offer a little, lest its peer wait for a window that nobody will
 // announce, and what has come to it may take a buffer or two.
@@ -282,8 +283,11 @@ void tcp_recv_skip(struct tcp_conn *c, uint32_t n)
 
 	while (n && (p = c->rcv_head)) {
 		if (n < pkt_len(p)) {
+			if (n <= SKIP_SUMMED && item(p)->sum.len)
+				item(p)->sum = checksum_without(item(p)->sum, pkt_data(p), n);
+			else
+				item(p)->sum.len = 0;
 			pkt_adj(p, n);
-			item(p)->sum.len = 0;
 			c->rcv_len -= n;
 			break;
 		}

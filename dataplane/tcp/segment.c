@@ -4,7 +4,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
-#define SUM_KEPT 1200 // bytes: of less the sum is soon made, and heads are mostly less
+#define SUM_KEPT 512 // bytes: of less the sum is soon made, and heads are mostly less
 
 static inline uint64_t halves(uint64_t w)
 {

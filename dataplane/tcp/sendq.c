@@ -84,8 +84,7 @@ struct pkt *sendq_packet(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint32
 	if (p && sendq_item(p)->seq == seq && sendq_item(p)->len == len &&
 	    (copy = packet_in_place(p, headers))) {
 		tcp_count(t, CTR_tcp_in_place);
-		if (sendq_item(p)->summed)
-			*sum = (struct checksum_tail){sendq_item(p)->sum, (uint16_t)len};
+		*sum = sendq_item(p)->sum;
 		return copy;
 	}
 	copy = pkt_alloc(t->net->pool);
@@ -238,11 +237,8 @@ void sendq_clear(struct tcp_conn *c)
 
 static void sendq_push(struct tcp_conn *c, struct pkt *p, struct checksum_tail sum)
 {
-	*sendq_item(p) = (struct sendq_item){.seq = c->snd_end,
-					     .off = (uint16_t)pkt_headroom(p),
-					     .len = (uint16_t)pkt_len(p),
-					     .summed = sum.len && sum.len == pkt_len(p),
-					     .sum = sum.sum};
+	*sendq_item(p) = (struct sendq_item){
+		.seq = c->snd_end, .off = (uint16_t)pkt_headroom(p), .len = (uint16_t)pkt_len(p), .sum = sum};
 	if (c->snd_tail)
 		sendq_item(c->snd_tail)->next = p;
 	else
@@ -278,7 +274,7 @@ static void tail_append(struct tcp_conn *c, const void *data, uint32_t n)
 {
 	memcpy(pkt_append(c->snd_tail, n), data, n);
 	sendq_item(c->snd_tail)->len = (uint16_t)(sendq_item(c->snd_tail)->len + n);
-	sendq_item(c->snd_tail)->summed = false;
+	sendq_item(c->snd_tail)->sum.len = 0;
 	c->snd_end += n;
 }
 

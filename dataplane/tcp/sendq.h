@@ -26,9 +26,8 @@ struct sendq_item {
 	uint16_t off; // of the payload, from the buffer's begin
 	uint16_t len;
 	uint8_t n_parts;
-	bool summed : 1;
-	bool kept : 1; // its owner wants it back: its note is a struct tcp_kept
-	uint16_t sum;  // of the payload, with summed
+	bool kept;                // its owner wants it back: its note is a struct tcp_kept
+	struct checksum_tail sum; // of the payload
 	union {
 		struct sendq_part part[PARTS_MAX];
 		struct {

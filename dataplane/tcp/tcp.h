@@ -212,6 +212,8 @@ void tcp_send(struct tcp_conn *c, struct pkt *p);
 // shows to who gets them whether they were harmed here.
 struct checksum_tail tcp_recv_sum(const struct pkt *p);
 void tcp_forward(struct tcp_conn *c, struct pkt *p, struct checksum_tail sum);
+// Bytes of headers in front of payload: with so much headroom a buffer is sent as it is.
+uint32_t tcp_headers(const struct tcp_conn *c);
 // tcp_send() of a buffer that the owner may want again: while the queue has it, it is `queued`; once all of it
 // is acknowledged, or the connection has ended, it is `back`, as it was given, and the owner's. (NULL, where a
 // driver still held it, and there was no buffer for a copy.) *kept stays where it is until tcp_kept_end(),

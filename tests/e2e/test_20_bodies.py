@@ -52,6 +52,25 @@ def upload(gw, size, chunk=None, read_pause=""):
         return conn.response(), sha.hexdigest()
 
 
+def test_bodies_of_every_size_that_come_with_their_head_in_one_segment(gw):
+    # Head and body are forwarded in one buffer, wherever the body begins and however long both are.
+    with Conn(gw.address, timeout=30) as conn:
+        for i, size in enumerate([1, 2, 511, 512, 513, *range(600, 1300, 37), 1305, 1340, 1399, 1400]):
+            body = pattern(size + i)[i:]
+            conn.send(head("POST", "/upload", "python.test", [("X-Padding", "p" * (i % 5)),
+                                                              ("Content-Length", str(size))]) + body)
+            answer = conn.response()
+            assert answer.status == 200 and answer.json()["size"] == size, (size, answer)
+            assert answer.json()["sha256"] == hashlib.sha256(body).hexdigest(), size
+
+
+def test_answers_of_every_size_that_come_with_their_head_in_one_segment(gw):
+    with Conn(gw.address, timeout=30) as conn:
+        for size in (1, 511, 512, 513, *range(600, 1300, 37), 1305, 1399, 1400):
+            answer = conn.request("GET", f"/bytes?n={size}", "python.test")
+            assert answer.status == 200 and answer.body == pattern(size), (size, answer)
+
+
 def test_64_mib_up_by_content_length(gw):
     answer, sha = upload(gw, MEDIUM)
     assert answer.status == 200 and answer.json()["size"] == MEDIUM and answer.json()["sha256"] == sha, answer

@@ -81,6 +81,53 @@ static void a_sum_over_data_and_its_checksum_is_zero(void **state)
 	assert_int_not_equal(checksum_fold(checksum_add(0, hdr, sizeof(hdr))), 0);
 }
 
+// What it adds to a sum that is not nothing, as none of a packet is.
+static uint16_t with(struct checksum_tail t)
+{
+	return checksum_fold(1 + (uint64_t)t.sum);
+}
+
+static void what_is_taken_off_the_front_leaves_the_sum_of_the_rest(void **state)
+{
+	(void)state;
+	uint8_t buf[300];
+	uint32_t x = 777;
+
+	for (size_t i = 0; i < sizeof(buf); i++) {
+		x = x * 1664525 + 1013904223;
+		buf[i] = (uint8_t)(i < 250 ? x >> 24 : i < 280 ? 0 : 0xff);
+	}
+	for (size_t n = 0; n <= sizeof(buf); n++) {
+		uint16_t all = (uint16_t)~checksum_fold(checksum_add(0, buf, n));
+
+		for (size_t off = 0; off <= n; off++) {
+			struct checksum_tail rest =
+				checksum_without((struct checksum_tail){all, (uint16_t)n}, buf, off);
+
+			assert_int_equal(rest.len, n - off);
+			assert_int_equal(with(rest), checksum_fold(checksum_add(1, buf + off, n - off)));
+		}
+	}
+}
+
+static void a_sum_goes_on_behind_a_head_of_any_length(void **state)
+{
+	(void)state;
+	uint8_t buf[200];
+
+	for (size_t i = 0; i < sizeof(buf); i++)
+		buf[i] = (uint8_t)(i * 91 + i / 7);
+	for (size_t head = 0; head <= 100; head++)
+		for (size_t n = 1; n <= 100; n++) {
+			uint16_t sum = (uint16_t)~checksum_fold(checksum_add(0, buf + head, n));
+			struct checksum_tail t =
+				checksum_behind((struct checksum_tail){sum, (uint16_t)n}, head);
+
+			assert_int_equal(checksum_fold(checksum_add(t.sum, buf, head)),
+					 by_the_book(buf, head + n));
+		}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -89,6 +136,8 @@ int main(void)
 		cmocka_unit_test(carries_are_not_lost),
 		cmocka_unit_test(a_sum_may_be_made_of_even_pieces),
 		cmocka_unit_test(a_sum_over_data_and_its_checksum_is_zero),
+		cmocka_unit_test(what_is_taken_off_the_front_leaves_the_sum_of_the_rest),
+		cmocka_unit_test(a_sum_goes_on_behind_a_head_of_any_length),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -215,6 +215,30 @@ static void packets_wait_for_the_answer_and_leave_in_order(void **state)
 	tx_clear();
 }
 
+static void what_waits_without_room_for_a_tag_that_comes_meanwhile_is_dropped(void **state)
+{
+	(void)state;
+	struct net_path path;
+
+	path_to(&path, "198.18.0.9");
+	tx_clear();
+	for (uint32_t off = 14 + 20; off <= 18 + 20; off += 4) {
+		struct pkt *p = pkt_alloc(pool);
+
+		(void)pkt_prepend(p, pkt_headroom(p) - off);
+		pkt_trim(p, pkt_len(p) - 20);
+		memset(pkt_data(p), 0, 20);
+		net_output(&net, &path, p, IPPROTO_TCP, 0);
+	}
+	net.port[0].vlan = 7;
+	net_learn(&net, 0, ip("198.18.0.9"), peer_mac); // as another worker has heard
+	assert_int_equal(count(CTR_neigh_unresolved), 1);
+	assert_int_equal(net.tx[0].n, 1);
+	net.port[0].vlan = 0;
+	net_path_release(&net, &path);
+	tx_clear();
+}
+
 static void three_questions_then_failure_and_hold_down(void **state)
 {
 	(void)state;
@@ -487,6 +511,7 @@ int main(void)
 		NET_TEST(nothing_is_learned_from_bad_sources),
 		NET_TEST(another_station_with_our_address_is_a_conflict),
 		NET_TEST(an_answer_nobody_waits_for_makes_no_entry),
+		NET_TEST(what_waits_without_room_for_a_tag_that_comes_meanwhile_is_dropped),
 		NET_TEST(packets_wait_for_the_answer_and_leave_in_order),
 		NET_TEST(three_questions_then_failure_and_hold_down),
 		NET_TEST(a_neighbour_heard_of_while_held_down_is_reachable),

@@ -121,6 +121,67 @@ static void what_was_cut_or_joined_is_summed_anew(void **state)
 	bed_free(b);
 }
 
+// As a message whose head is another one when it goes on.
+static void what_goes_on_behind_another_head_has_the_sum_of_what_came(void **state)
+{
+	char data[N], head[200];
+	struct checksum_tail sum;
+	struct tcp_conn *c;
+	struct bed *b = begin(&c);
+
+	(void)state;
+	memset(head, 'h', sizeof(head));
+	for (unsigned i = 0; i < 64; i++) {
+		uint32_t old = 70 + i % 9, new = old + 30 + i % 7, n = N - 100 - i;
+
+		for (unsigned k = 0; k < N; k++)
+			data[k] = (char)(i * 41 + k * k + k);
+		come(b, data, n);
+		tcp_recv_skip(c, old);
+		struct pkt *p = taken(c, &sum);
+		assert_int_equal(sum.len, n - old);
+		memcpy(pkt_prepend(p, new), head, new);
+		tcp_forward(c, p, checksum_behind(sum, new));
+		bed_run(b);
+		assert_int_equal(bed_out(b)->len, n - old + new);
+		assert_true(whole(b));
+		pkt_data(b->held[b->n_held - 1])[N / 2] ^= 1; // which nobody has read here
+		assert_false(whole(b));
+		while (b->n_held)
+			pkt_free_chain(b->held[--b->n_held]);
+		bed_ack(b, b->out[b->n_out - 1].seq + n - old + new, WND);
+		bed_drain(b);
+	}
+	bed_free(b);
+}
+
+static void with_room_for_the_headers_that_it_needs_a_buffer_goes_out_in_place(void **state)
+{
+	struct tcp_conn *c;
+	struct bed *b = begin(&c);
+	uint32_t need = tcp_headers(c);
+
+	(void)state;
+	assert_in_range(need, 14 + 20 + 20, 14 + 20 + 32);
+	for (uint32_t off = need - 1; off <= need; off++) {
+		struct pkt *p = pkt_alloc(bed_pool);
+
+		memset(pkt_append(p, 900), 'x', 900);
+		(void)pkt_prepend(p, pkt_headroom(p) - off);
+		pkt_trim(p, pkt_len(p) - 900);
+		assert_int_equal(pkt_headroom(p), off);
+		tcp_send(c, p);
+		bed_run(b);
+		assert_int_equal(bed_out(b)->len, 900);
+		assert_int_equal(bed_count(b, CTR_tcp_in_place), off == need);
+		while (b->n_held)
+			pkt_free_chain(b->held[--b->n_held]);
+		bed_ack(b, b->out[b->n_out - 1].seq + 900, WND);
+		bed_drain(b);
+	}
+	bed_free(b);
+}
+
 static void what_a_device_calls_right_is_summed_anew(void **state)
 {
 	struct checksum_tail sum;
@@ -157,6 +218,8 @@ static const struct CMUnitTest tests[] = {
 	BED_TEST(what_is_sent_on_has_the_checksum_of_what_came),
 	BED_TEST(a_byte_that_is_harmed_here_is_known_to_be_by_its_checksum),
 	BED_TEST(what_was_cut_or_joined_is_summed_anew),
+	BED_TEST(what_goes_on_behind_another_head_has_the_sum_of_what_came),
+	BED_TEST(with_room_for_the_headers_that_it_needs_a_buffer_goes_out_in_place),
 	BED_TEST(what_a_device_calls_right_is_summed_anew),
 	BED_TEST(small_bytes_behind_a_buffer_that_is_sent_on_are_summed_with_it),
 };
