@@ -9,6 +9,8 @@
 #define GATEWAY_PORTS 65536u
 #define LOST_MS       300 // doubled each time (RFC 6298 5.5)
 #define BACKOFF_MAX   6
+#define VERIFY_MASK   15 // of so many bursts, the bodies in one are looked at,
+#define SAMPLE        64 // so many bytes of each segment
 
 enum { FREE, OPEN, CLOSED };
 
@@ -18,7 +20,7 @@ struct backend_conn {
 	uint32_t end;                 // and behind its last one
 	uint32_t wnd, touched, where; // where: place in the list of active ones
 	uint32_t irs;
-	uint64_t left; // bytes of the request's body to come
+	uint32_t body, left; // bytes of the request's body, and those of them to come
 	uint8_t state;
 	bool ack_due;
 	bool held; // for the link's sake
@@ -164,6 +166,12 @@ static bool is_whole_get(const char *data, uint32_t n)
 	return n > 8 && memcmp(data, "GET ", 4) == 0 && memcmp(data + n - 4, "\r\n\r\n", 4) == 0;
 }
 
+// Bodies are those of message_make(), whoever sends them.
+static bool is_sound(const struct backend *b, const struct backend_conn *k, const char *data, uint32_t n)
+{
+	return (b->bursts & VERIFY_MASK) || message_is(data, RTE_MIN(n, SAMPLE), k->body - k->left);
+}
+
 static void data_input(struct backend *b, struct backend_conn *k, const char *data, uint32_t n)
 {
 	while (n) {
@@ -173,15 +181,16 @@ static void data_input(struct backend *b, struct backend_conn *k, const char *da
 			// A head comes whole, and usually it is all.
 			struct head h = {.n = n};
 
-			if (!is_whole_get(data, n) && !head_read(data, n, &h, NULL)) {
+			if ((!is_whole_get(data, n) && !head_read(data, n, &h, NULL)) || h.body > UINT32_MAX) {
 				b->bad_requests++;
 				return;
 			}
 			data += h.n;
 			n -= h.n;
-			k->left = h.body;
+			k->body = k->left = (uint32_t)h.body;
 		}
-		take = k->left < n ? (uint32_t)k->left : n;
+		take = RTE_MIN(n, k->left);
+		b->bad_requests += !is_sound(b, k, data, take);
 		k->left -= take;
 		data += take;
 		n -= take;
@@ -236,6 +245,7 @@ static void conn_input(struct backend *b, struct backend_conn *k, const struct s
 void backend_input(struct backend *b, struct segment *s, unsigned n, uint32_t ms)
 {
 	b->now_ms = ms;
+	b->bursts++;
 	for (unsigned i = 0; i < n; i++) {
 		uint32_t which = rte_be_to_cpu_32(s[i].dst) - b->base;
 

@@ -1,4 +1,5 @@
-// The backends: they take connections from the gateway and answer each request with the same response.
+// The backends: they take connections from the gateway and answer each request with the same response. In every
+// sixteenth burst the bodies of requests are looked at.
 #pragma once
 #include "message.h"
 
@@ -14,7 +15,7 @@ struct backend {
 	uint32_t *held, held_head, held_tail,
 		held_mask; // ring of those that have more to send than the link had room for
 	uint32_t n_ack, sweep, now_ms;
-	uint64_t accepted, requests, retransmits, out_of_order, bad_requests, resets;
+	uint64_t bursts, accepted, requests, retransmits, out_of_order, bad_requests, resets;
 };
 
 int backend_init(struct backend *b, uint32_t backends, uint16_t port, struct link *l,

@@ -353,7 +353,8 @@ static void answered(struct client *c, struct client_conn *k)
 
 static bool looks_alike(const struct likeness *like, const char *data, uint32_t n)
 {
-	return like->head && n >= like->head && memcmp(data + like->head - 4, "\r\n\r\n", 4) == 0 &&
+	return like->head && n >= like->head && memcmp(data, "HTTP/1.1 ", 9) == 0 &&
+	       memcmp(data + like->head - 4, "\r\n\r\n", 4) == 0 &&
 	       memcmp(data + like->length_at, like->length, like->length_n) == 0;
 }
 
@@ -404,14 +405,6 @@ static void head_input(struct client *c, struct client_conn *k, const struct hea
 	k->left = h->body < UINT32_MAX ? (uint32_t)h->body : UINT32_MAX;
 }
 
-static bool patterned(const char *data, uint32_t n, uint64_t at)
-{
-	for (uint32_t i = 0; i < n; i++)
-		if (data[i] != message_byte(at + i))
-			return false;
-	return true;
-}
-
 // Some bytes of a good answer's body, beside those of the first one of its kind.
 static void body_look(struct client *c, struct client_conn *k, const char *data, uint32_t n)
 {
@@ -422,9 +415,9 @@ static void body_look(struct client *c, struct client_conn *k, const char *data,
 	if (at == 0 && w->sample_n == 0) {
 		memcpy(w->sample, data, n);
 		w->sample_n = n;
-		w->patterned = patterned(data, n, 0);
+		w->patterned = message_is(data, n, 0);
 	} else if ((at == 0 && memcmp(data, w->sample, RTE_MIN(n, w->sample_n)) != 0) ||
-		   (w->patterned && !patterned(data, n, at))) {
+		   (w->patterned && !message_is(data, n, at))) {
 		c->fault[FAULT_BODY]++;
 		k->good = false;
 	}

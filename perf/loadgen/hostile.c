@@ -1,4 +1,5 @@
 #include "hostile.h"
+#include "message.h"
 #include <errno.h>
 #include <rte_byteorder.h>
 #include <rte_malloc.h>
@@ -177,6 +178,7 @@ static void split(struct hostile *h, struct hostile_conn *k)
 static void act(struct hostile *h, struct hostile_conn *k)
 {
 	static const char field[] = "X-Slow: 1\r\n";
+	char of_body;
 
 	h->acted++;
 	switch (h->kind) {
@@ -201,7 +203,8 @@ static void act(struct hostile *h, struct hostile_conn *k)
 		say(h, k, k->f.snd_nxt++, &field[k->steps++ % (sizeof(field) - 1)], 1);
 		break;
 	case SLOW_BODY:
-		say(h, k, k->f.snd_nxt++, "x", 1);
+		of_body = message_byte(k->f.snd_nxt - k->start - h->text_n); // backends look at it
+		say(h, k, k->f.snd_nxt++, &of_body, 1);
 		break;
 	default:
 		break;

@@ -21,6 +21,14 @@ static inline char message_byte(uint64_t at)
 {
 	return (char)('a' + at % 26);
 }
+// Whether data are the bytes of a body from that place on.
+static inline bool message_is(const char *data, uint32_t n, uint64_t at)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (data[i] != message_byte(at + i))
+			return false;
+	return true;
+}
 // head (with its empty line) and body_n bytes of a fixed pattern. Each '#' of the head is a digit of the
 // message's number, which is 0 at first and stands wherever there are such digits. 0, -ENOMEM, or -E2BIG: more
 // digits than MESSAGE_DIGITS, or not all in one piece.
