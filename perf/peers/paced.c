@@ -1,7 +1,7 @@
 // A client over the kernel that sends requests at fixed times, whether or not the server keeps up, and counts
 // latency from the time at which each was due (no coordinated omission); or in closed loop, to find out what
 // the server can do. It never sleeps, and counts rounds by the same rule as the load generator does
-// (perf/loadgen/watch.h).
+// (perf/loadgen/watch.h), turns that took longer than their work among them.
 //
 //	paced HOST PORT PATH CONNECTIONS RATE SECONDS ROUNDS TID CPU	RATE 0: closed loop; TID, CPU: the
 // server's
@@ -34,6 +34,8 @@
 #define MOVE        20000 // us that both CPUs stand still, so that they may be placed elsewhere
 #define MOVE_MOST   5e6   // us in all
 #define CLEAR_LEAST 5u
+#define STALL       1e6 // ns that a turn may take,
+#define STALL_CALL  2e4 // and for each request or answer in it; beyond, the CPU was not ours
 
 struct conn {
 	int fd;
@@ -55,7 +57,7 @@ static struct paced {
 	size_t request_n;
 	bool closed, measuring;
 	struct schedule due;
-	uint64_t now, done;
+	uint64_t now, done, stalled; // stalled: ns of turns that took too long
 	struct histogram latency;
 	struct rounds {
 		struct run run[ROUNDS_MAX];
@@ -123,12 +125,17 @@ static void input(struct conn *c)
 static void turn(void)
 {
 	struct epoll_event event[EVENTS];
+	uint64_t before = g.now;
+	static unsigned calls; // since then
 	int n = epoll_wait(g.epoll, event, EVENTS, 0);
 
 	for (int i = 0; i < n; i++)
 		input(event[i].data.ptr);
 	g.now = clock_ns();
-	while (g.n_idle && schedule_due(&g.due, g.now))
+	calls += n > 0 ? (unsigned)n * (g.closed ? 2 : 1) : 0;
+	if ((double)(g.now - before) > STALL + calls * STALL_CALL)
+		g.stalled += g.now - before;
+	for (calls = 0; g.n_idle && schedule_due(&g.due, g.now); calls++)
 		start(&g.conn[g.idle[--g.n_idle]], schedule_take(&g.due));
 }
 
@@ -144,7 +151,7 @@ static void mark(struct watch *w, struct watch_mark *m)
 {
 	for (bool first = true; !watch_mark(w, m, first); first = false)
 		turn();
-	m->stalled = 0;
+	m->stalled = g.stalled;
 }
 
 // As in perf/loadgen/main.c. true: time has passed.
