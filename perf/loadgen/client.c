@@ -412,7 +412,7 @@ static void body_look(struct client *c, struct client_conn *k, const char *data,
 	uint64_t at = w->body - k->left;
 
 	n = RTE_MIN(n, CLIENT_SAMPLE);
-	if (at == 0 && w->sample_n == 0) {
+	if (at == 0 && w->sample_n == 0 && (!w->patterned || message_is(data, n, 0))) {
 		memcpy(w->sample, data, n);
 		w->sample_n = n;
 		w->patterned = message_is(data, n, 0);

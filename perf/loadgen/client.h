@@ -62,8 +62,8 @@ struct client_work {
 	uint64_t body;  // bytes
 	uint32_t share; // of all requests, in relation to that of the other kinds
 	struct likeness like;
-	// How the bodies of its answers begin, as the first one did; and whether they go on as those of our
-	// backends.
+	// How the bodies of its answers begin, as the first one did; and whether they are those of our
+	// backends, which is known before, or else taken from the first one.
 	char sample[CLIENT_SAMPLE];
 	uint32_t sample_n;
 	bool patterned;

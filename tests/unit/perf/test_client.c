@@ -197,6 +197,19 @@ static void another_body_than_that_of_the_answers_before_is_a_fault(void **state
 	assert_int_equal(client.done, 1);
 }
 
+static void what_must_come_from_backends_is_held_against_their_pattern_from_the_first_answer_on(void **state)
+{
+	(void)state;
+	work.patterned = true;
+	client_rate(&client, 0, 0);
+	wait_ms(1);
+	answer("HTTP/1.1 200 OK", "bcdefg");
+	assert_int_equal(client.fault[FAULT_BODY], 1);
+	answer("HTTP/1.1 200 OK", "abcdef");
+	assert_int_equal(client.fault[FAULT_BODY], 1);
+	assert_int_equal(client.done, 1);
+}
+
 static void a_latency_counts_from_when_the_request_was_due(void **state)
 {
 	(void)state;
@@ -249,6 +262,7 @@ int main(void)
 		TEST(another_length_is_a_fault),
 		TEST(what_is_no_answer_is_a_fault_though_as_long_as_one),
 		TEST(another_body_than_that_of_the_answers_before_is_a_fault),
+		TEST(what_must_come_from_backends_is_held_against_their_pattern_from_the_first_answer_on),
 		TEST(a_latency_counts_from_when_the_request_was_due),
 		TEST(a_request_without_an_answer_is_missed_and_its_connection_given_up),
 		TEST(a_request_that_no_connection_was_free_for_is_missed_too),
