@@ -260,6 +260,11 @@ static void until(struct bench *b, uint64_t done)
 		for (unsigned i = 0; i < CLIENT_FAULTS; i++)
 			if (b->client.fault[i])
 				fail("an answer was wrong");
+		for (unsigned i = 0; i < CLIENT_REFUSALS; i++)
+			if (b->client.refused[i])
+				fail("a request was refused");
+		if (b->backend.bad_requests)
+			fail("a request was wrong where it was sent on");
 		if (b->turns - turns > 100 * (uint64_t)b->o.requests + 100000)
 			fail("no answers come");
 	}
