@@ -251,7 +251,7 @@ static void request_start(struct client *c, struct client_conn *k, uint64_t inte
 	k->pending = (uint8_t)c->conf.pipeline;
 	c->active += k->pending;
 	c->started += c->conf.pipeline;
-	if (c->measuring)
+	if (c->measuring && intended >= c->measured_from)
 		histogram_add(&c->lag, (uint64_t)((double)(c->now - intended) * c->ns_per_tick));
 	if (k->state == FREE)
 		conn_open(c, k);
@@ -326,7 +326,7 @@ static void answered(struct client *c, struct client_conn *k)
 	k->pending--;
 	k->in_body = false;
 	c->done += k->good;
-	if (c->measuring && k->good)
+	if (c->measuring && k->good && k->intended >= c->measured_from)
 		histogram_add(&c->latency, (uint64_t)((double)(c->now - k->intended) * c->ns_per_tick));
 	if (k->pending) {
 		if (k->close)

@@ -99,10 +99,11 @@ struct client {
 	uint64_t now, random;
 	uint32_t now_ms;
 	bool measuring;
-	bool verify;                   // the bodies of this burst are looked at
-	bool over;                     // nothing of it is wanted any more: what still speaks to it is refused
-	uint32_t open, waiting;        // connections established, requests under way: now
-	uint64_t active;               // requests started and not ended, under way or not yet sent
+	uint64_t measured_from; // tick from which on a request must have been due for its latency to count
+	bool verify;            // the bodies of this burst are looked at
+	bool over;              // nothing of it is wanted any more: what still speaks to it is refused
+	uint32_t open, waiting; // connections established, requests under way: now
+	uint64_t active;        // requests started and not ended, under way or not yet sent
 	struct histogram latency, lag; // lag: from when a request was due to when it was sent
 	uint64_t missed_at[CLIENT_MISSES],
 		n_missed; // when those were due that were not answered in time: the last ones

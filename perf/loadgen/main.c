@@ -363,7 +363,7 @@ static void report(const struct generator *g, const struct phase *p, const struc
 	printf(", \"generator_busy\": %.3f, \"turns_with_work\": %.3f, \"answers_per_burst\": %.1f",
 	       (double)g->busy / (double)(g->busy + g->idle), (double)g->turns_worked / (double)g->turns,
 	       g->bursts ? (double)g->burst_segments / (double)g->bursts : 0);
-	report_flood(&g->flood, m, m->flood.sent, seconds);
+	report_flood(&g->flood, m, m->flood.sent, seconds - g->moving);
 	printf(", \"hostile\": {\"opened\": %lu, \"established\": %lu, \"open\": %u, \"acts\": %.0f"
 	       ", \"bytes\": %lu, \"answers\": %lu, \"ended\": %lu, \"reset\": %lu}",
 	       h->opened - begin->hostile.opened, h->established - begin->hostile.established, h->open,
@@ -519,6 +519,9 @@ static uint64_t rounds_play(struct generator *g, const struct phase *p, uint64_t
 		from = now;
 		moved = !p->any && place(g, &now, &begin);
 		now = rest(g, p, now, moved || kind == ROUND_DISTURBED);
+		// What others held up, or was lost meanwhile and goes out again, is answered in this one.
+		if (moved || kind == ROUND_DISTURBED)
+			g->client.measured_from = now;
 		if (moved)
 			g->away_span[g->n_span++] = (struct span){from, now};
 		else if (kind == ROUND_DISTURBED && g->played)

@@ -227,6 +227,21 @@ static void a_latency_counts_from_when_the_request_was_due(void **state)
 	assert_in_range(histogram_at(&client.latency, 0), 25 * MS - 1000, 25 * MS + 300000);
 }
 
+static void what_was_due_before_measuring_began_anew_has_no_latency(void **state)
+{
+	(void)state;
+	client_rate(&client, 100, 0);
+	wait_ms(0);
+	client.measured_from = now + 5 * MS;
+	now += 30 * MS;
+	answer("HTTP/1.1 200 OK", "hello\n");
+	assert_int_equal(client.done, 1);
+	assert_int_equal(client.latency.total, 0);
+	wait_ms(0);
+	answer("HTTP/1.1 200 OK", "hello\n");
+	assert_int_equal(client.latency.total, 1);
+}
+
 static void a_request_without_an_answer_is_missed_and_its_connection_given_up(void **state)
 {
 	(void)state;
@@ -264,6 +279,7 @@ int main(void)
 		TEST(another_body_than_that_of_the_answers_before_is_a_fault),
 		TEST(what_must_come_from_backends_is_held_against_their_pattern_from_the_first_answer_on),
 		TEST(a_latency_counts_from_when_the_request_was_due),
+		TEST(what_was_due_before_measuring_began_anew_has_no_latency),
 		TEST(a_request_without_an_answer_is_missed_and_its_connection_given_up),
 		TEST(a_request_that_no_connection_was_free_for_is_missed_too),
 	};
