@@ -145,7 +145,7 @@ static bool attempt_send(struct attempt *a)
 	return relay_request(x);
 }
 
-static inline void attempt_place(struct attempt *a, bool fresh);
+static inline void attempt_place(struct attempt *a);
 
 static inline __attribute__((always_inline)) bool attempt_pick(struct attempt *a)
 {
@@ -161,8 +161,8 @@ static inline __attribute__((always_inline)) bool attempt_pick(struct attempt *a
 	return a->endpoint || !full;
 }
 
-// Finds the attempt a connection. fresh: not from the pool.
-static void attempt_connect(struct attempt *a, bool fresh)
+// Finds the attempt a connection.
+static void attempt_connect(struct attempt *a)
 {
 	struct exchange *x = a->x;
 	struct gateway *g = x->g;
@@ -179,11 +179,11 @@ static void attempt_connect(struct attempt *a, bool fresh)
 		exchange_arm(x);
 		return;
 	}
-	attempt_place(a, fresh);
+	attempt_place(a);
 }
 
 // With the endpoint that was picked, if there is one.
-static inline __attribute__((always_inline)) void attempt_place(struct attempt *a, bool fresh)
+static inline __attribute__((always_inline)) void attempt_place(struct attempt *a)
 {
 	struct exchange *x = a->x;
 	struct gateway *g = x->g;
@@ -198,8 +198,8 @@ static inline __attribute__((always_inline)) void attempt_place(struct attempt *
 		return;
 	}
 	if (x->tunnel && x->tunnel->kind == TUNNEL_CONNECT)
-		fresh = true; // what a pooled one has carried is nobody's
-	a->conn = fresh || a->own ? NULL : upstream_reuse(&g->upstreams, a->endpoint, a);
+		a->fresh = true; // what a pooled one has carried is nobody's
+	a->conn = a->fresh || a->own ? NULL : upstream_reuse(&g->upstreams, a->endpoint, a);
 	if (a->conn) {
 		a->reused = true;
 		attempt_send(a);
@@ -248,7 +248,7 @@ void attempt_start(struct exchange *x, const struct snap_upstream *u)
 	x->upstream_slot = u->stat_slot;
 	stat_add(&stats_of(a)->attempts, 1);
 	stat_add(&stats_of(a)->active, 1);
-	attempt_connect(a, false);
+	attempt_connect(a);
 }
 
 // Those that wait longest go on, as far as there are connections. Upstreams that found no statistics slot share
@@ -261,7 +261,7 @@ static void pending_serve(struct gateway *g, uint32_t stat_slot)
 		next = a->next; // serving one ends no other, it may only add some behind
 		if (attempt_pick(a)) {
 			pending_unlink(g, a);
-			attempt_place(a, false);
+			attempt_place(a);
 		} else if (stat_slot) {
 			break;
 		}
@@ -449,7 +449,8 @@ static void attempt_lost(struct attempt *a)
 		a->scanned = 0;
 		a->eof = a->dead = false;
 		count(g, CTR_up_replayed);
-		attempt_connect(a, true);
+		a->fresh = true; // also where it has to wait for a place
+		attempt_connect(a);
 		pending_wake(g, slot); // it may have gone to another endpoint
 		return;
 	}

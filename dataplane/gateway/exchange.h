@@ -61,6 +61,7 @@ struct attempt {
 	uint32_t mark;    // where the request begins in what its connection sends
 	uint8_t interims; // heads of 1xx that came, at most INTERIMS_MAX
 	uint8_t state;    // enum attempt_state
+	bool fresh;       // no pooled connection will do
 	bool reused;      // its connection was pooled
 	bool reusable;    // its connection may serve again, as far as the response says
 	bool own;         // its connection is this client's alone: it began with the client's name

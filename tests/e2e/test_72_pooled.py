@@ -138,6 +138,45 @@ def test_request_is_sent_again_once_and_not_twice(gw):
         assert seen == [b"/warm", b"/twice", b"/twice"], seen
 
 
+RAW = '{name: raw, port: lan, endpoints: ["198.19.0.11:9002"]}'
+
+
+def test_request_that_waits_for_a_place_is_sent_again_once_and_not_twice(gw):
+    """It began where one connection was allowed, and more than that are there by the time that its own is lost."""
+    held, busy, seen = threading.Event(), threading.Event(), []
+
+    def serve(conn):
+        while True:
+            path = read_head(conn)[0].split(b" ")[1]
+            seen.append(path)
+            if path == b"/held":
+                held.wait(10)
+                end(conn)
+                return
+            if path == b"/busy":
+                busy.wait(10)
+            conn.sendall(OK)
+    wait_for(lambda: idle(gw) == 0, 5, "the pool to be empty")
+    gw.reload(gw.config.replace(RAW, RAW[:-1] + ", pool: {max_connections: 1}}"))
+    try:
+        with Raw(gw, serve), Conn(gw.address) as conn, Conn(gw.address) as one, Conn(gw.address) as two:
+            warmed(conn)
+            conn.send(head("GET", "/held", "raw.test"))
+            wait_for(lambda: b"/held" in seen, 5, "the request")
+            gw.reload(gw.config)
+            for other in (one, two):
+                other.send(head("GET", "/busy", "raw.test"))
+            wait_for(lambda: seen.count(b"/busy") == 2, 5, "two more connections")
+            held.set()
+            wait_for(lambda: of_raw(gw)["pending"] == 1, 5, "the request to wait for a place")
+            busy.set()
+            assert [one.response().status, two.response().status] == [200, 200]
+            own_error(conn.response(), 502)
+            assert seen.count(b"/held") == 2, seen
+    finally:
+        gw.reload(gw.config)
+
+
 def test_fresh_connection_that_fails_is_not_tried_again(gw):
     def serve(conn):
         seen.append(read_head(conn)[0].split(b" ")[1])
@@ -168,8 +207,12 @@ def test_connection_that_ended_while_it_was_idle_costs_nothing_not_even_a_post(g
         assert counted(gw, "up_replayed") == before
 
 
+def of_raw(gw):
+    return next(row for row in gw.cgctl("show upstreams", as_json=True)["upstreams"] if row["name"] == "raw")
+
+
 def idle(gw):
-    return next(row for row in gw.cgctl("show upstreams", as_json=True)["upstreams"] if row["name"] == "raw")["idle"]
+    return of_raw(gw)["idle"]
 
 
 def later_requests_are_clean(gw, answer, method="GET", status=200):
