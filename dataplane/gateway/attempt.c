@@ -455,7 +455,10 @@ static void attempt_lost(struct attempt *a)
 		return;
 	}
 	count(g, CTR_up_reset);
-	exchange_fail(x, 502, "the upstream closed the connection without an answer");
+	if (!a->reused && was_not_sent(a)) // as good as refused
+		connect_failed(a, 502, "the upstream closed the connection without an answer");
+	else
+		exchange_fail(x, 502, "the upstream closed the connection without an answer");
 }
 
 // WHOLE: all of the response is with the client's TCP. UNASKED: it answers nothing that was said. OVER: the

@@ -45,8 +45,10 @@ static struct snapshot *snapshot_make(void)
 		{.host = {"", 0}, .path = {"/trailers", 9}, .prefix = true},
 		{.host = {"", 0}, .path = {"/here", 5}},
 		{.host = {"", 0}, .path = {"/prepared", 9}},
+		{.host = {"", 0}, .path = {"/patient", 8}},
+		{.host = {"", 0}, .path = {"/pair", 5}, .prefix = true},
 		{.host = {"", 0}, .path = {"/", 1}, .prefix = true}};
-	enum { ROUTES = sizeof(pattern) / sizeof(pattern[0]) };
+	enum { PAIR = 4, ROUTES = sizeof(pattern) / sizeof(pattern[0]) };
 	static const char *const name[LISTENERS] = {"strict", "lenient", "small"};
 	struct snapshot h = {.magic = SNAPSHOT_MAGIC,
 			     .version = SNAPSHOT_VERSION,
@@ -58,11 +60,14 @@ static struct snapshot *snapshot_make(void)
 	struct snap_address lan = {.addr = address("198.19.0.1"), .prefix = 120};
 	struct snap_port port[2] = {{.mtu = 1500}, {.mtu = 1500}};
 	struct snap_listener listener[LISTENERS];
-	struct snap_endpoint e = {
-		.addr = address("198.19.0.11"), .tcp_port = 8080, .weight = 1, .slot = 1, .epoch = 1};
-	struct snap_upstream u = {
-		.stat_slot = 1, .port = 1, .connect_timeout = 60 * SEC, .idle_timeout = 3600 * SEC};
-	struct snap_target t = {.weight = 1};
+	struct snap_endpoint e[] = {
+		{.addr = address("198.19.0.11"), .tcp_port = 8080, .weight = 1, .slot = 1, .epoch = 1},
+		{.addr = address("198.19.0.11"), .tcp_port = 8081, .weight = 1, .slot = 2, .epoch = 1},
+		{.addr = address("198.19.0.11"), .tcp_port = 8082, .weight = 1, .slot = 3, .epoch = 1}};
+	struct snap_upstream u[] = {
+		{.stat_slot = 1, .port = 1, .connect_timeout = 60 * SEC, .idle_timeout = 3600 * SEC},
+		{.stat_slot = 2, .port = 1, .connect_timeout = 60 * SEC, .idle_timeout = 3600 * SEC}};
+	struct snap_target t[] = {{.weight = 1}, {.upstream = 1, .weight = 1}};
 	struct snap_route route[ROUTES] = {
 		{.action = ACTION_TO,
 		 .stat_slot = 1,
@@ -71,6 +76,8 @@ static struct snapshot *snapshot_make(void)
 		 .trailers_response = TRAILERS_PASS},
 		{.action = ACTION_RESPOND, .stat_slot = 1, .status = 204},
 		{.action = ACTION_RESPOND, .stat_slot = 1, .status = 200},
+		{.action = ACTION_TO, .stat_slot = 1, .attempts = 2, .per_try = 60 * SEC},
+		{.action = ACTION_TO, .stat_slot = 1, .attempts = 2},
 		{.action = ACTION_TO, .stat_slot = 1, .attempts = 1, .trailers_response = TRAILERS_ACCEPTED}};
 
 	struct compress_conf pack = {
@@ -102,11 +109,12 @@ static struct snapshot *snapshot_make(void)
 						     .max_body = limits.body == UINT64_MAX ? 0 : limits.body};
 	}
 	h.listeners = blob_add(&b, listener, LISTENERS, sizeof(listener[0]));
-	u.endpoints = blob_add(&b, &e, 1, sizeof(e));
-	h.upstreams = blob_add(&b, &u, 1, sizeof(u));
+	u[0].endpoints = blob_add(&b, &e[0], 1, sizeof(e[0]));
+	u[1].endpoints = blob_add(&b, &e[1], 2, sizeof(e[0]));
+	h.upstreams = blob_add(&b, u, 2, sizeof(u[0]));
 	for (unsigned i = 0; i < ROUTES; i++)
 		if (route[i].action == ACTION_TO) {
-			route[i].targets = blob_add(&b, &t, 1, sizeof(t));
+			route[i].targets = blob_add(&b, &t[i == PAIR], 1, sizeof(t[0]));
 			// Whoever wants compression adds the stage to the routes.
 			route[i].stage_conf[STAGE_compress] = blob_add(&b, &pack, 1, sizeof(pack));
 			route[i].stage_conf[STAGE_compress].n = sizeof(pack);
@@ -219,7 +227,7 @@ static bool backend_listen(void *ctx, uint16_t port, struct addr local, uint16_t
 	(void)port;
 	(void)local;
 	*out = (struct tcp_accept){.on_event = backend_hears, .ctx = ctx, .rcv_buf = b->deaf ? 2048 : 0};
-	return local_port == 8080;
+	return local_port >= 8080 && local_port <= 8082;
 }
 
 /* ---- time ---- */
@@ -317,7 +325,8 @@ void bed_init(struct bed *b, struct pkt_pool *pool)
 	b->link.impair.delay = 50000;
 	b->region = calloc(1, region_size(1));
 	region_create(b->region, 1);
-	atomic_store(&region_endpoints(b->region)[1].weight, -1);
+	for (unsigned i = 1; i <= 3; i++)
+		atomic_store(&region_endpoints(b->region)[i].weight, -1);
 	b->stats = (struct stats){.worker = cells(sizeof(struct worker_stats)),
 				  .port = cells(STATS_PORTS * sizeof(struct port_stats)),
 				  .route = cells(STATS_ROUTES * sizeof(struct route_stats)),

@@ -51,7 +51,7 @@ static const char *served(const struct bed *b, uint32_t from)
 
 	if (n <= 0 || !m.whole || m.body.n != 2 || memcmp(m.body.p, "ok", 2) != 0)
 		return "the client has no answer of the backend's";
-	return times(b, " /order HTTP") == 1 ? NULL : "the backend did not see it once";
+	return times(b, "/order HTTP") == 1 ? NULL : "the backend did not see it once";
 }
 
 // A backend that answers a body before it has taken it: its window is shut, and most of the body waits here.
@@ -86,11 +86,21 @@ static const char *behind_a_shut_window(struct bed *b, const char *request)
 	return what;
 }
 
+// The device's queue is full.
+static void fill(struct bed *b)
+{
+	struct net_txq *q = &b->worker.net.tx[1];
+
+	while (q->n < NET_TXQ - FULL_SPARE) {
+		q->v[q->n] = pkt_alloc(b->pool);
+		memset(pkt_append(q->v[q->n++], 60), 0, 60);
+	}
+}
+
 // The device takes nothing while the request is begun, and then the connection ends.
 static const char *behind_a_full_device(struct bed *b, const char *request, enum how how)
 {
 	uint64_t replayed = stat_get(&b->worker.stats->c[CTR_up_replayed]);
-	struct net_txq *q = &b->worker.net.tx[1];
 	const char *what;
 	uint32_t answered;
 
@@ -108,10 +118,7 @@ static const char *behind_a_full_device(struct bed *b, const char *request, enum
 	end(b, &b->peer[0], how);
 	bed_turn(b);
 	b->now = wire_time(&b->wire);
-	while (q->n < NET_TXQ - FULL_SPARE) {
-		q->v[q->n] = pkt_alloc(b->pool);
-		memset(pkt_append(q->v[q->n++], 60), 0, 60);
-	}
+	fill(b);
 	bed_turn(b);
 	bed_settle(b);
 	what = b->violation;
@@ -119,6 +126,36 @@ static const char *behind_a_full_device(struct bed *b, const char *request, enum
 	replayed = stat_get(&b->worker.stats->c[CTR_up_replayed]) - replayed;
 	bed_hang_up(b);
 	return what || replayed == 1 ? what : "it was not counted";
+}
+
+// The device takes nothing but what opens a fresh connection, which then ends: another endpoint is asked.
+static const char *fresh_behind_a_full_device(struct bed *b, const char *request, enum how how)
+{
+	const char *what, *path = strchr(request, '/');
+	char pair[256];
+	bool ended = false;
+
+	bed_case(b);
+	if (!bed_connect(b, LISTENER_STRICT))
+		return "no connection";
+	snprintf(pair, sizeof(pair), "%.*s/pair%s", (int)(path - request), request, path);
+	bed_say(b, &b->client, slice_of(pair, strlen(pair)));
+	bed_turn(b);
+	for (unsigned i = 0; i < 8 && wire_time(&b->wire) != UINT64_MAX; i++) {
+		b->now = wire_time(&b->wire);
+		if (i)
+			fill(b); // but for what asks for the connection
+		bed_turn(b);
+		if (b->peer[0].used && !ended) {
+			end(b, &b->peer[0], how);
+			ended = true;
+		}
+	}
+	bed_settle(b);
+	what = b->violation;
+	what = what ? what : ended ? served(b, 0) : "there was no connection to end";
+	bed_hang_up(b);
+	return what;
 }
 
 const char *pooled_run(struct bed *b)
@@ -137,6 +174,14 @@ const char *pooled_run(struct bed *b)
 			if (what) {
 				snprintf(text, sizeof(text), "%s: request %u on a connection that is %s", what,
 					 i, how_name[how]);
+				return text;
+			}
+		}
+		for (unsigned how = 0; how < ENDS_ANSWERED; how++) {
+			what = fresh_behind_a_full_device(b, requests[i], (enum how)how);
+			if (what) {
+				snprintf(text, sizeof(text), "%s: request %u on a fresh connection that is %s",
+					 what, i, how_name[how]);
 				return text;
 			}
 		}
