@@ -114,11 +114,17 @@ static struct pkt *chain_copy(struct gateway *g, const struct pkt *chain)
 	return first;
 }
 
+// May another endpoint be asked, should this one fail?
+static bool another_is_left(const struct attempt *a)
+{
+	return a->x->attempts < a->x->route->attempts && a->upstream->endpoints.n > 1;
+}
+
 // The head goes out; the body follows as it comes. False when the exchange has ended over it.
 static bool attempt_send(struct attempt *a)
 {
 	struct exchange *x = a->x;
-	bool again = a->reused || (x->route->per_try && x->attempts < x->route->attempts);
+	bool again = a->reused || (x->route->per_try && another_is_left(a));
 	bool keep = again && http_body_done(&x->request);
 	struct pkt *p;
 
@@ -329,7 +335,7 @@ static void try_elsewhere(struct attempt *a, uint16_t status, const char *messag
 	attempt_account(a, 0);
 	upstream_close(&g->upstreams, a->conn, true);
 	a->conn = NULL;
-	if (x->attempts < x->route->attempts && u->endpoints.n > 1) {
+	if (another_is_left(a)) {
 		stat_add(&stats_of(a)->retries, 1);
 		attempt_free(a);
 		attempt_start(x, u);
@@ -375,11 +381,9 @@ static bool was_not_sent(struct attempt *a)
 // have vanished; one that has is slow with this one, which is nothing to the others.
 static bool try_timed_out(struct attempt *a)
 {
-	struct exchange *x = a->x;
 	bool heard = tcp_send_queued(a->conn->tcp) == 0;
 
-	if (x->attempts >= x->route->attempts || a->upstream->endpoints.n < 2 ||
-	    !(may_be_repeated(a) || was_not_sent(a)))
+	if (!another_is_left(a) || !(may_be_repeated(a) || was_not_sent(a)))
 		return false;
 	a->eof = a->dead = false;
 	if (heard)

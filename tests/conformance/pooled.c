@@ -158,10 +158,30 @@ static const char *fresh_behind_a_full_device(struct bed *b, const char *request
 	return what;
 }
 
+// How many buffers are held while a request's answer is awaited.
+static int held(struct bed *b, const char *request)
+{
+	struct testcase never = {0};
+	unsigned before;
+	int n;
+
+	bed_case(b);
+	b->answer = &never;
+	if (!bed_connect(b, LISTENER_STRICT))
+		return -1;
+	before = pkt_pool_used(b->pool);
+	bed_say(b, &b->client, slice_of(request, strlen(request)));
+	bed_settle(b);
+	n = b->answering && !b->client.n ? (int)(pkt_pool_used(b->pool) - before) : -1;
+	bed_hang_up(b);
+	return n;
+}
+
 const char *pooled_run(struct bed *b)
 {
 	static char text[512];
 	const char *what;
+	int n;
 
 	for (unsigned i = 0; i < REQUESTS; i++) {
 		what = behind_a_shut_window(b, requests[i]);
@@ -186,5 +206,8 @@ const char *pooled_run(struct bed *b)
 			}
 		}
 	}
+	n = held(b, "GET /once HTTP/1.1\r\nHost: a\r\n\r\n");
+	if (n < 0 || n != held(b, "GET /patient HTTP/1.1\r\nHost: a\r\n\r\n"))
+		return "a head is kept where no other endpoint could be asked";
 	return NULL;
 }
