@@ -1,6 +1,7 @@
 // From a file to a running generation: all or nothing.
 #include "compile.h"
 #include "control.h"
+#include "weights.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,8 @@ struct reload {
 	struct config *config;
 	reload_fn *done;
 	void *ctx;
+	struct weight_taken *weights; // [n_weights] taken back for what is published
+	size_t n_weights;
 };
 
 static bool ref_same(const struct snapshot *a, struct snap_ref ra, const struct snapshot *b, struct snap_ref rb)
@@ -68,6 +71,25 @@ void control_apply(struct control *c, struct config *config)
 	sockets_apply(c, config);
 }
 
+static void weights_log(struct control *c, const struct reload *r)
+{
+	const struct snapshot *s = c->dataplane.running.snapshot;
+	const struct snap_route *route = snap_at(s, s->routes);
+	const struct snap_upstream *u = snap_at(s, s->upstreams);
+
+	for (size_t i = 0; i < r->n_weights; i++) {
+		const struct snap_route *of = &route[r->weights[i].route];
+		const struct snap_target *t = snap_at(s, of->targets);
+		struct slice name = snap_text(s, of->name),
+			     to = snap_text(s, u[t[r->weights[i].target].upstream].name);
+
+		log_note(&c->log,
+			 "weight of %.*s in route %.*s is as configured again: 0, set by hand, would leave it "
+			 "nothing",
+			 (int)to.n, to.p, (int)name.n, name.p);
+	}
+}
+
 static void published(void *ctx, const char *error)
 {
 	struct reload *r = ctx;
@@ -75,15 +97,18 @@ static void published(void *ctx, const char *error)
 	struct timespec now;
 
 	if (error) {
+		weights_give_back(c->instance.region, r->weights, r->n_weights);
 		config_free(r->config);
 		free(r->config);
 	} else {
+		weights_log(c, r);
 		clock_gettime(CLOCK_REALTIME, &now);
 		c->reloaded = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 		c->differs = false;
 		control_apply(c, r->config);
 	}
 	r->done(r->ctx, error);
+	free(r->weights);
 	free(r);
 }
 
@@ -179,6 +204,8 @@ void control_reload(struct control *c, const char *path, reload_fn *done, void *
 		return;
 	}
 	blob_free(&b);
+	r->weights =
+		weights_take(c->instance.region, c->dataplane.running.snapshot, next.snapshot, &r->n_weights);
 	if (supervise_publish(&c->dataplane, &next, published, r) < 0) {
 		generation_drop(&next);
 		slots_release(c);

@@ -314,6 +314,33 @@ def test_hand_set_weight_survives_a_reload(gw):
         gw.cgctl("set weight canary a auto")
 
 
+def test_a_weight_of_0_set_by_hand_ends_where_a_reload_leaves_nothing_else(gw):
+    both = 'to: [{upstream: a, weight: 90}, {upstream: b, weight: 10}]'
+    assert both in gw.config
+    for left in ("to: [{upstream: a, weight: 90}]", "to: [{upstream: a, weight: 90}, {upstream: b, weight: 0}]"):
+        gw.cgctl("set weight canary a 0")
+        try:
+            gw.reload(gw.config.replace(both, left))
+            assert ask(gw, "canary.test", "/whoami").body == b"a\n"
+            assert row_of(gw, "canary")["targets"][0] == {"upstream": "a", "weight": 90, "configured": 90,
+                                                          "set_by": "configuration"}, left
+        finally:
+            gw.cgctl("set weight canary a auto")
+            gw.reload(gw.config)
+
+
+def test_a_route_that_was_given_no_weight_at_all_by_hand_keeps_none_over_a_reload(gw):
+    gw.cgctl("set weight canary a 0")
+    gw.cgctl("set weight canary b 0")
+    try:
+        assert ask(gw, "canary.test", "/whoami").status == 503
+        gw.reload(gw.config)
+        assert ask(gw, "canary.test", "/whoami").status == 503
+    finally:
+        gw.cgctl("set weight canary a auto")
+        gw.cgctl("set weight canary b auto")
+
+
 def buffers_used(gw):
     pools = gw.cgctl("show pools", as_json=True)["pools"]
     return {row["name"]: row["used"] for row in pools}
