@@ -32,6 +32,11 @@ struct control {
 	struct listening *listening;
 	struct session *sessions;
 	unsigned n_sessions;
+	// Sessions that have a command to run: of operators and above, and of mere users. One at a time.
+	struct {
+		struct session *first, **last;
+	} turns[2];
+	struct loop_op turn;
 	struct query *query; // a listing of connections under way
 	uint32_t query_id;
 	// Each worker's share of busy time in the last second, and what it is computed from.

@@ -12,9 +12,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define LINE_MAX     4096
-#define SESSIONS_MAX 64
-#define BATCH_MAX    64 // commands in a line
+#define LINE_MAX  4096
+#define BATCH_MAX 64 // commands in a line
+
+// Sessions that there may be, all together, when one more of a level begins: who has lesser rights cannot take
+// the last places.
+static const unsigned sessions_max[] = {[LEVEL_USER] = 32, [LEVEL_OPERATOR] = 48, [LEVEL_ADMIN] = 64};
 
 struct listening {
 	struct listening *next;
@@ -41,6 +44,8 @@ struct session {
 	char *rest; // commands of it that are still to be run
 	unsigned commands;
 	bool json, batch, running, eof, dead;
+	bool waits; // for its turn
+	struct session *next_turn;
 	json_t *answers; // of a batch as JSON
 	char *out;
 	size_t n_out, sent, cap_out;
@@ -73,7 +78,7 @@ static void session_end(struct session *s)
 		loop_cancel(&s->control->loop, &s->recv);
 		loop_cancel(&s->control->loop, &s->send);
 	}
-	if (!s->recv.busy && !s->send.busy && !s->running)
+	if (!s->recv.busy && !s->send.busy && !s->running && !s->waits)
 		session_free(s);
 }
 
@@ -165,7 +170,8 @@ static void request_done(struct request *rq)
 	session_next_command(s);
 }
 
-static void session_next_command(struct session *s)
+// Runs one command, or finds that there is none left.
+static void session_command(struct session *s)
 {
 	struct request *rq;
 	char *words[COMMAND_WORDS], *end;
@@ -211,6 +217,54 @@ static void session_next_command(struct session *s)
 		request_error(rq, "%s", why);
 	else
 		command_run(rq, words, n);
+}
+
+// One command, and then whatever else has happened meanwhile: so nobody waits for more than one of a mere user,
+// be they many or in long lines.
+static void on_turn(void *ctx, struct loop_op *op, int result)
+{
+	struct control *c = ctx;
+
+	if (result < 0)
+		return;
+	for (unsigned i = 0; i < 2; i++) {
+		struct session *s = c->turns[i].first;
+
+		if (!s)
+			continue;
+		c->turns[i].first = s->next_turn;
+		if (!s->next_turn)
+			c->turns[i].last = &c->turns[i].first;
+		s->waits = false;
+		if (s->dead)
+			session_end(s);
+		else
+			session_command(s);
+		break;
+	}
+	if ((c->turns[0].first || c->turns[1].first) && !op->busy)
+		loop_timer(&c->loop, op, 0);
+}
+
+static void session_next_command(struct session *s)
+{
+	struct control *c = s->control;
+	unsigned i = s->level == LEVEL_USER;
+
+	if (!s->rest) {
+		session_finish_line(s);
+		return;
+	}
+	s->waits = true;
+	s->next_turn = NULL;
+	if (!c->turns[i].first)
+		c->turns[i].last = &c->turns[i].first;
+	*c->turns[i].last = s;
+	c->turns[i].last = &s->next_turn;
+	if (c->turn.busy)
+		return;
+	c->turn = (struct loop_op){.fn = on_turn, .ctx = c};
+	loop_timer(&c->loop, &c->turn, 0);
 }
 
 static void session_line(struct session *s, size_t n)
@@ -330,9 +384,7 @@ static void on_accept(void *ctx, struct loop_op *op, int result)
 		loop_timer(&c->loop, &l->pause, 100000000);
 		return;
 	}
-	// Whoever has lesser rights cannot take the last places: the administrator gets in.
-	s = c->n_sessions < (l->level == LEVEL_ADMIN ? SESSIONS_MAX : SESSIONS_MAX / 2) ? calloc(1, sizeof(*s))
-											: NULL;
+	s = c->n_sessions < sessions_max[l->level] ? calloc(1, sizeof(*s)) : NULL;
 	if (s) {
 		*s = (struct session){.next = c->sessions, .control = c, .fd = result, .level = l->level};
 		s->recv = (struct loop_op){.fn = on_recv, .ctx = s};

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -20,8 +21,9 @@ struct world {
 	struct control c;
 	struct config config;
 	char dir[64];
-	int stop_fd;
-	struct loop_op stop;
+	int stop_fd, hold_fd;
+	struct loop_op stop, hold;
+	sem_t held, go;
 	pthread_t thread;
 };
 
@@ -30,6 +32,27 @@ static void on_stop(void *ctx, struct loop_op *op, int result)
 	(void)op;
 	(void)result;
 	((struct world *)ctx)->c.loop.stop = true;
+}
+
+// The loop stands still until it is let go: what is sent meanwhile is all there when it goes on.
+static void on_hold(void *ctx, struct loop_op *op, int result)
+{
+	struct world *w = ctx;
+	uint64_t n;
+
+	(void)result;
+	assert_int_equal(read(w->hold_fd, &n, sizeof(n)), sizeof(n));
+	sem_post(&w->held);
+	sem_wait(&w->go);
+	loop_poll(&w->c.loop, op, w->hold_fd, POLLIN);
+}
+
+static void hold(struct world *w)
+{
+	uint64_t one = 1;
+
+	assert_int_equal(write(w->hold_fd, &one, sizeof(one)), sizeof(one));
+	sem_wait(&w->held);
 }
 
 static void *world_run(void *ctx)
@@ -44,6 +67,7 @@ static const char config_text[] = "version: 1\n"
 				  "system: {ports: [{name: p, device: d, addresses: [198.18.0.1/24]}]}\n"
 				  "control:\n"
 				  "  - {socket: admin.sock}\n"
+				  "  - {socket: operator.sock, level: operator}\n"
 				  "  - {socket: user.sock, mode: \"0666\", level: user}\n";
 
 static int world_open(void **state)
@@ -60,6 +84,11 @@ static int world_open(void **state)
 	assert_int_equal(loop_init(&w->c.loop), 0);
 	assert_true(config_parse(&w->config, "t", config_text, strlen(config_text)));
 	sockets_apply(&w->c, &w->config);
+	w->hold_fd = eventfd(0, EFD_CLOEXEC);
+	w->hold = (struct loop_op){.fn = on_hold, .ctx = w};
+	sem_init(&w->held, 0, 0);
+	sem_init(&w->go, 0, 0);
+	loop_poll(&w->c.loop, &w->hold, w->hold_fd, POLLIN);
 	w->stop_fd = eventfd(0, EFD_CLOEXEC);
 	w->stop = (struct loop_op){.fn = on_stop, .ctx = w};
 	loop_poll(&w->c.loop, &w->stop, w->stop_fd, POLLIN);
@@ -81,6 +110,7 @@ static int world_close(void **state)
 	assert_int_equal(access(w->dir, F_OK), -1); // nothing is left
 	config_free(&w->config);
 	close(w->stop_fd);
+	close(w->hold_fd);
 	close(w->c.log.fd);
 	free(w);
 	return 0;
@@ -203,6 +233,50 @@ static void clients_that_leave_early_do_no_harm(void **state)
 	close(fd);
 }
 
+static void idle_sessions_of_mere_users_keep_no_operator_out(void **state)
+{
+	int user[64], fd;
+	unsigned answered = 0;
+
+	for (unsigned i = 0; i < 64; i++)
+		user[i] = client(*state, "user.sock");
+	for (unsigned i = 0; i < 64; i++) {
+		send(user[i], "show log\n", 9, MSG_NOSIGNAL); // some have been shown out
+		answered += strstr(answer(user[i]), "level  ") != NULL;
+	}
+	assert_in_range(answered, 1, 32); // those of a test before may be ending still
+	fd = client(*state, "operator.sock");
+	send(fd, "show log\n", 9, MSG_NOSIGNAL);
+	assert_non_null(strstr(answer(fd), "level  "));
+	close(fd);
+	for (unsigned i = 0; i < 64; i++)
+		close(user[i]);
+}
+
+static void a_batch_of_a_mere_user_lets_an_operator_in_between(void **state)
+{
+	int user = client(*state, "user.sock"), fd = client(*state, "operator.sock");
+	char line[64 * 10 + 2] = "";
+	const char *last;
+
+	ask(fd, "set log error\n");
+	ask(user, "show log\n");
+	hold(*state);
+	for (unsigned i = 0; i < 64; i++)
+		strcat(line, "show log;");
+	strcat(line, "\n");
+	send(user, line, strlen(line), 0);
+	send(fd, "set log debug\n", 14, 0);
+	sem_post(&((struct world *)*state)->go);
+	last = answer(user);
+	for (const char *next; (next = strstr(last + 1, "level  ")); last = next)
+		;
+	assert_memory_equal(last, "level  debug", 12);
+	assert_string_equal(answer(fd), "level  debug\n\n");
+	close(user);
+	close(fd);
+}
+
 static void second_control_is_refused(void **state)
 {
 	struct world *w = *state;
@@ -255,6 +329,8 @@ int main(void)
 		cmocka_unit_test(level_is_that_of_the_socket),
 		cmocka_unit_test(line_without_end_is_refused_beyond_its_limit),
 		cmocka_unit_test(clients_that_leave_early_do_no_harm),
+		cmocka_unit_test(idle_sessions_of_mere_users_keep_no_operator_out),
+		cmocka_unit_test(a_batch_of_a_mere_user_lets_an_operator_in_between),
 		cmocka_unit_test(second_control_is_refused),
 		cmocka_unit_test(region_is_kept_for_the_same_number_of_workers),
 	};
