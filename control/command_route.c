@@ -290,6 +290,21 @@ static struct regex_matcher *matcher(void)
 	return m;
 }
 
+// The expressions of the running configuration, compiled when the first command asks for them. NULL with a
+// sentence in why.
+static const struct regex_set *compiled(const struct snapshot *s, char *why, size_t why_size)
+{
+	static struct regex_set *set;
+	static uint64_t generation;
+
+	if (set && generation == s->generation && regex_set_snapshot(set) == s)
+		return set;
+	regex_set_free(set);
+	generation = s->generation;
+	set = regex_set_create(s, why, why_size);
+	return set;
+}
+
 static void limits_add(json_t *list, const struct snapshot *s, const struct snap_limit_use *use, uint32_t n)
 {
 	const struct snap_limit *l = snap_at(s, s->limits);
@@ -358,7 +373,7 @@ void command_route_test(struct request *rq)
 	const struct snapshot *s = rq->control->dataplane.running.snapshot;
 	static struct http_head head; // one command at a time
 	struct route_query q = {0};
-	struct regex_set *regexes;
+	const struct regex_set *regexes;
 	struct target t;
 	const char *why;
 	char message[240];
@@ -375,14 +390,13 @@ void command_route_test(struct request *rq)
 		request_error(rq, "%s", why);
 		return;
 	}
-	regexes = regex_set_create(s, message, sizeof(message));
+	regexes = compiled(s, message, sizeof(message));
 	if (!regexes) {
 		request_error(rq, "%s", message);
 		return;
 	}
 	if (!path_follows(s, &q, &t)) {
 		request_error(rq, "400: the path is refused by the listener's path_policy");
-		regex_set_free(regexes);
 		return;
 	}
 	q.host = t.host;
@@ -393,5 +407,4 @@ void command_route_test(struct request *rq)
 	q.off = rq->control->instance.region->route_off;
 	q.n_off = atomic_load(&rq->control->instance.region->n_routes_off);
 	request_answer(rq, explain(rq, s, &t, &q));
-	regex_set_free(regexes);
 }

@@ -277,6 +277,18 @@ static void a_batch_of_a_mere_user_lets_an_operator_in_between(void **state)
 	close(fd);
 }
 
+static void a_mere_user_lists_so_many_connections_and_no_more(void **state)
+{
+	int user = client(*state, "user.sock"), fd = client(*state, "operator.sock");
+
+	assert_non_null(strstr(ask(user, "show conns 1000\n"), "the data plane does not run now"));
+	assert_non_null(strstr(ask(user, "show conns 1001\n"), "1 to 1000"));
+	assert_non_null(strstr(ask(fd, "show conns 100000\n"), "the data plane does not run now"));
+	assert_non_null(strstr(ask(fd, "show conns 100001\n"), "1 to 100000"));
+	close(user);
+	close(fd);
+}
+
 static void second_control_is_refused(void **state)
 {
 	struct world *w = *state;
@@ -331,6 +343,7 @@ int main(void)
 		cmocka_unit_test(clients_that_leave_early_do_no_harm),
 		cmocka_unit_test(idle_sessions_of_mere_users_keep_no_operator_out),
 		cmocka_unit_test(a_batch_of_a_mere_user_lets_an_operator_in_between),
+		cmocka_unit_test(a_mere_user_lists_so_many_connections_and_no_more),
 		cmocka_unit_test(second_control_is_refused),
 		cmocka_unit_test(region_is_kept_for_the_same_number_of_workers),
 	};
