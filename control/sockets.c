@@ -13,7 +13,8 @@
 #include <unistd.h>
 
 #define LINE_MAX  4096
-#define BATCH_MAX 64 // commands in a line
+#define BATCH_MAX 64          // commands in a line
+#define PIECE     (64u << 10) // bytes of its answers that are sent before the next of them is run
 
 // Sessions that there may be, all together, when one more of a level begins: who has lesser rights cannot take
 // the last places.
@@ -46,7 +47,8 @@ struct session {
 	bool json, batch, running, eof, dead;
 	bool waits; // for its turn
 	struct session *next_turn;
-	json_t *answers; // of a batch as JSON
+	bool answered; // a command of it, as JSON
+	bool more;     // what is sent is a part of the answer
 	char *out;
 	size_t n_out, sent, cap_out;
 };
@@ -64,7 +66,6 @@ static void session_free(struct session *s)
 		*at = s->next;
 	s->control->n_sessions--;
 	close(s->fd);
-	json_decref(s->answers);
 	free(s->out);
 	free(s);
 }
@@ -119,22 +120,25 @@ static void session_send(struct session *s)
 
 static void session_finish_line(struct session *s)
 {
-	if (s->json) {
-		json_t *document =
-			s->batch ? json_incref(s->answers) : json_incref(json_array_get(s->answers, 0));
-		char *text = document ? json_dumps(document, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
-		const char *shown = text ? text : "{}"; // an empty line is answered too
-
-		session_put(s, shown, strlen(shown));
-		session_put(s, "\n", 1);
-		free(text);
-		json_decref(document);
-	}
-	json_decref(s->answers);
-	s->answers = NULL;
+	if (s->json && s->batch)
+		session_put(s, s->answered ? "]\n" : "[]\n", s->answered ? 2 : 3);
+	else if (s->json)
+		session_put(s, s->answered ? "\n" : "{}\n",
+			    s->answered ? 1 : 3); // an empty line is answered too
 	session_put(s, "\n", 1);
 	s->sent = 0;
 	session_send(s);
+}
+
+static void session_put_json(struct session *s, const json_t *answer)
+{
+	char *text = json_dumps(answer, JSON_COMPACT | JSON_REAL_PRECISION(9));
+
+	if (s->batch)
+		session_put(s, s->answered ? "," : "[", 1);
+	session_put(s, text ? text : "{}", text ? strlen(text) : 2);
+	s->answered = true;
+	free(text);
 }
 
 static void request_done(struct request *rq)
@@ -149,7 +153,7 @@ static void request_done(struct request *rq)
 		return;
 	}
 	if (s->json) {
-		json_array_append(s->answers, rq->answer);
+		session_put_json(s, rq->answer);
 	} else if (rq->failed) {
 		session_put(s, "error: ", 7);
 		session_put_lines(s, json_string_value(json_object_get(rq->answer, "error")));
@@ -255,6 +259,12 @@ static void session_next_command(struct session *s)
 		session_finish_line(s);
 		return;
 	}
+	if (s->n_out >= PIECE) {
+		s->more = true;
+		s->sent = 0;
+		session_send(s);
+		return;
+	}
 	s->waits = true;
 	s->next_turn = NULL;
 	if (!c->turns[i].first)
@@ -291,7 +301,7 @@ static void session_line(struct session *s, size_t n)
 	s->rest = p;
 	s->commands = 0;
 	s->n_out = 0;
-	s->answers = json_array();
+	s->answered = false;
 	session_next_command(s);
 }
 
@@ -346,10 +356,15 @@ static void on_send(void *ctx, struct loop_op *op, int result)
 		return;
 	}
 	s->sent += (size_t)result;
-	if (s->sent < s->n_out)
+	if (s->sent < s->n_out) {
 		session_send(s);
-	else
+	} else if (s->more) {
+		s->more = false;
+		s->n_out = 0;
+		session_next_command(s);
+	} else {
 		session_next_line(s);
+	}
 }
 
 static void on_pause(void *ctx, struct loop_op *op, int result)

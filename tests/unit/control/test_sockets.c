@@ -129,7 +129,7 @@ static int client(const struct world *w, const char *name)
 // Reads up to the empty line that ends an answer.
 static const char *answer(int fd)
 {
-	static char text[65536];
+	static char text[1 << 20];
 	size_t n = 0;
 
 	for (;;) {
@@ -289,6 +289,25 @@ static void a_mere_user_lists_so_many_connections_and_no_more(void **state)
 	close(fd);
 }
 
+static void answers_of_many_commands_come_in_pieces_and_whole(void **state)
+{
+	int fd = client(*state, "user.sock");
+	char line[64 * 5 + 8] = "json ";
+	unsigned n = 0;
+	json_t *all;
+
+	for (unsigned i = 0; i < 64; i++)
+		strcat(line, i ? ";help" : "help");
+	strcat(line, "\n");
+	all = json_loads(ask(fd, line), 0, NULL);
+	assert_int_equal(json_array_size(all), 64);
+	json_decref(all);
+	for (const char *at = ask(fd, line + 5); (at = strstr(at, "# help\n")); at++)
+		n++;
+	assert_int_equal(n, 64);
+	close(fd);
+}
+
 static void second_control_is_refused(void **state)
 {
 	struct world *w = *state;
@@ -344,6 +363,7 @@ int main(void)
 		cmocka_unit_test(idle_sessions_of_mere_users_keep_no_operator_out),
 		cmocka_unit_test(a_batch_of_a_mere_user_lets_an_operator_in_between),
 		cmocka_unit_test(a_mere_user_lists_so_many_connections_and_no_more),
+		cmocka_unit_test(answers_of_many_commands_come_in_pieces_and_whole),
 		cmocka_unit_test(second_control_is_refused),
 		cmocka_unit_test(region_is_kept_for_the_same_number_of_workers),
 	};
