@@ -10,15 +10,17 @@
 #include <unistd.h>
 #include <x86intrin.h>
 
-#define TRIPS    16       // of one sample
-#define SAMPLES  8        // of which the least counts: an interrupt makes one longer
-#define PATIENCE 1000000u // ns for the other side
-#define EVERY    10000000 // ns between two looks at the core's speed
-#define LEARN    300      // looks at first, a millisecond each
-#define LOOKS    4        // behind a toss
-#define ROUNDS   400      // of sixteen additions, of which a core does four to six at once
-#define NEAR     250      // ns of a round trip. Seen: 50 to 60 and 95 to 140 within a cache, 490 to 560 beyond
-#define PRIORITY 3        // above the pollers'
+#define TRIPS      16       // of one sample
+#define SAMPLES    8        // of which the least counts: an interrupt makes one longer
+#define PATIENCE   1000000u // ns for the other side
+#define EVERY      10000000 // ns between two looks at the core's speed
+#define LEARN      300      // looks at first, a millisecond each
+#define LOOKS      4        // behind a toss
+#define ROUNDS     400      // of sixteen additions, of which a core does four to six at once
+#define NEAR       250 // ns of a round trip. Seen: 50 to 60 and 95 to 140 within a cache, 490 to 560 beyond
+#define PRIORITY   3   // above the pollers'
+#define SPEED_ONE  1e4 // of a sum of speeds,
+#define COUNT_BITS 20  // below which their number stands
 
 const char *const placement_name[PLACEMENT_KINDS] = {"unknown", "near", "far"};
 
@@ -62,8 +64,7 @@ static void core_look(struct placement *p)
 
 	if (speed > atomic_load(&p->best))
 		atomic_store(&p->best, speed);
-	atomic_store(&p->speed, atomic_load(&p->speed) + speed);
-	atomic_fetch_add(&p->speeds, 1);
+	atomic_fetch_add(&p->looks, (uint64_t)(speed * SPEED_ONE) << COUNT_BITS | 1);
 }
 
 // Throws back what comes, from the one that it was woken for on; looks at its core meanwhile.
@@ -117,7 +118,7 @@ int placement_open(struct placement *p, unsigned cpu)
 	err = pthread_getcpuclockid(p->thread, &p->clock);
 	if (err)
 		placement_close(p);
-	while (!err && atomic_load(&p->speeds) < LEARN)
+	while (!err && atomic_load(&p->looks) % (1u << COUNT_BITS) < LEARN)
 		usleep(1000);
 	return -err;
 }
@@ -165,10 +166,9 @@ enum placement_kind placement_find(struct placement *p)
 
 double placement_share(struct placement *p)
 {
-	double sum = atomic_exchange(&p->speed, 0);
-	uint32_t n = atomic_exchange(&p->speeds, 0);
+	uint64_t looks = atomic_exchange(&p->looks, 0), n = looks & ((1u << COUNT_BITS) - 1);
 
-	return n ? sum / n / atomic_load(&p->best) : 0;
+	return n ? (double)(looks >> COUNT_BITS) / SPEED_ONE / (double)n / atomic_load(&p->best) : 0;
 }
 
 uint64_t placement_ran(const struct placement *p)

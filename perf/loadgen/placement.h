@@ -23,9 +23,10 @@ struct placement {
 	clockid_t clock; // what that thread has run
 	_Atomic uint32_t asked;
 	_Atomic int ended;
-	_Atomic double speed,
-		best; // of the core: the sum of what was found since it was asked for, the most ever
-	_Atomic uint32_t speeds;
+	// Of the core: the sum of the speeds found since it was asked for, with their number in one word, as
+	// both are taken together; the most ever.
+	_Atomic uint64_t looks;
+	_Atomic double best;
 	_Alignas(128) _Atomic uint32_t there;
 	_Alignas(128) _Atomic uint32_t back;
 };

@@ -64,6 +64,20 @@ static void where_another_cpu_is_can_be_asked_again_and_again(void **state)
 	placement_close(&p);
 }
 
+static void what_is_looked_at_while_it_is_asked_for_counts_once(void **state)
+{
+	(void)state;
+	if (sched_getcpu() == (int)theirs)
+		skip();
+	assert_int_equal(placement_open(&p, theirs), 0);
+	for (unsigned i = 0; i < 500; i++) {
+		(void)placement_find(&p);
+		for (unsigned k = 0; k < 200; k++)
+			assert_true(placement_share(&p) <= 1);
+	}
+	placement_close(&p);
+}
+
 static void a_cpu_that_is_not_there_cannot_be_looked_at(void **state)
 {
 	(void)state;
@@ -75,6 +89,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_cpu_has_at_most_its_whole_core_and_the_time_that_looking_took_is_known),
 		cmocka_unit_test(where_another_cpu_is_can_be_asked_again_and_again),
+		cmocka_unit_test(what_is_looked_at_while_it_is_asked_for_counts_once),
 		cmocka_unit_test(a_cpu_that_is_not_there_cannot_be_looked_at),
 	};
 
