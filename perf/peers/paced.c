@@ -160,8 +160,11 @@ static bool place(struct watch *w, struct watch_mark *m, double *moving)
 	bool moved = false;
 
 	for (; !watch_clear(m) && *moving < MOVE_MOST; *moving += MOVE) {
+		uint64_t before = clock_ns();
+
 		watch_again(w, MOVE);
 		g.now = clock_ns();
+		g.due.next += (double)(g.now - before); // nobody was there meanwhile
 		run_for(REST);
 		mark(w, m);
 		moved = true;
