@@ -128,7 +128,7 @@ def backend_answer(scenario, folder):
 
 def wrk(place, scenario, args, seconds):
     argv = [*first(args), "ip", "netns", "exec", place.client_ns, "taskset", "-c", str(args.generator_cpu), program("wrk"), "-t", "1",
-            "-c", str(scenario["connections"]), "-d", f"{max(1, round(seconds))}s", "-s", os.path.join(HERE, "wrk.lua"),
+            "-c", str(scenario["connections"]), "-d", f"{max(1, round(seconds))}s", "--timeout", "10s", "-s", os.path.join(HERE, "wrk.lua"),
             f"http://{place.gateway}{scenario['path']}", "--", scenario.get("method", "GET"),
             str(scenario.get("send", 0)), "close" if scenario.get("close") else "keep"]
     begin = [busy_ticks(x) for x in (args.gateway_cpu, args.generator_cpu)]
