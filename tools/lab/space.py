@@ -172,7 +172,7 @@ class Space:
 
     def close(self):
         """Removes everything, whatever state it is in. May be called again."""
-        old = {sig: signal.signal(sig, signal.SIG_IGN) for sig in (signal.SIGINT, signal.SIGTERM)}
+        old = {sig: signal.signal(sig, signal.SIG_IGN) for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
         try:
             _libc.setns(self._home, CLONE_NEWNET)
             for hook in reversed(self.at_close):
