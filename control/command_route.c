@@ -84,7 +84,7 @@ static json_t *conditions(const struct snapshot *s, const struct snap_route *r, 
 	json_t *list = json_array();
 
 	for (uint32_t i = 0; i < r->conditions.n && c[i].kind < CONDITION_NEGOTIATED; i++) {
-		bool holds = condition_holds(s, &c[i], q), named = c[i].name.n > 0;
+		bool holds = condition_holds(s, &c[i], q) == HOLDS, named = c[i].name.n > 0;
 
 		*all = *all && holds;
 		json_array_append_new(list,
@@ -330,9 +330,9 @@ static json_t *limits(const struct snapshot *s, const struct route_query *q, con
 static json_t *explain(struct request *rq, const struct snapshot *s, const struct target *t,
 		       const struct route_query *q)
 {
-	static const char *const results[] = {"found", "404: no route matches",
-					      "405: a route matches but for its method",
-					      "406: routes match but for what the client accepts"};
+	static const char *const results[] = {
+		"found", "404: no route matches", "405: a route matches but for its method",
+		"406: routes match but for what the client accepts", "400: a regular expression met its bound"};
 	const struct snap_route *r = snap_at(s, s->routes);
 	struct route_match m = {0};
 	enum route_result result = route_find(s, q, &m);

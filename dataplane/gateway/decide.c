@@ -208,11 +208,14 @@ void exchange_route(struct exchange *x, uint32_t head_length)
 		tcp_recv_skip(x->client, head_length);
 		count(g, found == ROUTE_NO_METHOD        ? CTR_http_no_method
 			 : found == ROUTE_NOT_ACCEPTABLE ? CTR_http_not_acceptable
+			 : found == ROUTE_BEYOND         ? CTR_http_regex_refused
 							 : CTR_http_no_route);
 		if (found == ROUTE_NO_METHOD)
 			reply_error(x, 405, "the resource does not take this method", g->match.allow);
 		else if (found == ROUTE_NOT_ACCEPTABLE)
 			reply_offers(x);
+		else if (found == ROUTE_BEYOND)
+			reply_error(x, 400, "the request takes too long to match", 0);
 		else
 			reply_error(x, 404, "no route matches", 0);
 		return;

@@ -164,7 +164,7 @@ struct noted {
 	struct http_head head;
 	struct ratelimit_checks checks;
 };
-#define ROUTE_UNKNOWN ((enum route_result)(ROUTE_NOT_ACCEPTABLE + 1))
+#define ROUTE_UNKNOWN ((enum route_result)(ROUTE_BEYOND + 1))
 
 struct pending {
 	struct attempt *first, **last;

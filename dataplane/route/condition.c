@@ -37,22 +37,36 @@ static bool value_is(struct slice value, struct slice text, bool decode, bool pr
 	return prefix || value.n == 0;
 }
 
-static bool expression_matches(const struct snap_condition *c, const struct route_query *q, struct slice value,
-			       bool decode)
+static enum holds expression_matches(const struct snap_condition *c, const struct route_query *q,
+				     struct slice value, bool decode)
 {
 	if (!q->regexes || !q->matcher)
-		return false;
-	return (decode ? regex_match_decoded : regex_match)(q->regexes, c->number, q->matcher, value) ==
-	       REGEX_MATCHES;
+		return HOLDS_NOT;
+	switch ((decode ? regex_match_decoded : regex_match)(q->regexes, c->number, q->matcher, value)) {
+	case REGEX_MATCHES:
+		return HOLDS;
+	case REGEX_BEYOND:
+		return HOLDS_UNKNOWN;
+	case REGEX_DIFFERS:
+		break;
+	}
+	return HOLDS_NOT;
 }
 
-static bool value_passes(const struct snapshot *s, const struct snap_condition *c, const struct route_query *q,
-			 struct slice value, bool decode)
+// Of several values one that passes is enough; else one of which nobody knows leaves it open.
+static enum holds either(enum holds a, enum holds b)
+{
+	return a == HOLDS || b == HOLDS ? HOLDS : a | b;
+}
+
+static enum holds value_passes(const struct snapshot *s, const struct snap_condition *c,
+			       const struct route_query *q, struct slice value, bool decode)
 {
 	switch ((enum snap_condition_test)c->test) {
 	case TEST_EQUAL:
 	case TEST_PREFIX:
-		return value_is(value, snap_text(s, c->value), decode, c->test == TEST_PREFIX);
+		return value_is(value, snap_text(s, c->value), decode, c->test == TEST_PREFIX) ? HOLDS
+											       : HOLDS_NOT;
 	case TEST_REGEX:
 		return expression_matches(c, q, value, decode);
 	case TEST_PRESENT:
@@ -60,33 +74,41 @@ static bool value_passes(const struct snapshot *s, const struct snap_condition *
 	case TESTS:
 		break;
 	}
-	return true;
+	return HOLDS;
 }
 
-static bool header_holds(const struct snapshot *s, const struct snap_condition *c, const struct route_query *q)
+static enum holds absent(bool seen)
+{
+	return seen ? HOLDS_NOT : HOLDS;
+}
+
+static enum holds header_holds(const struct snapshot *s, const struct snap_condition *c,
+			       const struct route_query *q)
 {
 	struct slice name = snap_text(s, c->name);
+	enum holds found = HOLDS_NOT;
 	bool seen = false;
 
-	for (unsigned i = 0; q->head && i < q->head->n; i++) {
+	for (unsigned i = 0; q->head && i < q->head->n && found != HOLDS; i++) {
 		const struct http_field *f = &q->head->field[i];
 
 		if (f->dropped || !slice_ieq(f->name, name))
 			continue;
 		seen = true;
-		if (value_passes(s, c, q, f->value, false))
-			return c->test != TEST_ABSENT;
+		found = either(found, value_passes(s, c, q, f->value, false));
 	}
-	return c->test == TEST_ABSENT && !seen;
+	return c->test == TEST_ABSENT ? absent(seen) : found;
 }
 
 // name=value pairs; blanks before a name do not count.
-static bool pairs_hold(const struct snapshot *s, const struct snap_condition *c, const struct route_query *q,
-		       struct slice list, char separator, bool decode, bool *seen)
+static enum holds pairs_hold(const struct snapshot *s, const struct snap_condition *c,
+			     const struct route_query *q, struct slice list, char separator, bool decode,
+			     bool *seen)
 {
 	const char *p = list.p, *end = list.p + list.n;
+	enum holds found = HOLDS_NOT;
 
-	while (p < end) {
+	while (p < end && found != HOLDS) {
 		const char *stop = memchr(p, separator, (size_t)(end - p)), *eq;
 		struct slice name, value;
 
@@ -100,30 +122,33 @@ static bool pairs_hold(const struct snapshot *s, const struct snap_condition *c,
 		if (!value_is(name, snap_text(s, c->name), decode, false))
 			continue;
 		*seen = true;
-		if (value_passes(s, c, q, value, decode))
-			return true;
+		found = either(found, value_passes(s, c, q, value, decode));
 	}
-	return false;
+	return found;
 }
 
-static bool query_holds(const struct snapshot *s, const struct snap_condition *c, const struct route_query *q)
+static enum holds query_holds(const struct snapshot *s, const struct snap_condition *c,
+			      const struct route_query *q)
 {
-	bool seen = false, passes = q->query.n && pairs_hold(s, c, q, q->query, '&', true, &seen);
+	bool seen = false;
+	enum holds found = q->query.n ? pairs_hold(s, c, q, q->query, '&', true, &seen) : HOLDS_NOT;
 
-	return c->test == TEST_ABSENT ? !seen : passes;
+	return c->test == TEST_ABSENT ? absent(seen) : found;
 }
 
-static bool cookie_holds(const struct snapshot *s, const struct snap_condition *c, const struct route_query *q)
+static enum holds cookie_holds(const struct snapshot *s, const struct snap_condition *c,
+			       const struct route_query *q)
 {
-	bool seen = false, passes = false;
+	enum holds found = HOLDS_NOT;
+	bool seen = false;
 
-	for (unsigned i = 0; q->head && i < q->head->n && !passes; i++) {
+	for (unsigned i = 0; q->head && i < q->head->n && found != HOLDS; i++) {
 		const struct http_field *f = &q->head->field[i];
 
 		if (!f->dropped && slice_ieq(f->name, SLICE("cookie")))
-			passes = pairs_hold(s, c, q, f->value, ';', false, &seen);
+			found = either(found, pairs_hold(s, c, q, f->value, ';', false, &seen));
 	}
-	return c->test == TEST_ABSENT ? !seen : passes;
+	return c->test == TEST_ABSENT ? absent(seen) : found;
 }
 
 static bool client_holds(const struct snapshot *s, const struct snap_condition *c, const struct route_query *q)
@@ -148,13 +173,14 @@ static bool listener_holds(const struct snapshot *s, const struct snap_condition
 	return false;
 }
 
-bool condition_holds(const struct snapshot *s, const struct snap_condition *c, const struct route_query *q)
+enum holds condition_holds(const struct snapshot *s, const struct snap_condition *c,
+			   const struct route_query *q)
 {
 	switch ((enum snap_condition_kind)c->kind) {
 	case CONDITION_LISTENER:
-		return listener_holds(s, c, q);
+		return listener_holds(s, c, q) ? HOLDS : HOLDS_NOT;
 	case CONDITION_CLIENT:
-		return client_holds(s, c, q);
+		return client_holds(s, c, q) ? HOLDS : HOLDS_NOT;
 	case CONDITION_HEADER:
 		return header_holds(s, c, q);
 	case CONDITION_QUERY:
@@ -167,15 +193,20 @@ bool condition_holds(const struct snapshot *s, const struct snap_condition *c, c
 	case CONDITION_KINDS:
 		break;
 	}
-	return true;
+	return HOLDS;
 }
 
-bool conditions_hold(const struct snapshot *s, const struct snap_route *r, const struct route_query *q)
+enum holds conditions_hold(const struct snapshot *s, const struct snap_route *r, const struct route_query *q)
 {
 	const struct snap_condition *c = snap_at(s, r->conditions);
+	enum holds all = HOLDS;
 
-	for (uint32_t i = 0; i < r->conditions.n && c[i].kind < CONDITION_NEGOTIATED; i++)
-		if (!condition_holds(s, &c[i], q))
-			return false;
-	return true;
+	for (uint32_t i = 0; i < r->conditions.n && c[i].kind < CONDITION_NEGOTIATED; i++) {
+		enum holds one = condition_holds(s, &c[i], q);
+
+		if (one == HOLDS_NOT)
+			return HOLDS_NOT;
+		all = one == HOLDS ? all : one;
+	}
+	return all;
 }

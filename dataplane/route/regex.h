@@ -5,8 +5,8 @@
 //
 // A match is bounded, whatever the expression and the subject: REGEX_STEPS items of the expression tried (going
 // over 16 bytes of the subject counts as one more), REGEX_HEAP bytes for backtracking, REGEX_SUBJECT bytes of
-// the subject. Beyond these it ends, and counts as no match. There is no just-in-time compiler: the data plane
-// has no memory that it could both write and execute.
+// the subject. Beyond these it ends, and whether it would match is not known. There is no just-in-time
+// compiler: the data plane has no memory that it could both write and execute.
 #pragma once
 #include "base/arena.h"
 #include "contract/snapshot.h"

@@ -38,8 +38,9 @@ struct walk {
 	const struct snap_host *host; // whose trie it is in
 	const char *end;              // of the path
 	uint32_t method_bit;
-	uint32_t best;  // lowest route found so far
-	uint32_t limit; // rank in this host from which on routes come after that
+	uint32_t best;   // lowest route found so far
+	uint32_t beyond; // likewise of those of which it is not known whether they match
+	uint32_t limit;  // rank in this host from which on routes come after that
 	uint32_t allow;
 	uint32_t depth, n_params;
 	struct slice param[ROUTE_PARAMS];
@@ -119,7 +120,7 @@ static bool fits(const struct walk *w, const struct snap_take *t, const struct s
 {
 	uint32_t methods = t->methods & ~SNAP_TAKE_FLAGS;
 
-	return (!methods || (methods & w->method_bit)) && conditions_hold(w->s, r, w->q);
+	return (!methods || (methods & w->method_bit)) && conditions_hold(w->s, r, w->q) == HOLDS;
 }
 
 // Of the variants from t[i] on, the one that the client likes best; UINT32_MAX: none.
@@ -160,8 +161,15 @@ static void routes_take(struct walk *w, const union snap_takes *list, uint32_t b
 
 		if (w->q->n_off && disabled(w, r))
 			continue;
-		if (conditions && !conditions_hold(w->s, r, w->q))
-			continue;
+		if (conditions) {
+			enum holds holds = conditions_hold(w->s, r, w->q);
+
+			if (holds == HOLDS_UNKNOWN && route < w->beyond &&
+			    (!methods || (methods & w->method_bit)))
+				w->beyond = route;
+			if (holds != HOLDS)
+				continue;
+		}
 		if (methods && !(methods & w->method_bit)) {
 			w->allow |= methods;
 			continue;
@@ -365,7 +373,7 @@ static enum route_result find(const struct snapshot *s, const struct route_query
 	w.ends = snap_at(s, s->ends);
 	w.routes = snap_at(s, s->routes);
 	w.method_bit = 1u << q->method;
-	w.best = UINT32_MAX;
+	w.best = w.beyond = UINT32_MAX;
 	w.allow = w.depth = w.n_params = 0;
 	w.m = m;
 	m->route = NULL;
@@ -377,6 +385,8 @@ static enum route_result find(const struct snapshot *s, const struct route_query
 	if (q->path.p[0] != '/' && !(q->path.n == 1 && q->path.p[0] == '*'))
 		return ROUTE_NOT_FOUND;
 	hosts_visit(&w, q->path.p[0] == '/' ? q->path.p + 1 : NULL);
+	if (__builtin_expect(w.beyond < w.best, 0))
+		return ROUTE_BEYOND;
 	if (w.best != UINT32_MAX) {
 		m->route = &w.routes[w.best];
 		m->index = w.best;

@@ -6,7 +6,8 @@
 #include "contract/snapshot.h"
 #include "http/head.h"
 
-enum route_result { ROUTE_FOUND, ROUTE_NOT_FOUND, ROUTE_NO_METHOD, ROUTE_NOT_ACCEPTABLE };
+// BEYOND: of a route before all that match nobody knows whether it does, as a regular expression met its bound.
+enum route_result { ROUTE_FOUND, ROUTE_NOT_FOUND, ROUTE_NO_METHOD, ROUTE_NOT_ACCEPTABLE, ROUTE_BEYOND };
 
 #define ROUTE_PARAMS 16
 #define ROUTE_OFFERS 16

@@ -208,6 +208,9 @@ static void outcome(const struct world *w, const struct ask *a, char *out, size_
 	case ROUTE_NOT_ACCEPTABLE:
 		snprintf(out, room, "406");
 		break;
+	case ROUTE_BEYOND:
+		snprintf(out, room, "400");
+		break;
 	case ROUTE_NOT_FOUND:
 		snprintf(out, room, "404");
 	}
@@ -255,7 +258,8 @@ static void the_table_of_cases_holds(void **state)
 			outcome(&w, &a, got, sizeof(got));
 			if (strcmp(got, arrow + 4) != 0)
 				fail_msg("%s, but it is %s", was, got);
-			if (!strstr(was, "q=1.5")) // what is malformed is not for the naive matcher
+			// What is malformed is not for the naive matcher, and it knows no bound.
+			if (!strstr(was, "q=1.5") && strcmp(got, "400") != 0)
 				compare(&w, &a, was);
 			cases++;
 		}
