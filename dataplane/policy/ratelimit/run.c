@@ -51,11 +51,31 @@ static void count(struct ratelimit *r, const struct snap_limit *l, enum limit_de
 	stat_add(&r->stats[l->slot].n[d], 1);
 }
 
-// The value of `name` in a list of name=value between separators; the first one counts.
-static struct slice pair_value(struct ratelimit *r, struct slice list, char separator, struct slice name,
-			       bool decode)
+// What a request says for a part of a key. Who says several things of it is counted as one who says nothing:
+// else a client would choose its limit anew with each request, by a value that it puts beside the one that is
+// looked at behind us.
+struct said {
+	struct slice value;
+	bool any, several;
+};
+
+static void said_add(struct said *s, struct slice value)
 {
-	while (list.n) {
+	s->several = s->any && !slice_eq(s->value, value);
+	s->value = value;
+	s->any = true;
+}
+
+static struct slice said_value(const struct said *s)
+{
+	return s->any && !s->several ? s->value : slice_of("", 0);
+}
+
+// The values of `name` in a list of name=value between separators.
+static void pairs_said(struct ratelimit *r, struct slice list, char separator, struct slice name, bool decode,
+		       struct said *said)
+{
+	while (list.n && !said->several) {
 		const char *end = memchr(list.p, separator, list.n), *eq;
 		struct slice item = {list.p, end ? (size_t)(end - list.p) : list.n}, key;
 
@@ -66,25 +86,46 @@ static struct slice pair_value(struct ratelimit *r, struct slice list, char sepa
 		key = slice_of(item.p, eq ? (size_t)(eq - item.p) : item.n);
 		if (decode)
 			key = slice_of(r->value, limit_key_decode(key, true, r->value, sizeof(r->value)));
-		if (!slice_eq(key, name))
-			continue;
-		return eq ? slice_of(eq + 1, (size_t)(item.p + item.n - eq - 1)) : slice_of("", 0);
+		if (slice_eq(key, name))
+			said_add(said,
+				 eq ? slice_of(eq + 1, (size_t)(item.p + item.n - eq - 1)) : slice_of("", 0));
 	}
-	return slice_of("", 0);
 }
 
 static struct slice cookie(struct ratelimit *r, const struct http_head *h, struct slice name)
 {
-	for (unsigned i = 0; i < h->n; i++) {
-		struct slice v;
+	struct said said = {0};
 
-		if (h->field[i].dropped || !slice_ieq(h->field[i].name, SLICE("Cookie")))
+	for (unsigned i = 0; i < h->n && !said.several; i++)
+		if (!h->field[i].dropped && slice_ieq(h->field[i].name, SLICE("Cookie")))
+			pairs_said(r, h->field[i].value, ';', name, false, &said);
+	return said_value(&said);
+}
+
+static struct slice header(struct ratelimit *r, const struct http_head *h, struct slice name)
+{
+	struct said said = {0};
+	bool other = false; // a field that nothing but policy looks at
+
+	for (unsigned i = 0; i < h->n && !said.several; i++) {
+		const struct http_field *f = &h->field[i];
+
+		if (f->dropped || !slice_ieq(f->name, name))
 			continue;
-		v = pair_value(r, h->field[i].value, ';', name, false);
-		if (v.n)
-			return v;
+		said_add(&said, f->value);
+		other = f->id == HDR_OTHER;
 	}
-	return slice_of("", 0);
+	r->fragile |= !other;
+	return said_value(&said);
+}
+
+static struct slice query(struct ratelimit *r, struct slice list, struct slice name)
+{
+	struct said said = {0};
+
+	if (list.p)
+		pairs_said(r, list, '&', name, true, &said);
+	return said_value(&said);
 }
 
 static struct slice decoded(struct ratelimit *r, struct slice v, bool plus)
@@ -99,18 +140,14 @@ static struct slice part_value(struct ratelimit *r, const struct stage_ctx *ctx,
 			       const struct snap_limit_part *p, uint32_t capture)
 {
 	struct slice name = snap_text(ctx->snapshot, p->name);
-	struct http_field *f;
 
 	switch ((enum snap_limit_part_kind)p->kind) {
 	case LIMIT_PART_HEADER:
-		f = http_find(ctx->head, name);
-		r->fragile |= !f || f->id != HDR_OTHER;
-		return f ? f->value : slice_of("", 0);
+		return header(r, ctx->head, name);
 	case LIMIT_PART_COOKIE:
 		return cookie(r, ctx->head, name);
 	case LIMIT_PART_QUERY:
-		return ctx->head->query.p ? decoded(r, pair_value(r, ctx->head->query, '&', name, true), true)
-					  : slice_of("", 0);
+		return decoded(r, query(r, ctx->head->query, name), true);
 	case LIMIT_PART_PATH:
 		return capture < ctx->n_captures ? decoded(r, ctx->capture[capture], false) : slice_of("", 0);
 	case LIMIT_PART_ROUTE:

@@ -19,7 +19,7 @@ static _Alignas(8) struct {
 	struct snap_limit limit;
 	struct snap_limit_part part;
 	struct snap_limit_use use;
-	char name[8];
+	char name[8], key[4];
 } t;
 static struct region *region;
 static void *memory;
@@ -396,6 +396,55 @@ static void or_pass_where_it_says_that_and_those_with_a_place_are_refused_all_th
 	with_a_full_table(true);
 }
 
+// Of a request with these two values, where they are none: without.
+static bool passes_as(enum snap_limit_part_kind kind, const char *one, const char *other)
+{
+	struct http_head head = {0};
+	struct stage_ctx ctx = {.snapshot = &t.s,
+				.now = 1000 * SECOND,
+				.head = &head,
+				.conf = &t.use,
+				.conf_size = sizeof(t.use),
+				.ratelimit = stage[0]};
+	const char *value[2] = {one, other};
+	char text[2][32], query[70];
+
+	for (unsigned i = 0; i < 2 && value[i]; i++) {
+		snprintf(text[i], sizeof(text[i]), "a=b; key=%s", value[i]);
+		if (kind == LIMIT_PART_HEADER)
+			http_add(&head, SLICE("Key"), slice_of(value[i], strlen(value[i])));
+		else if (kind == LIMIT_PART_COOKIE)
+			http_add(&head, SLICE("Cookie"), slice_of(text[i], strlen(text[i])));
+	}
+	if (kind == LIMIT_PART_QUERY && one) {
+		snprintf(query, sizeof(query), other ? "a=b&key=%s&%%6bey=%s" : "a=b&key=%s", one, other);
+		head.query = slice_of(query, strlen(query));
+	}
+	return ratelimit_run(0, &ctx) == VERDICT_PASS;
+}
+
+// Else it would choose its limit anew with each request, by a value that nobody else looks at.
+static void a_request_that_names_several_keys_counts_with_those_that_name_none(void **state)
+{
+	static const enum snap_limit_part_kind kind[] = {LIMIT_PART_HEADER, LIMIT_PART_COOKIE,
+							 LIMIT_PART_QUERY};
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(kind) / sizeof(kind[0]); i++) {
+		lay_down(1, 1, 1, 1 << 20);
+		memcpy(t.key, "key", 4);
+		t.part = (struct snap_limit_part){.kind = kind[i], .name = REF(t.key, 3)};
+		assert_true(passes_as(kind[i], NULL, NULL));
+		assert_false(passes_as(kind[i], "x", "y"));
+		assert_false(passes_as(kind[i], "z", "y"));
+		assert_false(passes_as(kind[i], "", "y"));
+		assert_true(passes_as(kind[i], "y", NULL));
+		assert_true(passes_as(kind[i], "z", "z")); // said twice, but one
+		assert_false(passes_as(kind[i], "z", NULL));
+		take_away();
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -409,6 +458,7 @@ int main(void)
 		cmocka_unit_test(a_client_cannot_say_in_its_own_words_what_a_tag_says),
 		cmocka_unit_test(new_keys_that_find_no_place_are_refused_where_the_limit_says_so_and_counted),
 		cmocka_unit_test(or_pass_where_it_says_that_and_those_with_a_place_are_refused_all_the_same),
+		cmocka_unit_test(a_request_that_names_several_keys_counts_with_those_that_name_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
