@@ -302,7 +302,8 @@ static bool offer_put(char *dst, size_t room, size_t *n, const struct snapshot *
 		name = names[c[i].kind - CONDITION_NEGOTIATED];
 		for (uint32_t k = 0; k < c[i].value.n; k++) {
 			ok = ok && json_put(dst, room, n, slice_of(separator, strlen(separator)));
-			if (k == 0 && ok && *n + 16 < room)
+			ok = ok && *n + 16 < room; // the name, or what follows the value, has room
+			if (k == 0 && ok)
 				*n += (size_t)snprintf(dst + *n, room - *n, "\"%s\":[", name);
 			ok = ok && *n + 2 < room;
 			if (ok)
@@ -315,9 +316,10 @@ static bool offer_put(char *dst, size_t room, size_t *n, const struct snapshot *
 		if (ok)
 			dst[(*n)++] = ']';
 	}
-	if (ok && *n + 1 < room)
-		dst[(*n)++] = '}';
-	return ok;
+	if (!ok || *n + 1 >= room)
+		return false;
+	dst[(*n)++] = '}';
+	return true;
 }
 
 void reply_offers(struct exchange *x)

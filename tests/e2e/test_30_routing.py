@@ -190,6 +190,24 @@ def test_a_406_names_what_is_on_offer(gw):
     own_error(greet(gw, Accept_Language="fr"), 406)
 
 
+def test_a_406_is_json_however_many_offers_fill_it(gw):
+    """What does not fit is left out, wherever the room ends."""
+    def offer(path, i, n):
+        return (f"  - {{name: offer-{path}-{i}, match: {{host: offers.test, path: /{path}, "
+                f"accept: [text/{i:02d}{'x' * 110}, text/{i:02d}{'y' * n}], language: en}}, respond: {{body: x}}}}\n")
+    # Each path's offers are 4 bytes shorter in all than those before: so the room ends at every part of an offer.
+    more = "".join(offer(path, i, 110 - min(max(4 * path - 100 * i, 0), 100)) for path in range(72) for i in range(16))
+    gw.reload(gw.config.replace("\nroutes:\n", "\nroutes:\n" + more, 1))
+    try:
+        with Conn(gw.address) as conn:
+            for path in range(72):
+                answer = conn.request("GET", f"/{path}", "offers.test", [("Accept", "image/png")])
+                offers = own_error(answer, 406)["on_offer"]
+                assert 10 < len(offers) < 16 and all(row["language"] == ["en"] for row in offers), offers
+    finally:
+        gw.reload(gw.config)
+
+
 def whoami(gw, *fields):
     return ask(gw, "shop.test", "/whoami", fields=fields)
 
