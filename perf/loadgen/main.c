@@ -29,7 +29,7 @@
 #define REST_MOST     5.0   // for so long in a phase at most; the same before the first one
 #define BEHIND        0.001 // seconds
 #define MOVE          20000 // us in which both CPUs stand still, so that the machine below may place them anew
-#define MOVE_MOST     5.0   // seconds of it in a phase at most
+#define MOVE_MOST     1.0   // seconds of it in a phase at most
 #define CLEAR_LEAST   5u    // clear rounds, from which on they alone count
 #define FLOOD_MASK    0x7fffu // sources of the floods: 198.18.128.0/17, behind a router
 #define FLOOD_FROM    0xc6128000u
@@ -353,7 +353,7 @@ static void report(const struct generator *g, const struct phase *p, const struc
 	const struct client *c0 = &begin->client;
 	const struct rounds *r = rounds_counted(g);
 
-	report_runs(g, p, (double)(c->started - m->client.started) / seconds);
+	report_runs(g, p, (double)(c->started - m->client.started) / (seconds - g->moving));
 	printf(", \"p99_all_us\": %.1f, \"p999_all_us\": %.1f, \"max_us\": %.1f", us(&r->latency, 0.99),
 	       us(&r->latency, 0.999), (double)r->latency.max / 1e3);
 	printf(", \"lag_p99_us\": %.1f, \"lag_p999_us\": %.1f, \"stalls\": %lu, \"stalled\": %.5f"
@@ -436,14 +436,26 @@ static uint64_t mark_clocks(struct generator *g, uint64_t now, struct watch_mark
 	return now;
 }
 
+static void delay(struct generator *g, uint64_t ticks)
+{
+	schedule_delay(&g->client.due, ticks);
+	schedule_delay(&g->client.opening, ticks);
+	schedule_delay(&g->hostile.due, ticks);
+	for (unsigned i = 0; i < FLOODS; i++)
+		schedule_delay(&g->flood.due[i], ticks);
+}
+
 // The machine below may place the CPUs anew, until the gateway's has its core for itself, if that can be had.
 // true: time has passed.
 static bool place(struct generator *g, uint64_t *now, struct watch_mark *m)
 {
+	uint64_t begin;
 	bool moved = false;
 
 	for (; g->watched && !watch_clear(m) && g->moving < MOVE_MOST; g->moving += MOVE * 1e-6) {
+		begin = wire_now();
 		watch_again(&g->watch, MOVE);
+		delay(g, wire_now() - begin);
 		*now = mark_clocks(g, run_for(g, wire_now(), REST), m);
 		moved = true;
 	}
@@ -676,7 +688,10 @@ static int request_make(struct generator *g, const struct option_work *w)
 		     length, g->o.close == CLOSE_SERVER ? "Connection: close\r\n" : "");
 	if (n >= LINK_MSS)
 		return -E2BIG;
-	*work = (struct client_work){.status = w->status, .body = w->expect, .share = w->share};
+	*work = (struct client_work){.status = w->status,
+				     .body = w->expect,
+				     .share = w->share,
+				     .patterned = w->expect && w->expect == g->o.respond};
 	for (unsigned i = 0; i < g->o.pipeline; i++)
 		memcpy(batch + i * (size_t)n, head, (size_t)n + 1);
 	return message_make(&work->request, batch, w->send);

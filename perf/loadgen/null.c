@@ -19,7 +19,7 @@
 #define MOST        4     // rounds played for each one asked for
 #define STALL       1e-3  // seconds of a turn
 #define MOVE        20000 // us
-#define MOVE_MOST   5e6   // us
+#define MOVE_MOST   1e6   // us
 #define CLEAR_LEAST 5
 
 #define STAMP_AT 40 // in a frame: when it was due

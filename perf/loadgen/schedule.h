@@ -26,6 +26,11 @@ static inline uint64_t schedule_take(struct schedule *s)
 	s->next += s->step;
 	return (uint64_t)due;
 }
+// Nothing was due for so many ticks, in which everybody stood still.
+static inline void schedule_delay(struct schedule *s, uint64_t ticks)
+{
+	s->next += (double)ticks;
+}
 // Gives up what is due beyond the latest `keep` times, for what cannot be made up for; returns how many those
 // were.
 static inline uint64_t schedule_skip(struct schedule *s, uint64_t now, unsigned keep)

@@ -32,7 +32,7 @@
 #define REST_MOST   5e8 // but no longer than that; the same before the first one
 #define BEHIND      1e6
 #define MOVE        20000 // us that both CPUs stand still, so that they may be placed elsewhere
-#define MOVE_MOST   5e6   // us in all
+#define MOVE_MOST   1e6   // us in all
 #define CLEAR_LEAST 5u
 #define STALL       1e6 // ns that a turn may take,
 #define STALL_CALL  2e4 // and for each request or answer in it; beyond, the CPU was not ours

@@ -69,6 +69,18 @@ static void what_cannot_be_made_up_for_is_skipped_and_counted(void **state)
 	assert_int_equal(schedule_skip(&s, 10000000, 4), 0);
 }
 
+static void time_in_which_everybody_stood_still_delays_what_is_due(void **state)
+{
+	struct schedule s;
+
+	(void)state;
+	schedule_start(&s, 0, HZ, 1000);
+	assert_int_equal(schedule_take(&s), 0);
+	schedule_delay(&s, 500000);
+	assert_false(schedule_due(&s, 1000000));
+	assert_int_equal(schedule_take(&s), 1500000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -77,6 +89,7 @@ int main(void)
 		cmocka_unit_test(a_rate_that_does_not_divide_the_clock_does_not_drift),
 		cmocka_unit_test(a_rate_of_zero_or_less_is_never_due),
 		cmocka_unit_test(what_cannot_be_made_up_for_is_skipped_and_counted),
+		cmocka_unit_test(time_in_which_everybody_stood_still_delays_what_is_due),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
