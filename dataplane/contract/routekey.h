@@ -76,23 +76,29 @@ static inline uint64_t routekey_lower(uint64_t v)
 	return v | letter >> 2;
 }
 
+// In any case: the bit that tells letters' cases apart is set in all bytes. The last word may have bytes of the
+// one before it.
 static inline uint64_t routekey_host(struct slice host)
 {
+	const uint64_t folded = 0x2020202020202020ull;
 	uint64_t hash = host.n + 1;
 
-	for (size_t i = 0; i < host.n; i += 8)
-		hash = hash_mix(hash, routekey_lower(routekey_word(host.p + i, host.n - i)));
-	return hash;
+	if (host.n <= 8)
+		return hash_mix(hash, routekey_word(host.p, host.n) | folded);
+	for (size_t i = 0; i < host.n - 8; i += 8)
+		hash = hash_mix(hash, routekey_word(host.p + i, 8) | folded);
+	return hash_mix(hash, routekey_word(host.p + host.n - 8, 8) | folded);
 }
 
-// The same host in any case.
-static inline bool routekey_host_eq(struct slice a, struct slice b)
+// Whether a host is that of a key, which is in lower case, in any case.
+static inline bool routekey_host_is(struct slice host, struct slice key)
 {
-	if (a.n != b.n)
+	if (host.n != key.n)
 		return false;
-	for (size_t i = 0; i < a.n; i += 8)
-		if (routekey_lower(routekey_word(a.p + i, a.n - i)) !=
-		    routekey_lower(routekey_word(b.p + i, b.n - i)))
+	if (host.n <= 8)
+		return routekey_lower(routekey_word(host.p, host.n)) == routekey_word(key.p, key.n);
+	for (size_t i = 0; i < host.n - 8; i += 8)
+		if (routekey_lower(routekey_word(host.p + i, 8)) != routekey_word(key.p + i, 8))
 			return false;
-	return true;
+	return routekey_lower(routekey_word(host.p + host.n - 8, 8)) == routekey_word(key.p + key.n - 8, 8);
 }

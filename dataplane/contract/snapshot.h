@@ -526,6 +526,11 @@ static inline struct slice snap_host_text(const struct snapshot *s, const struct
 {
 	return (struct slice){h->n > sizeof(h->text) ? (const char *)s + h->off : h->text, h->n};
 }
+// Whether all routes are for any host: of the table's two slots one is empty.
+static inline bool snap_any_alone(const struct snapshot *s)
+{
+	return s->host_any && s->hosts.n == 2;
+}
 // The route that has a rank among those of a host.
 static inline uint32_t snap_host_route(const struct snapshot *s, const struct snap_host *h, uint32_t rank)
 {

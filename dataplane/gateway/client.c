@@ -234,8 +234,8 @@ static inline __attribute__((always_inline)) int head_parse(struct gateway *g, s
 
 int response_head_parse(struct gateway *g, struct tcp_conn *c, uint32_t *scanned)
 {
-	static const struct http_limits limits = {SNAP_HEAD_MAX, UINT32_MAX, UINT32_MAX, HTTP_FIELDS_MAX,
-						  false,         false,      UINT64_MAX};
+	static const struct http_limits limits = {
+		SNAP_HEAD_MAX, UINT32_MAX, UINT32_MAX, HTTP_FIELDS_MAX, false, false, UINT64_MAX, NULL, 0};
 
 	return head_parse(g, c, scanned, &limits, PARSED_RESPONSE, &g->head);
 }

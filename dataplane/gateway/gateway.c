@@ -146,7 +146,7 @@ static const struct snap_listener last = {.head_timeout = 1000000000ull,
 					  .max_fields = SNAP_FIELDS_MAX,
 					  .max_requests = 1};
 
-static struct listener_rules rules_make(const struct snap_listener *l)
+static struct listener_rules rules_make(const struct snapshot *s, const struct snap_listener *l)
 {
 	return (struct listener_rules){.listener = l,
 				       .limits = {.head = l->max_head,
@@ -155,7 +155,9 @@ static struct listener_rules rules_make(const struct snap_listener *l)
 						  .fields = l->max_fields,
 						  .lenient_lf = l->lenient_lf,
 						  .dot_segments = l->path.dot_segments,
-						  .body = l->max_body ? l->max_body : UINT64_MAX},
+						  .body = l->max_body ? l->max_body : UINT64_MAX,
+						  .hosts = snap_any_alone(s) ? NULL : snap_at(s, s->hosts),
+						  .hosts_mask = s->hosts.n - 1},
 				       .plain = !l->trusted.n && !l->limits.n && !l->path.slashes &&
 						!l->path.dot_segments};
 }
@@ -242,9 +244,9 @@ bool gateway_configure(struct gateway *g, const struct snapshot *s, const struct
 		for (uint32_t k = 0; k < g->n_listener_tags; k++)
 			g->listener_tag[k] =
 				listener_tag(s, (const struct snap_listener *)snap_at(s, s->listeners) + k);
-		g->rules[0] = rules_make(&last);
+		g->rules[0] = rules_make(s, &last);
 		for (uint32_t k = 0; k < g->n_listener_tags; k++)
-			g->rules[k] = rules_make((const struct snap_listener *)snap_at(s, s->listeners) + k);
+			g->rules[k] = rules_make(s, (const struct snap_listener *)snap_at(s, s->listeners) + k);
 		upstream_configure(&g->upstreams, s);
 		burst_configure(g, s);
 		return true;

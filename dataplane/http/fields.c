@@ -1,5 +1,6 @@
 // The field section (RFC 9112 5), and what its fields say about the message. Part of each form (form.h).
 #include "http/fields.h"
+#include "contract/routekey.h"
 #include "http/names.h"
 
 static inline bool blank(char c)
@@ -264,6 +265,17 @@ static COLD struct odd_line odd_line_parse(const struct lex *l, const char *name
 	(1u << HDR_connection | 1u << HDR_content_length | 1u << HDR_transfer_encoding | 1u << HDR_upgrade |   \
 	 1u << HDR_expect)
 
+// No name of a host is longer.
+#define HOST_MAX 255
+
+static __attribute__((noinline)) void host_ask(struct fields_seen *seen, const struct http_limits *limits)
+{
+	if (!limits->hosts || seen->host_value.n > HOST_MAX)
+		return;
+	seen->host_hash = routekey_host(seen->host_value);
+	__builtin_prefetch(limits->hosts + ((uint32_t)seen->host_hash & limits->hosts_mask) * 64ul);
+}
+
 // All fields from l->p, behind the first line, through the empty line, behind which l->p is then; fills
 // h->field, length, framing, keep_alive, expect_continue, upgrade.
 static INLINE int fields_parse(struct lex *l, struct http_head *h, struct fields_seen *seen, bool request,
@@ -321,6 +333,7 @@ static INLINE int fields_parse(struct lex *l, struct http_head *h, struct fields
 		if (request && id == HDR_host && !seen->host) {
 			seen->host = true;
 			seen->host_value = slice_of(value, (size_t)(end - value));
+			host_ask(seen, limits);
 			continue;
 		}
 		step = -(int)field_note(h, seen, f, request);

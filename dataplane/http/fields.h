@@ -20,6 +20,7 @@ struct fields_seen {
 	bool host, length, chunked, close, keep_alive, upgrade_option, upgrade;
 	uint8_t options; // of Connection, all together
 	struct slice host_value;
+	uint64_t host_hash; // of that; 0: not made
 };
 
 // Connection's options are looked up among the fields one by one, so their number is bounded.

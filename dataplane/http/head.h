@@ -63,6 +63,7 @@ struct http_head {
 	struct slice method_text, target; // requests; target as received
 	struct slice host;      // requests: authority's host, without port, as received; empty: none (1.0)
 	struct slice authority; // Host as it is to be forwarded
+	uint64_t host_hash;     // routekey_host() of host; 0: it was not made
 	// Of the target: path begins with '/', or is "*" (OPTIONS), or empty (CONNECT); query without '?', its
 	// p is NULL where the target has none.
 	struct slice path, query;

@@ -24,6 +24,11 @@ struct http_limits {
 	bool lenient_lf;   // a lone LF ends a line of a request's head (RFC 9112 2.2); never one of its body
 	bool dot_segments; // are left in the path, for path.h
 	uint64_t body;     // bytes of a request's body that Content-Length states
+	// What a host will be looked up in: slots of a cache line each, a power of two, by routekey_host(). The
+	// one of a request's host is asked for as soon as its field is read, and comes while the others are.
+	// NULL: none.
+	const char *hosts;
+	uint32_t hosts_mask; // slots - 1
 };
 
 #define HTTP_MORE 0
@@ -38,7 +43,8 @@ int http_parse_response_within(const char *p, size_t n, const struct http_limits
 // The same where only the head's bytes are bounded.
 static inline struct http_limits http_limits_of(size_t head)
 {
-	return (struct http_limits){head, UINT32_MAX, UINT32_MAX, HTTP_FIELDS_MAX, false, false, UINT64_MAX};
+	return (struct http_limits){head,       UINT32_MAX, UINT32_MAX, HTTP_FIELDS_MAX, false, false,
+				    UINT64_MAX, NULL,       0};
 }
 static inline int http_parse_request(const char *p, size_t n, size_t max, struct http_head *out)
 {

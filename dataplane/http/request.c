@@ -204,6 +204,7 @@ static INLINE enum http_fault host_conclude(const struct lex *l, struct http_hea
 			     1)) {
 		h->host = slice_of(value.p, value.n);
 		h->authority = slice_of(value.p, value.n);
+		h->host_hash = seen->host_hash;
 		return FAULT_NONE;
 	}
 	copy = *t;
@@ -344,7 +345,7 @@ int FORM_NAME(http_parse_request)(const char *p, size_t n, const struct http_lim
 	h->have = 0;
 	h->method = METHOD_OTHER; // where the line is malformed
 	h->expect_continue = h->path_encoded = false;
-	h->length = 0;
+	h->length = h->host_hash = 0;
 	h->reason = slice_of(p, 0);
 	step = request_line_within(&l, h, &t, &in_target, limits);
 	if (step == STEP_DONE)

@@ -266,13 +266,14 @@ static void node_visit(struct walk *w, uint32_t index, uint32_t base, const char
 	w->n_params = n_params;
 }
 
-static const struct snap_host *host_find(const struct snapshot *s, struct slice key, uint64_t hash)
+static inline __attribute__((always_inline)) const struct snap_host *host_find(const struct snapshot *s,
+									       struct slice key, uint64_t hash)
 {
 	const struct snap_host *hosts = snap_at(s, s->hosts);
 	uint32_t mask = s->hosts.n - 1;
 
 	for (uint32_t i = (uint32_t)hash & mask; hosts[i].used; i = (i + 1) & mask)
-		if (hosts[i].hash == hash && routekey_host_eq(snap_host_text(s, &hosts[i]), key))
+		if (hosts[i].hash == hash && routekey_host_is(key, snap_host_text(s, &hosts[i])))
 			return &hosts[i];
 	return NULL;
 }
@@ -340,7 +341,7 @@ static void hosts_visit(struct walk *w, const char *p)
 	struct slice host = w->key->host;
 
 	// A host that begins with a dot is none, and must not meet the key of a suffix.
-	if (host.n && host.p[0] != '.')
+	if (host.n && host.p[0] != '.' && !snap_any_alone(w->s))
 		host_visit(w, host, w->key->hash, p);
 	if (host.n && w->s->host_suffixes) {
 		for (size_t i = suffixes_begin(host); i < host.n; i++)
@@ -354,10 +355,16 @@ static void hosts_visit(struct walk *w, const char *p)
 		host_visit(w, slice_of("", 0), routekey_host(slice_of("", 0)), p);
 }
 
-static struct host_key host_key(const struct route_query *q)
+static inline __attribute__((always_inline)) struct host_key host_key(const struct snapshot *s,
+								      const struct route_query *q)
 {
 	struct slice host = host_plain(q->host);
+	const struct http_head *h = q->head;
 
+	if (snap_any_alone(s))
+		return (struct host_key){host, 0};
+	if (h && h->host_hash && h->host.p == host.p && h->host.n == host.n)
+		return (struct host_key){host, h->host_hash};
 	return (struct host_key){host, routekey_host(host)};
 }
 
@@ -400,7 +407,7 @@ static enum route_result find(const struct snapshot *s, const struct route_query
 
 enum route_result route_find(const struct snapshot *s, const struct route_query *q, struct route_match *m)
 {
-	struct host_key key = host_key(q);
+	struct host_key key = host_key(s, q);
 
 	return find(s, q, &key, m);
 }
@@ -413,7 +420,7 @@ void route_find_burst(const struct snapshot *s, const struct route_query *const 
 	struct host_key key[ROUTE_BURST];
 
 	for (unsigned i = 0; i < n; i++) {
-		key[i] = host_key(q[i]);
+		key[i] = host_key(s, q[i]);
 		__builtin_prefetch(&hosts[(uint32_t)key[i].hash & mask]);
 	}
 	for (unsigned i = 0; i < n; i++)

@@ -564,6 +564,32 @@ static void ways_that_go_on_alike_are_one_from_there_on(void **state)
 	blob_free(&t.blob);
 }
 
+static void a_host_of_any_length_is_found_in_any_case_and_no_other_in_its_place(void **state)
+{
+	char key[40] = "", asked[40];
+	struct route_match m;
+
+	(void)state;
+	for (unsigned n = 1; n < 36; n++) {
+		struct route_pattern p[2] = {P("", "/x"), P("other", "/x")};
+		struct table t;
+
+		key[n - 1] = (char)('a' + n % 26);
+		p[0].host = text(key);
+		table_build(&t, p, NULL, 2);
+		for (unsigned i = 0; i < n; i++) {
+			strcpy(asked, key);
+			asked[i] = (char)(key[i] - 'a' + 'A');
+			assert_int_equal(find(&t, asked, "/x", METHOD_GET, &m), 0);
+			asked[i] = (char)(key[i] == 'z' ? 'y' : key[i] + 1);
+			assert_int_equal(find(&t, asked, "/x", METHOD_GET, &m), -1);
+			asked[i] = (char)(key[i] ^ 0x60); // has the bit that letters' cases differ in
+			assert_int_equal(find(&t, asked, "/x", METHOD_GET, &m), -1);
+		}
+		blob_free(&t.blob);
+	}
+}
+
 static void other_methods_or_conditions_need_another_trie(void **state)
 {
 	static const struct route_pattern p[] = {
@@ -688,6 +714,7 @@ int main(void)
 		cmocka_unit_test(hosts_whose_routes_ask_for_the_same_share_a_trie_and_keep_their_routes),
 		cmocka_unit_test(tables_of_many_segments_match_as_a_naive_matcher_says),
 		cmocka_unit_test(ways_that_go_on_alike_are_one_from_there_on),
+		cmocka_unit_test(a_host_of_any_length_is_found_in_any_case_and_no_other_in_its_place),
 		cmocka_unit_test(other_methods_or_conditions_need_another_trie),
 		cmocka_unit_test(routes_with_the_same_answer_share_it_and_others_have_none),
 		cmocka_unit_test(ten_thousand_routes_are_each_found),

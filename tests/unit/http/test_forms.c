@@ -81,7 +81,8 @@ static const char *const response[] = {
 	"HTTP/1.1 204\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nUpgrade: websocket\r\n\r\n",
 };
 
-static const struct http_limits limits = {16384, 8192, 8000, HTTP_FIELDS_MAX, false, false, UINT64_MAX};
+static const struct http_limits limits = {16384,      8192, 8000, HTTP_FIELDS_MAX, false, false,
+					  UINT64_MAX, NULL, 0};
 
 static void every_form_reads_a_head_cut_at_any_byte_alike(void **state)
 {
@@ -145,7 +146,9 @@ static void every_form_reads_mutated_heads_alike_within_any_limits(void **state)
 						 (uint16_t)random_below(&rnd, 5),
 						 l.lenient_lf,
 						 false,
-						 100};
+						 100,
+						 NULL,
+						 0};
 		all_read(text, random_below(&rnd, 3) ? n : random_below(&rnd, (uint32_t)n), &l, is_request);
 	}
 }

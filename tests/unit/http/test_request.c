@@ -1,6 +1,7 @@
 // Request heads. Each row is judged whole, and cut at every byte: a good head cut short is HTTP_MORE, a bad one
 // is HTTP_MORE or the very fault of the whole. The bytes stand in memory of their exact size, so that the
 // sanitizer build sees a read beyond them.
+#include "contract/routekey.h"
 #include "http/parse.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -563,9 +564,34 @@ static void an_empty_query_differs_from_none(void **state)
 	}
 }
 
+// It is asked for when the field is read, while the rest may yet say another host.
+static void the_hash_of_a_host_is_that_of_the_host_that_counts_or_none(void **state)
+{
+	static const char table[4 * 64];
+	struct http_limits limits = http_limits_of(MAX);
+	unsigned made = 0, none = 0;
+
+	(void)state;
+	limits.hosts = table;
+	limits.hosts_mask = 3;
+	for (unsigned i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		head.host_hash = 1; // of the request before
+		assert_true(http_parse_request_within(good[i].text, strlen(good[i].text), &limits, &head) > 0);
+		if (head.host_hash)
+			assert_int_equal(head.host_hash, routekey_host(head.host));
+		made += head.host_hash != 0;
+		none += head.host_hash == 0;
+	}
+	assert_true(made > 30 && none > 5);
+	head.host_hash = 1;
+	assert_true(http_parse_request(good[0].text, strlen(good[0].text), MAX, &head) > 0);
+	assert_int_equal(head.host_hash, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_hash_of_a_host_is_that_of_the_host_that_counts_or_none),
 		cmocka_unit_test(good_requests_are_read_and_wait_for_their_last_byte),
 		cmocka_unit_test(bad_requests_are_refused_for_the_same_reason_wherever_cut),
 		cmocka_unit_test(control_bytes_are_refused_everywhere),
