@@ -278,17 +278,6 @@ static inline __attribute__((always_inline)) const struct snap_host *host_find(c
 	return NULL;
 }
 
-// A host's prompts, and its root, with the edges behind it.
-static void host_ask(const struct snapshot *s, const struct snap_host *h)
-{
-	const char *root = (const char *)((const struct snap_node *)snap_at(s, s->nodes) + h->root);
-
-	snap_prompt_ask(s, h);
-	__builtin_prefetch(root);
-	__builtin_prefetch(root + 64);
-	__builtin_prefetch(root + 128);
-}
-
 // How many of a host's routes come before one.
 static uint32_t routes_before(const struct snapshot *s, const struct snap_host *h, uint32_t route)
 {
@@ -312,7 +301,7 @@ static void host_visit(struct walk *w, struct slice key, uint64_t hash, const ch
 	if (!h)
 		return;
 	w->host = h;
-	host_ask(w->s, h);
+	snap_prompt_ask(w->s, h);
 	w->limit = w->best == UINT32_MAX ? UINT32_MAX : routes_before(w->s, h, w->best);
 	node_visit(w, h->root, 0, p);
 }
@@ -423,8 +412,12 @@ void route_find_burst(const struct snapshot *s, const struct route_query *const 
 		key[i] = host_key(s, q[i]);
 		__builtin_prefetch(&hosts[(uint32_t)key[i].hash & mask]);
 	}
-	for (unsigned i = 0; i < n; i++)
-		host_ask(s, &hosts[(uint32_t)key[i].hash & mask]);
+	for (unsigned i = 0; i < n; i++) {
+		const struct snap_host *h = &hosts[(uint32_t)key[i].hash & mask];
+
+		snap_prompt_ask(s, h);
+		__builtin_prefetch((const struct snap_node *)snap_at(s, s->nodes) + h->root);
+	}
 	for (unsigned i = 0; i < n; i++)
 		result[i] = find(s, q[i], &key[i], m[i]);
 }
