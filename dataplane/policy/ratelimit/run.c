@@ -16,10 +16,10 @@ struct ratelimit {
 	struct region_limit *by_hand;
 	struct region_limit_stats *stats;
 	struct region_limit_key *keys;
-	struct rec_ring *blocks; // to control
-	struct limit_key key;    // scratch
-	bool fragile;            // see struct ratelimit_checks
-	char value[KEY_VALUE_MAX];
+	struct rec_ring *blocks;   // to control
+	struct limit_key key;      // scratch
+	bool fragile;              // see struct ratelimit_checks
+	char value[SNAP_HEAD_MAX]; // no head has a longer one
 	char fields[FIELDS];
 };
 
@@ -130,9 +130,6 @@ static struct slice query(struct ratelimit *r, struct slice list, struct slice n
 
 static struct slice decoded(struct ratelimit *r, struct slice v, bool plus)
 {
-	// Beyond the room nothing would be told apart: a longer value counts as it was written.
-	if (v.n > sizeof(r->value))
-		return v;
 	return slice_of(r->value, limit_key_decode(v, plus, r->value, sizeof(r->value)));
 }
 

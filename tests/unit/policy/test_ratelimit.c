@@ -407,7 +407,7 @@ static bool passes_as(enum snap_limit_part_kind kind, const char *one, const cha
 				.conf_size = sizeof(t.use),
 				.ratelimit = stage[0]};
 	const char *value[2] = {one, other};
-	char text[2][32], query[70];
+	char text[2][400], query[800];
 
 	for (unsigned i = 0; i < 2 && value[i]; i++) {
 		snprintf(text[i], sizeof(text[i]), "a=b; key=%s", value[i]);
@@ -445,6 +445,27 @@ static void a_request_that_names_several_keys_counts_with_those_that_name_none(v
 	}
 }
 
+// RFC 3986 6.2.2: the same value, however it is written, and however long that makes it.
+static void a_value_is_one_key_in_all_its_spellings(void **state)
+{
+	char plain[101], escaped[301], half[301];
+
+	(void)state;
+	for (unsigned i = 0; i < 100; i++) {
+		plain[i] = (char)('a' + i % 26);
+		snprintf(escaped + 3 * i, 4, "%%%02x", (unsigned char)plain[i]);
+	}
+	plain[100] = '\0';
+	snprintf(half, sizeof(half), "%c%s", plain[0], escaped + 3);
+	lay_down(1, 1, 1, 1 << 20);
+	memcpy(t.key, "key", 4);
+	t.part = (struct snap_limit_part){.kind = LIMIT_PART_QUERY, .name = REF(t.key, 3)};
+	assert_true(passes_as(LIMIT_PART_QUERY, plain, NULL));
+	assert_false(passes_as(LIMIT_PART_QUERY, escaped, NULL));
+	assert_false(passes_as(LIMIT_PART_QUERY, half, NULL));
+	take_away();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -459,6 +480,7 @@ int main(void)
 		cmocka_unit_test(new_keys_that_find_no_place_are_refused_where_the_limit_says_so_and_counted),
 		cmocka_unit_test(or_pass_where_it_says_that_and_those_with_a_place_are_refused_all_the_same),
 		cmocka_unit_test(a_request_that_names_several_keys_counts_with_those_that_name_none),
+		cmocka_unit_test(a_value_is_one_key_in_all_its_spellings),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
