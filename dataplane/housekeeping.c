@@ -374,16 +374,18 @@ static void drain_look(struct housekeeping *h)
 {
 	const struct dataplane *d = h->dataplane;
 	uint64_t conns = 0, exchanges = 0, now = clock_kernel();
+	bool known = true; // what is in flight: a worker's gauges may be of before its last connections
 
 	// A control that attaches meanwhile calls off what its predecessor began, but this end is certain.
 	atomic_store(&d->region->draining, h->draining);
 	for (unsigned i = 0; i < d->n_workers; i++) {
+		known = known && atomic_load_explicit(&d->worker[i]->draining, memory_order_acquire);
 		conns += stat_get(&d->stats.worker[i].conns_used);
 		exchanges += stat_get(&d->stats.worker[i].exchanges_used);
 	}
-	if (exchanges)
+	if (exchanges || !known)
 		h->busy_seen = now;
-	if (conns == 0 || now - h->busy_seen > QUIET) {
+	if ((known && conns == 0) || now - h->busy_seen > QUIET) {
 		h->stop = true;
 	} else if (now > h->deadline + DRAIN_LAST) {
 		h->stop = true;

@@ -335,13 +335,15 @@ void worker_advance(struct worker *w, uint64_t now)
 	tcp_flush(w->tcp);
 	if (++w->turns % 64 == 0 || now - w->housekept > 10000000) {
 		w->housekept = now;
+		enum drain drain = (enum drain)atomic_load_explicit(&w->region->draining, memory_order_relaxed);
+
 		gateway_give_up(w->gateway, atomic_load_explicit(&w->give_up, memory_order_relaxed));
 		take_snapshot(w);
 		answer_command(w);
-		gauges(w);
 		gateway_denied(w->gateway);
-		gateway_drain(w->gateway,
-			      (enum drain)atomic_load_explicit(&w->region->draining, memory_order_relaxed));
+		gateway_drain(w->gateway, drain);
+		gauges(w);
+		atomic_store_explicit(&w->draining, drain != DRAIN_OFF, memory_order_release);
 	}
 }
 

@@ -41,6 +41,7 @@ struct worker {
 	// Written by the worker, read by the housekeeping thread.
 	_Atomic uint64_t running_generation;
 	_Atomic uint64_t held[SNAP_GENERATIONS]; // generations that requests still run under; 0: none
+	_Atomic uint32_t draining;               // takes no connections, and its gauges are of since then
 	_Atomic uint32_t stop;                   // set by the housekeeping thread
 };
 

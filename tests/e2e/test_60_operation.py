@@ -534,6 +534,30 @@ def test_shutdown_finishes_what_is_in_flight(gw):
     wait_for(lambda: answers(gw), 5, "an answer")
 
 
+def test_shutdown_finishes_what_came_a_moment_before(gw):
+    """The first request of a data plane, before its worker has told anybody of the connection."""
+    pid = gw.dataplane_pid()
+    with socket.socket(socket.AF_UNIX) as control, Conn(gw.address) as conn:
+        def said(line):
+            control.sendall(line + b"\n")
+            text = b""
+            while not text.endswith(b"\n\n"):
+                text += control.recv(1 << 20)
+            return text
+        control.connect(gw.socket)
+        control.settimeout(10)
+        conn.send(head("GET", "/slow?ms=500", "python.test"))
+        while not any(row["active"] for row in json.loads(said(b"json show upstreams"))["upstreams"]):
+            pass
+        said(b"shutdown")
+        assert conn.response().body == b"slow\n"
+    assert gw.control.wait(15) == 0, gw.log_tail()
+    wait_for(lambda: process_gone(pid), 15, "data plane to end")
+    gw.start_control()
+    wait_for(gw.serving, 20, "the gateway to start again")
+    wait_for(lambda: answers(gw), 5, "an answer")
+
+
 def test_shutdown_now_leaks_nothing_of_what_is_in_flight(gw):
     with Conn(gw.address) as waiting, Conn(gw.address) as sending:
         waiting.send(head("GET", "/slow?ms=20000", "python.test"))
