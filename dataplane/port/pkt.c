@@ -89,11 +89,16 @@ uint32_t pkt_pool_cached(const struct pkt_pool *pool)
 	return mine ? mine->len : 0;
 }
 
-bool pkt_pool_short(const struct pkt_pool *pool)
+uint32_t pkt_pool_left(const struct pkt_pool *pool)
 {
 	const struct rte_mempool *mp = (const struct rte_mempool *)pool;
 
-	return pkt_pool_cached(pool) + rte_mempool_get_ops(mp->ops_index)->get_count(mp) < mp->size / 16;
+	return pkt_pool_cached(pool) + rte_mempool_get_ops(mp->ops_index)->get_count(mp);
+}
+
+bool pkt_pool_short(const struct pkt_pool *pool)
+{
+	return pkt_pool_left(pool) < pkt_pool_size(pool) / 16;
 }
 
 // The mempool has one word for an argument of its operations, and the ring's take none.

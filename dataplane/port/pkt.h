@@ -76,7 +76,9 @@ void pkt_pool_forget(struct pkt_pool *pool, uint32_t n);
 // Forgets at most `most` of those in use that hold nothing and came from no port: a driver has put them up for
 // receiving and keeps them. Returns how many. Takes milliseconds: at the end, when nobody else uses the pool.
 uint32_t pkt_pool_forget_blank(struct pkt_pool *pool, uint32_t most);
-// Less than a sixteenth is left, but for what other workers have in their caches: new work is to be refused.
+// Free buffers, but for what other workers have in their caches.
+uint32_t pkt_pool_left(const struct pkt_pool *pool);
+// Less than a sixteenth of them: new work is to be refused.
 bool pkt_pool_short(const struct pkt_pool *pool);
 struct rte_mempool *pkt_pool_mempool(struct pkt_pool *pool);
 

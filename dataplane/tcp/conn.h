@@ -255,11 +255,11 @@ struct tcp {
 	struct flow_table flows;
 	struct list ready, dirty, half_open, wait_list;
 	uint32_t n_half_open;
-	uint32_t n_accepted;  // connections that peers opened
-	uint64_t cookie_sent; // when a cookie was sent last; 0: never
-	uint64_t short_at;    // when packet buffers were last looked at, and whether they are short
-	bool short_of_buffers;
-	struct {                          // relief.c: a walk over all connections
+	uint32_t n_accepted;          // connections that peers opened
+	uint64_t cookie_sent;         // when a cookie was sent last; 0: never
+	uint64_t short_at;            // when packet buffers were last looked at, and what was seen (relief.c)
+	bool tight, short_of_buffers; // tight: where queues hold what they may
+	struct {                      // relief.c: a walk over all connections
 		uint32_t at, worst, held; // held 0: none found yet
 		uint64_t rest_until;
 	} relief;
@@ -565,6 +565,14 @@ void time_wait_clear(struct tcp *t);
 
 // relief.c: packet buffers run short: nothing new is begun, and those who hold them for nothing give way.
 bool tcp_short(struct tcp *t);
+bool tcp_tight(struct tcp *t);
+// Buffer bytes that anybody's queue may hold, however many others hold theirs: as soon as it holds so many it
+// takes no more.
+#define TCP_FLOOR 4096u
+static inline uint32_t tcp_floor(struct tcp *t)
+{
+	return tcp_tight(t) ? 1 : TCP_FLOOR;
+}
 void relief(struct tcp *t);
 
 // ooo.c: what is wrong with it, or NULL; adds what it holds.

@@ -189,7 +189,7 @@ static bool full(const struct tcp_conn *c)
 // another one afterwards.
 static bool admit(struct tcp *t, struct tcp_conn *c, uint32_t seq, uint32_t n)
 {
-	if (tcp_short(t)) {
+	if (tcp_tight(t)) {
 		tcp_count(t, CTR_tcp_ooo_no_buffer);
 		return false;
 	}

@@ -13,7 +13,6 @@
 // A connection that holds nothing may always offer a little, lest its peer wait for a window that nobody will
 // announce, and what has come to it may take a buffer or two.
 #define OFFER_FLOOR 16384u // buffer bytes
-#define HOLD_FLOOR  4096u
 
 static struct recvq_item *item(const struct pkt *p)
 {
@@ -48,7 +47,7 @@ void recvq_in_order(struct tcp_conn *c, struct pkt *p, struct checksum_tail sum)
 static bool full(const struct tcp_conn *c)
 {
 	return c->rcv_held > 4 * c->rcv_buf ||
-	       (c->tcp->held >= c->tcp->conf.buffer_memory && c->rcv_held >= HOLD_FLOOR);
+	       (c->rcv_held && c->tcp->held >= c->tcp->conf.buffer_memory && c->rcv_held >= tcp_floor(c->tcp));
 }
 
 bool recvq_ample(const struct tcp_conn *c)
@@ -90,7 +89,7 @@ static void recvq_add_one(struct tcp *t, struct tcp_conn *c, struct pkt *p, uint
 		return;
 	}
 	// What is left of the buffers is for those who hold little, and for acknowledgements to come in.
-	if (c->rcv_held > HELD_SHORT && tcp_short(t)) {
+	if (c->rcv_held > HELD_SHORT && tcp_tight(t)) {
 		tcp_count(t, CTR_tcp_rcv_no_buffer);
 		pkt_free(p);
 		return;

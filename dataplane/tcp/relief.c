@@ -1,8 +1,10 @@
 // When packet buffers run short. Whoever opens many connections and takes nothing of what is sent to him (or
 // fills them with pieces out of order) could have all buffers held, and nobody else would be served. So, while
-// less than a sixteenth is left: no new connections and nothing more out of order; what lies out of order in
-// numbers is given up; and of those whose peer has taken nothing for holder_time the one that holds most is
-// ended, again and again.
+// queues hold as much as they may and less than a quarter of the buffers is left (tight): whose queue holds
+// anything takes no more, and nothing more out of order; what lies out of order in numbers is given up; and of
+// those whose peer has taken nothing for holder_time the one that holds most is ended, again and again. What is
+// left then is for those who hold nothing: who comes new is let in, and his request. Less than a sixteenth
+// (short), whatever holds it: the same, and no new connections.
 //
 // The walk goes a slice at a time, so that no burst waits long for it: each connection is two lines that are
 // not in the cache. One that has found nobody is not begun again at once: who holds takes his time.
@@ -16,13 +18,29 @@
 #define PIECES     4           // out of order that anybody may keep
 #define WORTH      (16u << 10) // buffer bytes for which a connection is ended
 
+static void buffers_look(struct tcp *t)
+{
+	uint32_t size, left;
+
+	if (t->now - t->short_at < LOOK_EVERY)
+		return;
+	size = pkt_pool_size(t->net->pool);
+	left = pkt_pool_left(t->net->pool);
+	t->short_at = t->now;
+	t->tight = left < size / 4;
+	t->short_of_buffers = left < size / 16;
+}
+
 bool tcp_short(struct tcp *t)
 {
-	if (t->now - t->short_at >= LOOK_EVERY) {
-		t->short_at = t->now;
-		t->short_of_buffers = pkt_pool_short(t->net->pool);
-	}
+	buffers_look(t);
 	return t->short_of_buffers;
+}
+
+bool tcp_tight(struct tcp *t)
+{
+	buffers_look(t);
+	return t->short_of_buffers || (t->tight && t->held >= t->conf.buffer_memory);
 }
 
 static bool takes_nothing(const struct tcp *t, const struct tcp_conn *c)

@@ -6,10 +6,8 @@
 #include "tcp/sendq.h"
 #include <errno.h>
 
-// Buffer bytes: what a queue may hold before the window has shown what the path carries, and however short
-// memory is.
+// Buffer bytes: what a queue may hold before the window has shown what the path carries.
 #define SEND_BEGIN 262144u
-#define SEND_FLOOR 4096u
 
 #define SEND_SMALL 256 // bytes; up to this a copy costs less than a buffer of its own
 
@@ -25,7 +23,8 @@ static uint32_t send_limit(const struct tcp_conn *c)
 		size = size * 2 * c->min_rtt / c->srtt;
 	size = size > SEND_BEGIN ? size : SEND_BEGIN;
 	size = size < max ? size : max;
-	share = share > SEND_FLOOR ? share : SEND_FLOOR;
+	if (share < TCP_FLOOR && share < tcp_floor(c->tcp))
+		share = tcp_floor(c->tcp);
 	return size < share ? (uint32_t)size : share;
 }
 
@@ -34,7 +33,8 @@ static inline bool reached(const struct tcp_conn *c)
 {
 	uint32_t held = c->snd_held;
 
-	if (held < SEND_FLOOR || (held < SEND_BEGIN && held < c->tcp->conf.snd_buf && held < tcp_share(c->tcp)))
+	if (held == 0 || (held < TCP_FLOOR && !tcp_tight(c->tcp)) ||
+	    (held < SEND_BEGIN && held < c->tcp->conf.snd_buf && held < tcp_share(c->tcp)))
 		return false;
 	return held >= send_limit(c);
 }

@@ -107,7 +107,7 @@ unsigned tcp_dispatch(struct tcp *t)
 	struct tcp_conn *c;
 	unsigned told = 0;
 
-	if (tcp_short(t))
+	if (tcp_tight(t))
 		relief(t);
 	while ((c = list_pop(t, &t->ready, true))) {
 		unsigned events = c->events;

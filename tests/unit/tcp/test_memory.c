@@ -239,6 +239,38 @@ static void when_memory_is_held_payload_is_refused_but_to_who_holds_nothing(void
 	bed_free(b);
 }
 
+// Ten thousand with two buffers each would have the last ones.
+static void when_buffers_are_tight_whoever_holds_one_takes_no_more_and_who_comes_new_is_let_in(void **state)
+{
+	struct bed *b = bed_make((struct tcp_config){0});
+	struct tcp_conn *c = accept_on(b, SRV, PEER), *d;
+	struct pkt *taken[4096];
+	unsigned n = 0;
+
+	(void)state;
+	bed_data(b, NULL, MSS);
+	b->tcp->conf.buffer_memory = 1;
+	while (pkt_pool_left(bed_pool) >= pkt_pool_size(bed_pool) / 8)
+		taken[n++] = pkt_alloc(bed_pool);
+	bed_sleep(b, MS);
+	assert_false(pkt_pool_short(bed_pool));
+	bed_data(b, NULL, MSS);
+	assert_int_equal(tcp_recv_len(c), MSS);
+	assert_int_equal(bed_count(b, CTR_tcp_memory_full), 1);
+	bed_drain(b);
+	d = accept_on(b, SRV, PEER + 1);
+	bed_data(b, NULL, MSS);
+	assert_int_equal(tcp_recv_len(d), MSS);
+	assert_int_equal(fill(b, d), 1);
+	bed_ack(b, b->ack + MSS, WND);
+	assert_int_equal(fill(b, d), 1);
+	while (n)
+		pkt_free(taken[--n]);
+	bed_sleep(b, MS);
+	assert_int_equal(fill(b, d), 1); // beside the one that is under way
+	bed_free(b);
+}
+
 // Otherwise it could never be read.
 static void what_is_out_of_order_makes_room_for_what_comes_next(void **state)
 {
@@ -457,6 +489,7 @@ static const struct CMUnitTest tests[] = {
 	BED_TEST(when_memory_is_short_who_holds_most_offers_no_more_window),
 	BED_TEST(the_first_windows_of_many_connections_share_the_memory),
 	BED_TEST(when_memory_is_held_payload_is_refused_but_to_who_holds_nothing),
+	BED_TEST(when_buffers_are_tight_whoever_holds_one_takes_no_more_and_who_comes_new_is_let_in),
 	BED_TEST(what_is_out_of_order_makes_room_for_what_comes_next),
 	BED_TEST(rfc9293_3_8_6_2_2_reading_tells_of_room_when_memory_is_short),
 	BED_TEST(little_that_has_to_wait_is_moved_into_small_buffers),
