@@ -11,7 +11,7 @@
 #define HELD_SHORT  (32u << 10) // buffer bytes that a connection may hold while they are short
 
 // A connection that holds nothing may always offer a little, lest its peer wait for a window that nobody will
-// announce, and what has come to it may take a buffer or two.
+// announce.
 #define OFFER_FLOOR 16384u // buffer bytes
 
 static struct recvq_item *item(const struct pkt *p)

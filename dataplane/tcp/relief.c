@@ -20,15 +20,11 @@
 
 static void buffers_look(struct tcp *t)
 {
-	uint32_t size, left;
-
 	if (t->now - t->short_at < LOOK_EVERY)
 		return;
-	size = pkt_pool_size(t->net->pool);
-	left = pkt_pool_left(t->net->pool);
 	t->short_at = t->now;
-	t->tight = left < size / 4;
-	t->short_of_buffers = left < size / 16;
+	t->tight = pkt_pool_left(t->net->pool) < pkt_pool_size(t->net->pool) / 4;
+	t->short_of_buffers = t->tight && pkt_pool_short(t->net->pool);
 }
 
 bool tcp_short(struct tcp *t)
